@@ -1,0 +1,45 @@
+//! One attempt to run a function on an event.
+//!
+//! Knows nothing of HTTP or queues: a trigger makes one of these, and the trigger's name is all that
+//! is left of it.
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use crate::names::{FunctionName, RequestId};
+
+/// What produced the event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Trigger {
+    /// A request to one of the function's routes.
+    Http,
+    /// The Invoke operation of the control API.
+    Invoke,
+}
+
+impl Trigger {
+    /// The word used in the ledger and in metrics.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Invoke => "invoke",
+        }
+    }
+}
+
+/// One attempt to run a function on an event.
+#[derive(Debug, Clone)]
+pub struct Invocation {
+    /// The event's id; in logs, in the ledger and in the answer.
+    pub id: RequestId,
+    /// 1 for the first attempt.
+    pub attempt: u32,
+    /// Which function is to run.
+    pub function: FunctionName,
+    /// What produced the event.
+    pub trigger: Trigger,
+    /// The payload given to the function; JSON for every trigger.
+    pub event: Bytes,
+}

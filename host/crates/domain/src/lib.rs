@@ -1,0 +1,27 @@
+//! The nouns and rules of Mayfly: what a function, an invocation, a report and a charge *are*.
+//!
+//! Reading order: names, limits, what went in and out of an invocation, whose failure it was, what
+//! was measured, what it costs, the report that closes it, and which path belongs to which function.
+//!
+//! Absent on purpose: IO, threads, HTTP types and wasm. Everything but the clock is a value or
+//! a pure function, so every rule can be tested exhaustively.
+
+pub mod billing;
+pub mod clock;
+pub mod fault;
+pub mod invocation;
+pub mod limits;
+pub mod names;
+pub mod outcome;
+pub mod report;
+pub mod routing;
+pub mod usage;
+
+pub use clock::Clock;
+pub use fault::Fault;
+pub use invocation::{Invocation, Trigger};
+pub use limits::{Limits, MemoryMb, Timeout};
+pub use names::{FunctionName, RequestId, VersionId};
+pub use outcome::{FunctionError, Outcome};
+pub use report::{Report, Status};
+pub use usage::Usage;
