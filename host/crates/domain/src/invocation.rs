@@ -42,4 +42,6 @@ pub struct Invocation {
     pub trigger: Trigger,
     /// The payload given to the function; JSON for every trigger.
     pub event: Bytes,
+    /// Whether the caller wants the log back.
+    pub keep_log: bool,
 }

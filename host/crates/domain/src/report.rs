@@ -272,6 +272,7 @@ mod tests {
             function: FunctionName::parse("hello").unwrap(),
             trigger: Trigger::Http,
             event: Bytes::new(),
+            keep_log: false,
         };
         let ran = Ran {
             version: VersionId::Latest,
@@ -357,6 +358,7 @@ mod tests {
             function: ok.function,
             trigger: Trigger::Invoke,
             event: Bytes::new(),
+            keep_log: false,
         };
         let ran = Ran {
             version: VersionId::Latest,

@@ -1,0 +1,285 @@
+//! Compiled code on disk, authenticated.
+//!
+//! A crafted file of compiled code is arbitrary machine code, so each one ends with an HMAC over its
+//! content, the artifact it was made from and the engine it was made for. The key is generated on
+//! first use and readable by the owner only, like the directory. Whatever is not as expected is
+//! compiled again; it is never loaded.
+//!
+//! Accepted: whoever can already write to the directory as this user could change a file between the
+//! check and the mapping. Knows nothing of modules.
+
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
+use std::hash::{Hash, Hasher};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use hmac::{Hmac, Mac};
+use rustix::fs::OFlags;
+use sha2::{Digest, Sha256};
+use wasmtime::Engine;
+
+use crate::artifact::ArtifactHash;
+use crate::random;
+
+/// Bytes of the authentication code at the end of each file.
+const MAC_BYTES: usize = 32;
+
+/// Bytes of the key.
+const KEY_BYTES: usize = 32;
+
+/// Separates this use of the key from any later one.
+const DOMAIN: &[u8] = b"mayfly compiled code 1";
+
+/// Read at once while a file is checked.
+const READ_BYTES: usize = 64 << 10;
+
+/// Compiled code that may be loaded: it was checked, or never left this process.
+#[derive(Debug)]
+pub(crate) struct Verified<T>(T);
+
+impl<T> Verified<T> {
+    pub(crate) fn into_inner(self) -> T {
+        self.0
+    }
+
+    pub(crate) fn get(&self) -> &T {
+        &self.0
+    }
+}
+
+impl Verified<Vec<u8>> {
+    /// For code that this process, or a child it started, has just compiled.
+    pub(crate) fn just_compiled(code: Vec<u8>) -> Self {
+        Self(code)
+    }
+}
+
+/// The directory and its key.
+#[derive(Debug)]
+pub(crate) struct CodeCache {
+    dir: PathBuf,
+    key: [u8; KEY_BYTES],
+    /// What compiled code depends on besides the artifact: engine, its version, its settings.
+    engine: [u8; 32],
+    temporary: AtomicU64,
+}
+
+/// What was found for an artifact.
+#[derive(Debug)]
+pub(crate) enum Found {
+    /// Code that may be loaded.
+    Code(Verified<File>),
+    /// Nothing: it was never compiled for this engine.
+    Nothing,
+    /// Something that must not be loaded, and why.
+    Rejected(&'static str),
+}
+
+impl CodeCache {
+    /// Opens or creates the directory and the key.
+    pub(crate) fn open(dir: &Path, engine: &Engine) -> io::Result<Self> {
+        DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
+        let metadata = fs::symlink_metadata(dir)?;
+        if !metadata.is_dir() {
+            return Err(io::Error::other("the code cache is not a directory"));
+        }
+        if metadata.permissions().mode() & 0o077 != 0 {
+            fs::set_permissions(dir, Permissions::from_mode(0o700))?;
+        }
+        Ok(Self {
+            dir: dir.to_owned(),
+            key: key(dir)?,
+            engine: fingerprint(engine),
+            temporary: AtomicU64::new(0),
+        })
+    }
+
+    /// Where an artifact's code is kept.
+    pub(crate) fn path(&self, artifact: ArtifactHash) -> PathBuf {
+        let engine = self.engine[..8]
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect::<String>();
+        self.dir.join(format!("{artifact}-{engine}.cwasm"))
+    }
+
+    /// Looks for an artifact's code and checks all of it.
+    pub(crate) fn find(&self, artifact: ArtifactHash) -> Found {
+        let file = OpenOptions::new()
+            .read(true)
+            .custom_flags(flags(OFlags::NOFOLLOW | OFlags::NONBLOCK))
+            .open(self.path(artifact));
+        match file {
+            Ok(file) => match self.verify(artifact, file) {
+                Ok(found) => found,
+                Err(_) => Found::Rejected("it can't be read"),
+            },
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Found::Nothing,
+            Err(_) => Found::Rejected("it can't be opened as a regular file"),
+        }
+    }
+
+    fn verify(&self, artifact: ArtifactHash, mut file: File) -> io::Result<Found> {
+        let metadata = file.metadata()?;
+        if !metadata.is_file() {
+            return Ok(Found::Rejected("it is not a regular file"));
+        }
+        if metadata.uid() != rustix::process::geteuid().as_raw() || metadata.mode() & 0o022 != 0 {
+            return Ok(Found::Rejected("others may write to it"));
+        }
+        let Some(code_bytes) = metadata.len().checked_sub(MAC_BYTES as u64) else {
+            return Ok(Found::Rejected("it is too short"));
+        };
+        let mut mac = self.mac(artifact, code_bytes);
+        let mut buffer = vec![0; READ_BYTES];
+        let mut left = code_bytes;
+        while left > 0 {
+            let wanted = usize::try_from(left).unwrap_or(READ_BYTES).min(READ_BYTES);
+            file.read_exact(&mut buffer[..wanted])?;
+            mac.update(&buffer[..wanted]);
+            left -= wanted as u64;
+        }
+        let mut expected = [0; MAC_BYTES];
+        file.read_exact(&mut expected)?;
+        if mac.verify_slice(&expected).is_err() {
+            return Ok(Found::Rejected("its authentication code is wrong"));
+        }
+        file.seek(SeekFrom::Start(0))?;
+        Ok(Found::Code(Verified(file)))
+    }
+
+    /// Keeps an artifact's code: written aside, synced, renamed into place.
+    pub(crate) fn keep(&self, artifact: ArtifactHash, code: &Verified<Vec<u8>>) -> io::Result<()> {
+        let number = self.temporary.fetch_add(1, Ordering::Relaxed);
+        let temporary = self
+            .dir
+            .join(format!("{artifact}.{}.{number}.tmp", std::process::id()));
+        let written = self.write(&temporary, artifact, code.get()).and_then(|()| {
+            fs::rename(&temporary, self.path(artifact))?;
+            File::open(&self.dir)?.sync_all()
+        });
+        if written.is_err() {
+            // Best effort: the error that matters is the first one.
+            let _removed = fs::remove_file(&temporary);
+        }
+        written
+    }
+
+    fn write(&self, path: &Path, artifact: ArtifactHash, code: &[u8]) -> io::Result<()> {
+        let mut mac = self.mac(artifact, code.len() as u64);
+        mac.update(code);
+        let mut file = create_new(path)?;
+        file.write_all(code)?;
+        file.write_all(&mac.finalize().into_bytes())?;
+        file.sync_all()
+    }
+
+    fn mac(&self, artifact: ArtifactHash, code_bytes: u64) -> Hmac<Sha256> {
+        let mut mac = keyed(&self.key);
+        mac.update(DOMAIN);
+        mac.update(artifact.as_bytes());
+        mac.update(&self.engine);
+        mac.update(&code_bytes.to_le_bytes());
+        mac
+    }
+}
+
+#[expect(clippy::expect_used, reason = "an HMAC takes a key of any length")]
+fn keyed(key: &[u8]) -> Hmac<Sha256> {
+    Hmac::new_from_slice(key).expect("any length is accepted")
+}
+
+/// Reads the key, or makes a new one. Without a readable key everything is compiled again.
+fn key(dir: &Path) -> io::Result<[u8; KEY_BYTES]> {
+    let path = dir.join("key");
+    match read_key(&path) {
+        Ok(Some(key)) => return Ok(key),
+        Ok(None) => {}
+        Err(error) => tracing::warn!(
+            path = %path.display(),
+            %error,
+            "the code cache's key can't be read; all functions are compiled again"
+        ),
+    }
+    let key = random::secret()?;
+    if let Err(error) = replace_key(dir, &path, &key) {
+        tracing::warn!(
+            path = %path.display(),
+            %error,
+            "the code cache's key can't be kept; all functions are compiled again at each start"
+        );
+    }
+    Ok(key)
+}
+
+fn read_key(path: &Path) -> io::Result<Option<[u8; KEY_BYTES]>> {
+    let opened = OpenOptions::new()
+        .read(true)
+        .custom_flags(flags(OFlags::NOFOLLOW | OFlags::NONBLOCK))
+        .open(path);
+    let mut file = match opened {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let metadata = file.metadata()?;
+    if !metadata.is_file() || metadata.mode() & 0o077 != 0 {
+        return Err(io::Error::other("others have access to it"));
+    }
+    if metadata.len() != KEY_BYTES as u64 {
+        return Err(io::Error::other("it has the wrong length"));
+    }
+    let mut key = [0; KEY_BYTES];
+    file.read_exact(&mut key)?;
+    Ok(Some(key))
+}
+
+fn replace_key(dir: &Path, path: &Path, key: &[u8]) -> io::Result<()> {
+    let temporary = dir.join(format!("key.{}.tmp", std::process::id()));
+    if let Err(error) = fs::remove_file(&temporary)
+        && error.kind() != io::ErrorKind::NotFound
+    {
+        return Err(error);
+    }
+    let mut file = create_new(&temporary)?;
+    file.write_all(key)?;
+    file.sync_all()?;
+    fs::rename(&temporary, path)
+}
+
+fn create_new(path: &Path) -> io::Result<File> {
+    OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .custom_flags(flags(OFlags::NOFOLLOW))
+        .open(path)
+}
+
+fn flags(flags: OFlags) -> i32 {
+    flags.bits().cast_signed()
+}
+
+/// A hash of everything that must be the same for compiled code to fit an engine.
+fn fingerprint(engine: &Engine) -> [u8; 32] {
+    let mut hasher = Sha(Sha256::new());
+    crate::engine::ENGINE_VERSION.hash(&mut hasher);
+    std::env::consts::ARCH.hash(&mut hasher);
+    engine.precompile_compatibility_hash().hash(&mut hasher);
+    hasher.0.finalize().into()
+}
+
+/// SHA-256 behind the standard library's interface for hashing.
+struct Sha(Sha256);
+
+impl Hasher for Sha {
+    fn write(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    fn finish(&self) -> u64 {
+        0
+    }
+}

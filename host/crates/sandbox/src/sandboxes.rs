@@ -1,0 +1,393 @@
+//! The engine and what belongs to it: everything that lives as long as the process.
+
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use domain::{Clock, Outcome};
+use parking_lot::Mutex;
+use tokio::runtime::Handle;
+use wasmtime::{Engine, Linker, Module};
+
+use crate::artifact::ArtifactHash;
+use crate::budget::Totals;
+use crate::cache::{CodeCache, Found, Verified};
+use crate::compile::{self, CompileError, Compiled};
+use crate::execute::{self, Event, State, Surroundings};
+use crate::failure::short;
+use crate::guest::{Entry, Guest, GuestSpec, LoadError, Loaded};
+use crate::run::{HandOver, RunRequest, Running, SandboxError};
+use crate::settings::{Compile, EngineReport, EngineSettings, Profile};
+use crate::ticker::Ticker;
+use crate::{engine, load, wasi};
+
+/// Compiled code up to this size is checked and mapped on the thread that asks for it; more of it
+/// would keep that thread's other events waiting.
+const INLINE_LOAD_BYTES_MAX: u64 = 256 << 10;
+
+/// Makes sandboxes. Cheap to clone; the engine ends with the last clone.
+#[derive(Clone)]
+pub struct Sandboxes(Arc<Shared>);
+
+struct Shared {
+    engine: Engine,
+    linker: Linker<State>,
+    cache: CodeCache,
+    compile: Compile,
+    /// One compilation at a time.
+    compiling: Mutex<()>,
+    background: Handle,
+    clock: Clock,
+    totals: Arc<Totals>,
+    ticker: Ticker,
+    report: EngineReport,
+}
+
+impl fmt::Debug for Sandboxes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sandboxes")
+            .field("report", &self.0.report)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why there are no sandboxes.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// The engine did not take the settings, or the machine did not give it the address space.
+    #[error("making the engine failed: {message}")]
+    Engine {
+        /// What it said.
+        message: String,
+    },
+    /// The code cache can't be used.
+    #[error("opening the code cache `{}` failed", path.display())]
+    Cache {
+        /// Its directory.
+        path: std::path::PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The thread that interrupts guests can't be started.
+    #[error("starting the epoch ticker failed")]
+    Ticker {
+        /// What the system said.
+        source: std::io::Error,
+    },
+}
+
+/// Slots of the pool that are in use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PoolCounts {
+    /// Instances.
+    pub core_instances: u64,
+    /// Linear memories.
+    pub memories: usize,
+    /// Tables.
+    pub tables: usize,
+    /// Native stacks.
+    pub stacks: usize,
+}
+
+impl Sandboxes {
+    /// Makes the engine with the fastest settings that are right on this machine, and starts the
+    /// thread that interrupts guests.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError`]: the engine, the cache's directory or the thread.
+    pub fn new(settings: EngineSettings) -> Result<Self, EngineError> {
+        Self::with_profile(settings, engine::best_profile())
+    }
+
+    pub(crate) fn with_profile(
+        settings: EngineSettings,
+        profile: Profile,
+    ) -> Result<Self, EngineError> {
+        let refused = |error: wasmtime::Error| EngineError::Engine {
+            message: short(&error),
+        };
+        let engine = engine::pooled(profile, settings.sandboxes_max).map_err(refused)?;
+        let linker = wasi::linker(&engine).map_err(refused)?;
+        let cache =
+            CodeCache::open(&settings.cache_dir, &engine).map_err(|source| EngineError::Cache {
+                path: settings.cache_dir,
+                source,
+            })?;
+        let ticker = Ticker::start(&engine).map_err(|source| EngineError::Ticker { source })?;
+        Ok(Self(Arc::new(Shared {
+            report: engine::report(&engine, profile),
+            engine,
+            linker,
+            cache,
+            compile: settings.compile,
+            compiling: Mutex::new(()),
+            background: settings.background,
+            clock: settings.clock,
+            totals: Arc::default(),
+            ticker,
+        })))
+    }
+
+    /// What the engine says of itself.
+    #[must_use]
+    pub fn settings_report(&self) -> EngineReport {
+        self.0.report.clone()
+    }
+
+    /// Compiles `wasm`, whose hash is `artifact`, unless its code is there already. Blocks, for up to
+    /// a minute; one compilation runs at a time.
+    ///
+    /// # Errors
+    ///
+    /// [`CompileError`] says whether the module or the host is the reason.
+    pub fn compile(&self, artifact: ArtifactHash, wasm: &[u8]) -> Result<Compiled, CompileError> {
+        match self.0.find(artifact) {
+            Some(_) => Ok(Compiled::Cached),
+            None => {
+                let code = self.0.compile(wasm)?;
+                self.0
+                    .cache
+                    .keep(artifact, &code)
+                    .map_err(|source| CompileError::Keep { source })?;
+                Ok(Compiled::Fresh)
+            }
+        }
+    }
+
+    /// Makes a guest. Nothing is loaded yet.
+    #[must_use]
+    pub fn guest(&self, spec: GuestSpec) -> Arc<Guest> {
+        Arc::new(Guest::new(spec))
+    }
+
+    /// Loads a guest's code and checks that every import exists with the right type. Blocks. No
+    /// instance is made.
+    ///
+    /// # Errors
+    ///
+    /// [`LoadError::Link`] and [`LoadError::MissingExport`] are the module's fault.
+    pub fn check_links(&self, guest: &Guest) -> Result<(), LoadError> {
+        if guest.is_loaded() {
+            return Ok(());
+        }
+        let loaded = self.0.load(&guest.spec)?;
+        // A run may have been faster; either is good.
+        let _raced = guest.loaded.set(loaded);
+        Ok(())
+    }
+
+    /// Runs one event in a fresh sandbox. Nothing happens until the future is polled; dropping it
+    /// ends the guest, and its slot and memory are given back at once, or within a slice if it had
+    /// moved to the background.
+    ///
+    /// The polling runtime must drive timers.
+    ///
+    /// # Errors
+    ///
+    /// [`SandboxError`] when there is no outcome, which is never the guest's fault.
+    pub fn run(
+        &self,
+        guest: Arc<Guest>,
+        request: RunRequest,
+    ) -> impl Future<Output = Result<Outcome, SandboxError>> + Send + 'static {
+        let shared = Arc::clone(&self.0);
+        async move { shared.run(guest, request).await }
+    }
+
+    /// Memory of all live sandboxes, in bytes.
+    #[must_use]
+    pub fn memory_in_use_bytes(&self) -> u64 {
+        self.0.totals.memory_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Sandboxes that are alive.
+    #[must_use]
+    pub fn live(&self) -> u32 {
+        self.0.totals.live.load(Ordering::Relaxed)
+    }
+
+    /// Slots of the pool that are in use.
+    #[must_use]
+    pub fn pool_counts(&self) -> PoolCounts {
+        let metrics = self.0.engine.pooling_allocator_metrics();
+        let metrics = metrics.as_ref();
+        PoolCounts {
+            core_instances: metrics.map_or(0, wasmtime::PoolingAllocatorMetrics::core_instances),
+            memories: metrics.map_or(0, wasmtime::PoolingAllocatorMetrics::memories),
+            tables: metrics.map_or(0, wasmtime::PoolingAllocatorMetrics::tables),
+            stacks: metrics.map_or(0, wasmtime::PoolingAllocatorMetrics::stacks),
+        }
+    }
+
+    /// Ticks of the epoch since the start, about one each millisecond. One that stands still means
+    /// that no guest can be interrupted.
+    #[must_use]
+    pub fn ticks(&self) -> u64 {
+        self.0.ticker.ticks()
+    }
+
+    #[cfg(test)]
+    pub(crate) fn cache(&self) -> &CodeCache {
+        &self.0.cache
+    }
+}
+
+impl Shared {
+    async fn run(
+        self: Arc<Self>,
+        guest: Arc<Guest>,
+        request: RunRequest,
+    ) -> Result<Outcome, SandboxError> {
+        let init = if guest.is_loaded() {
+            Duration::ZERO
+        } else {
+            Arc::clone(&self).load_once(&guest, &request).await?
+        };
+        let RunRequest {
+            id,
+            event,
+            deadline,
+            deadline_unix_ms,
+            observed,
+        } = request;
+        let deadline = deadline + init;
+        let init_ms = u64::try_from(init.as_millis()).unwrap_or(u64::MAX);
+        let event = Event {
+            id,
+            payload: event,
+            deadline,
+            deadline_unix_ms: deadline_unix_ms.saturating_add(init_ms),
+        };
+        let timeout = guest.spec.limits.timeout;
+        let surroundings = Surroundings {
+            clock: self.clock.clone(),
+            observed: Arc::clone(&observed),
+            totals: Arc::clone(&self.totals),
+        };
+        let execution = execute::execute(self.engine.clone(), guest, event, surroundings);
+        let running = Running::new(execution, observed, self.clock.clone(), (deadline, timeout));
+        HandOver::new(running, self.background.clone()).await
+    }
+
+    /// Loads a guest's code, once for all runs that wait for it, and says how long this one waited.
+    async fn load_once(
+        self: Arc<Self>,
+        guest: &Guest,
+        request: &RunRequest,
+    ) -> Result<Duration, LoadError> {
+        let started = self.clock.now();
+        let clock = self.clock.clone();
+        guest
+            .loaded
+            .get_or_try_init(async || {
+                let loaded = Arc::clone(&self).load_where_it_fits(&guest.spec).await?;
+                request
+                    .observed
+                    .loaded(clock.now().saturating_duration_since(started));
+                Ok::<_, LoadError>(loaded)
+            })
+            .await?;
+        Ok(clock.now().saturating_duration_since(started))
+    }
+
+    /// Loads small code here and other code on a thread that may block.
+    async fn load_where_it_fits(self: Arc<Self>, spec: &GuestSpec) -> Result<Loaded, LoadError> {
+        let path = self.cache.path(spec.artifact);
+        let bytes = std::fs::symlink_metadata(path).map_or(u64::MAX, |metadata| metadata.len());
+        if bytes <= INLINE_LOAD_BYTES_MAX
+            && let Some(code) = self.find(spec.artifact)
+        {
+            return self.link(spec, &self.map(code)?);
+        }
+        let background = self.background.clone();
+        let spec = spec.clone();
+        background
+            .spawn_blocking(move || self.load(&spec))
+            .await
+            .unwrap_or(Err(LoadError::Stopped))
+    }
+
+    /// Loads code from the cache, or compiles the artifact again. Blocks.
+    fn load(&self, spec: &GuestSpec) -> Result<Loaded, LoadError> {
+        let module = match self.find(spec.artifact) {
+            Some(code) => self.map(code)?,
+            None => self.recompile(spec)?,
+        };
+        self.link(spec, &module)
+    }
+
+    /// Code from the cache; a warning if there is something that must not be loaded.
+    fn find(&self, artifact: ArtifactHash) -> Option<Verified<std::fs::File>> {
+        match self.cache.find(artifact) {
+            Found::Code(code) => Some(code),
+            Found::Nothing => None,
+            Found::Rejected(reason) => {
+                tracing::warn!(
+                    %artifact,
+                    path = %self.cache.path(artifact).display(),
+                    reason,
+                    "compiled code was not loaded, {reason}; the artifact is compiled again"
+                );
+                None
+            }
+        }
+    }
+
+    fn recompile(&self, spec: &GuestSpec) -> Result<Module, LoadError> {
+        let path = &spec.artifact_path;
+        let wasm = std::fs::read(path).map_err(|source| LoadError::Artifact {
+            path: path.clone(),
+            source,
+        })?;
+        if ArtifactHash::of(&wasm) != spec.artifact {
+            return Err(LoadError::ArtifactChanged {
+                path: path.clone(),
+                expected: spec.artifact,
+            });
+        }
+        let code = self.compile(&wasm).map_err(|source| LoadError::Compile {
+            artifact: spec.artifact,
+            source,
+        })?;
+        match self.cache.keep(spec.artifact, &code) {
+            Ok(()) => {
+                if let Found::Code(code) = self.cache.find(spec.artifact) {
+                    return self.map(code);
+                }
+            }
+            Err(error) => tracing::warn!(
+                artifact = %spec.artifact,
+                %error,
+                "compiled code could not be kept; it is compiled again at the next start"
+            ),
+        }
+        load::from_bytes(&self.engine, &code).map_err(|error| LoadError::Map {
+            message: short(&error),
+        })
+    }
+
+    fn compile(&self, wasm: &[u8]) -> Result<Verified<Vec<u8>>, CompileError> {
+        let _turn = self.compiling.lock();
+        compile::compile(&self.engine, &self.compile, wasm).map(Verified::just_compiled)
+    }
+
+    fn map(&self, code: Verified<std::fs::File>) -> Result<Module, LoadError> {
+        load::from_file(&self.engine, code).map_err(|error| LoadError::Map {
+            message: short(&error),
+        })
+    }
+
+    fn link(&self, spec: &GuestSpec, module: &Module) -> Result<Loaded, LoadError> {
+        let entry = Entry::find(spec.kind, module)?;
+        let linked = self
+            .linker
+            .instantiate_pre(module)
+            .map_err(|error| LoadError::Link {
+                message: crate::failure::link(&error),
+            })?;
+        Ok(Loaded { linked, entry })
+    }
+}

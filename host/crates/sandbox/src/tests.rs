@@ -1,0 +1,18 @@
+//! Guests in WAT, run the way the host runs them. One file per question.
+
+mod support;
+
+mod cancel;
+mod code_cache;
+mod cost;
+mod engine;
+mod files;
+mod fresh;
+mod hand_over;
+mod memory;
+mod outcomes;
+mod sdk_answers;
+mod smoke;
+mod snapshots;
+mod streams;
+mod time;

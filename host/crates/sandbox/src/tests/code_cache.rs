@@ -1,0 +1,274 @@
+//! Is compiled code that is not exactly what was written ever loaded?
+
+use std::fs::{self, Permissions};
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::support::{Host, command, limits};
+use crate::cache::Found;
+use crate::{ArtifactHash, Compiled, LoadError, SandboxError};
+
+fn answer(text: &str) -> Vec<u8> {
+    let data = u32::from_le_bytes(text.as_bytes().try_into().unwrap());
+    wat::parse_str(command(&format!(
+        "(i32.store (i32.const 64) (i32.const {data}))
+         (call $write (i32.const 1) (i32.const 64) (i32.const 4))"
+    )))
+    .unwrap()
+}
+
+/// A host with one function compiled, and the file of its code.
+fn compiled(text: &str) -> (Host, Vec<u8>, PathBuf) {
+    let host = Host::new();
+    let wasm = answer(text);
+    let artifact = ArtifactHash::of(&wasm);
+    assert_eq!(
+        host.sandboxes.compile(artifact, &wasm).unwrap(),
+        Compiled::Fresh
+    );
+    assert_eq!(
+        host.sandboxes.compile(artifact, &wasm).unwrap(),
+        Compiled::Cached
+    );
+    let path = host.sandboxes.cache().path(artifact);
+    assert!(path.is_file());
+    (host, wasm, path)
+}
+
+/// After the file was tampered with: it is rejected, the function still answers, the file is good
+/// again.
+#[track_caller]
+fn check_recompiled(host: &Host, wasm: &[u8], text: &str) {
+    let artifact = ArtifactHash::of(wasm);
+    let found = host.sandboxes.cache().find(artifact);
+    assert!(
+        matches!(found, Found::Rejected(_) | Found::Nothing),
+        "{found:?}"
+    );
+    let guest = host.sandboxes.guest(host.spec(wasm, limits(16, 10_000)));
+    assert_eq!(host.run(&guest, "{}").payload(), text.as_bytes());
+    let found = host.sandboxes.cache().find(artifact);
+    assert!(matches!(found, Found::Code(_)), "{found:?}");
+}
+
+#[test]
+fn the_directory_and_its_files_are_the_owners_alone() {
+    let (host, _, path) = compiled("mode");
+    let mode = |path: PathBuf| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    let dir = path.parent().unwrap().to_owned();
+    assert_eq!(mode(path), 0o600);
+    assert_eq!(mode(dir.join("key")), 0o600);
+    assert_eq!(mode(dir.clone()), 0o700);
+    let leftovers = fs::read_dir(&dir).unwrap().filter(|entry| {
+        entry
+            .as_ref()
+            .unwrap()
+            .path()
+            .extension()
+            .is_some_and(|extension| extension == "tmp")
+    });
+    assert_eq!(leftovers.count(), 0);
+    // A directory that was too open is closed at the next start.
+    fs::set_permissions(&dir, Permissions::from_mode(0o755)).unwrap();
+    let host = host.restart();
+    assert_eq!(mode(dir), 0o700);
+    drop(host);
+}
+
+#[test]
+fn code_is_found_again_after_a_restart() {
+    let (host, wasm, path) = compiled("keep");
+    let before = fs::read(&path).unwrap();
+    let host = host.restart();
+    assert_eq!(
+        host.sandboxes
+            .compile(ArtifactHash::of(&wasm), &wasm)
+            .unwrap(),
+        Compiled::Cached
+    );
+    let guest = host.sandboxes.guest(host.spec(&wasm, limits(16, 10_000)));
+    // Without the artifact only the cache can have served it.
+    fs::remove_file(&guest.spec().artifact_path).unwrap();
+    assert_eq!(host.run(&guest, "{}").payload(), b"keep");
+    assert_eq!(fs::read(&path).unwrap(), before);
+}
+
+#[test]
+fn a_flipped_bit_anywhere_is_noticed() {
+    let (host, wasm, path) = compiled("flip");
+    let good = fs::read(&path).unwrap();
+    let artifact = ArtifactHash::of(&wasm);
+    let last = good.len() - 1;
+    for at in (0..good.len())
+        .step_by(good.len() / 97)
+        .chain([last, last - 31, last - 32])
+    {
+        let mut file = fs::OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open(&path)
+            .unwrap();
+        let mut byte = [0];
+        file.seek(SeekFrom::Start(at as u64)).unwrap();
+        file.read_exact(&mut byte).unwrap();
+        for flipped in [byte[0] ^ 1, byte[0]] {
+            file.seek(SeekFrom::Start(at as u64)).unwrap();
+            file.write_all(&[flipped]).unwrap();
+            let found = host.sandboxes.cache().find(artifact);
+            assert_eq!(
+                matches!(found, Found::Code(_)),
+                flipped == byte[0],
+                "byte {at}: {found:?}"
+            );
+        }
+    }
+    let mut flipped = good;
+    flipped[5_000] ^= 0x40;
+    fs::write(&path, flipped).unwrap();
+    check_recompiled(&host, &wasm, "flip");
+}
+
+#[test]
+fn a_file_that_was_cut_or_extended_is_noticed() {
+    for change in [0, 1, 31, 32, 33, 4_000] {
+        let (host, wasm, path) = compiled("trun");
+        let good = fs::read(&path).unwrap();
+        fs::write(&path, &good[..change]).unwrap();
+        check_recompiled(&host, &wasm, "trun");
+    }
+    let (host, wasm, path) = compiled("long");
+    let mut longer = fs::read(&path).unwrap();
+    longer.extend([0; 32]);
+    fs::write(&path, longer).unwrap();
+    check_recompiled(&host, &wasm, "long");
+}
+
+#[test]
+fn code_of_another_artifact_or_engine_is_noticed() {
+    let (host, wasm, path) = compiled("aaaa");
+    let other = answer("bbbb");
+    host.sandboxes
+        .compile(ArtifactHash::of(&other), &other)
+        .unwrap();
+    fs::copy(host.sandboxes.cache().path(ArtifactHash::of(&other)), &path).unwrap();
+    check_recompiled(&host, &wasm, "aaaa");
+
+    // Code that is right in itself, but was authenticated with the key of another installation.
+    let (elsewhere, _, foreign) = compiled("aaaa");
+    fs::copy(foreign, &path).unwrap();
+    check_recompiled(&host, &wasm, "aaaa");
+    drop(elsewhere);
+}
+
+#[test]
+fn links_fifos_and_open_modes_are_not_followed() {
+    let (host, wasm, path) = compiled("link");
+    let moved = host.dir.path().join("moved");
+    fs::rename(&path, &moved).unwrap();
+    symlink(&moved, &path).unwrap();
+    check_recompiled(&host, &wasm, "link");
+    assert!(
+        fs::symlink_metadata(&path).unwrap().is_file(),
+        "the link was replaced"
+    );
+
+    fs::remove_file(&path).unwrap();
+    fs::create_dir(&path).unwrap();
+    let found = host.sandboxes.cache().find(ArtifactHash::of(&wasm));
+    assert!(matches!(found, Found::Rejected(_)), "{found:?}");
+    // It can't be replaced, so the code is used from memory.
+    let guest = host.sandboxes.guest(host.spec(&wasm, limits(16, 10_000)));
+    assert_eq!(host.run(&guest, "{}").payload(), b"link");
+    fs::remove_dir(&path).unwrap();
+
+    host.sandboxes
+        .compile(ArtifactHash::of(&wasm), &wasm)
+        .unwrap();
+    fs::set_permissions(&path, Permissions::from_mode(0o666)).unwrap();
+    check_recompiled(&host, &wasm, "link");
+}
+
+#[test]
+fn a_key_that_can_not_be_used_means_compiling_again() {
+    let break_key: [fn(&PathBuf); 4] = [
+        |key| fs::remove_file(key).unwrap(),
+        |key| fs::write(key, b"short").unwrap(),
+        |key| fs::write(key, [7; 32]).unwrap(),
+        |key| fs::set_permissions(key, Permissions::from_mode(0o644)).unwrap(),
+    ];
+    for change in break_key {
+        let (host, wasm, path) = compiled("keys");
+        change(&path.parent().unwrap().join("key"));
+        let host = host.restart();
+        check_recompiled(&host, &wasm, "keys");
+        let host = host.restart();
+        let artifact = ArtifactHash::of(&wasm);
+        assert_eq!(
+            host.sandboxes.compile(artifact, &wasm).unwrap(),
+            Compiled::Cached
+        );
+    }
+}
+
+#[test]
+fn an_artifact_that_changed_or_is_gone_is_the_hosts_failure() {
+    let host = Host::new();
+    let wasm = answer("gone");
+    let guest = host.sandboxes.guest(host.spec(&wasm, limits(16, 10_000)));
+    fs::write(&guest.spec().artifact_path, answer("evil")).unwrap();
+    let error = host.try_run(&guest, "{}").unwrap_err();
+    assert!(
+        matches!(error, SandboxError::Load(LoadError::ArtifactChanged { .. })),
+        "{error:?}"
+    );
+    fs::remove_file(&guest.spec().artifact_path).unwrap();
+    let error = host.try_run(&guest, "{}").unwrap_err();
+    assert!(
+        matches!(error, SandboxError::Load(LoadError::Artifact { .. })),
+        "{error:?}"
+    );
+    // A failed load is tried again.
+    fs::write(&guest.spec().artifact_path, &wasm).unwrap();
+    assert_eq!(host.run(&guest, "{}").payload(), b"gone");
+}
+
+#[test]
+fn many_first_runs_load_once() {
+    let host = Host::new();
+    let wasm = answer("once");
+    let guest = host.sandboxes.guest(host.spec(&wasm, limits(16, 60_000)));
+    let runtime = super::support::multi_thread(2);
+    let runs = (0..16).map(|_| {
+        let request = host.request("{}", guest.spec().limits);
+        let observed = Arc::clone(&request.observed);
+        (
+            runtime.spawn(host.sandboxes.run(Arc::clone(&guest), request)),
+            observed,
+        )
+    });
+    let mut loads = 0;
+    for (run, observed) in runs.collect::<Vec<_>>() {
+        runtime.block_on(run).unwrap().unwrap();
+        loads += u32::from(observed.usage(&host.clock).init.is_some());
+    }
+    assert_eq!(loads, 1);
+}
+
+#[test]
+fn large_code_is_loaded_and_runs() {
+    let host = Host::new();
+    let functions = (0..3_000)
+        .map(|n| format!("(func (param i32) (result i32) (i32.mul (local.get 0) (i32.const {n})))"))
+        .collect::<String>();
+    let wat = format!(r#"(module {functions} (func (export "_start")))"#);
+    let guest = host.guest(&wat, limits(16, 60_000));
+    let wasm = fs::read(&guest.spec().artifact_path).unwrap();
+    host.sandboxes
+        .compile(guest.spec().artifact, &wasm)
+        .unwrap();
+    let path = host.sandboxes.cache().path(guest.spec().artifact);
+    assert!(fs::metadata(path).unwrap().len() > 256 << 10);
+    assert_eq!(host.run(&guest, "{}").payload(), b"");
+}

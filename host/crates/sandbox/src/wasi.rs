@@ -1,0 +1,216 @@
+//! WASI preview 1 as guests see it: stdio, the environment, clocks and random bytes. No files, no
+//! arguments, no network.
+//!
+//! The context of one guest is made when the guest first asks for something; one that never does
+//! pays nothing for it.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use domain::Clock;
+use domain::limits::RANDOM_BYTES_PER_CALL_MAX;
+use wasmtime::{Caller, Engine, Linker};
+use wasmtime_wasi::p1::{self, WasiP1Ctx};
+use wasmtime_wasi::p2::pipe::MemoryInputPipe;
+use wasmtime_wasi::{HostMonotonicClock, HostWallClock, WasiCtxBuilder, WasiView as _};
+
+use crate::execute::State;
+use crate::stdio::Sink;
+
+/// The only module that a guest may import from.
+pub(crate) const MODULE: &str = "wasi_snapshot_preview1";
+
+/// Bytes the host may allocate for a guest in one host call.
+pub(crate) const HOSTCALL_BYTES_MAX: usize = 8 << 20;
+
+/// Things of the host that one guest may hold at once.
+const TABLE_ENTRIES_MAX: usize = 4_096;
+
+/// All functions of WASI preview 1, in the order of the alphabet.
+pub(crate) const FUNCTIONS: [&str; 46] = [
+    "args_get",
+    "args_sizes_get",
+    "clock_res_get",
+    "clock_time_get",
+    "environ_get",
+    "environ_sizes_get",
+    "fd_advise",
+    "fd_allocate",
+    "fd_close",
+    "fd_datasync",
+    "fd_fdstat_get",
+    "fd_fdstat_set_flags",
+    "fd_fdstat_set_rights",
+    "fd_filestat_get",
+    "fd_filestat_set_size",
+    "fd_filestat_set_times",
+    "fd_pread",
+    "fd_prestat_dir_name",
+    "fd_prestat_get",
+    "fd_pwrite",
+    "fd_read",
+    "fd_readdir",
+    "fd_renumber",
+    "fd_seek",
+    "fd_sync",
+    "fd_tell",
+    "fd_write",
+    "path_create_directory",
+    "path_filestat_get",
+    "path_filestat_set_times",
+    "path_link",
+    "path_open",
+    "path_readlink",
+    "path_remove_directory",
+    "path_rename",
+    "path_symlink",
+    "path_unlink_file",
+    "poll_oneoff",
+    "proc_exit",
+    "proc_raise",
+    "random_get",
+    "sched_yield",
+    "sock_accept",
+    "sock_recv",
+    "sock_send",
+    "sock_shutdown",
+];
+
+/// A guest ended itself.
+#[derive(Debug, Clone, Copy, thiserror::Error)]
+#[error("exited with status {0}")]
+pub(crate) struct Exit(pub(crate) i32);
+
+impl Exit {
+    /// As processes do: 0 to 255. What does not fit, such as -1, is 255, so that it stays a failure.
+    fn new(code: i32) -> Self {
+        Self(if (0..=255).contains(&code) { code } else { 255 })
+    }
+}
+
+/// Everything a guest may import.
+pub(crate) fn linker(engine: &Engine) -> wasmtime::Result<Linker<State>> {
+    let mut linker = Linker::new(engine);
+    p1::add_to_linker_async(&mut linker, State::wasi)?;
+    // The stock function turns codes from 126 on into traps.
+    linker.allow_shadowing(true);
+    linker.func_wrap(
+        MODULE,
+        "proc_exit",
+        |_: Caller<'_, State>, code: i32| -> wasmtime::Result<()> { Err(Exit::new(code).into()) },
+    )?;
+    linker.allow_shadowing(false);
+    Ok(linker)
+}
+
+/// What a guest's context is made from.
+pub(crate) struct Streams {
+    pub(crate) stdin: Option<Bytes>,
+    pub(crate) stdout: Sink,
+    pub(crate) stderr: Sink,
+}
+
+/// The context of one guest.
+pub(crate) fn context<'a>(
+    streams: Streams,
+    environment: impl Iterator<Item = (&'a str, &'a str)>,
+    clock: &Clock,
+) -> WasiP1Ctx {
+    let mut builder = WasiCtxBuilder::new();
+    for (name, value) in environment {
+        builder.env(name, value);
+    }
+    if let Some(event) = streams.stdin {
+        builder.stdin(MemoryInputPipe::new(event));
+    }
+    let mut context = builder
+        .stdout(streams.stdout)
+        .stderr(streams.stderr)
+        .wall_clock(WallClock(clock.clone()))
+        .monotonic_clock(MonotonicClock {
+            started: clock.now(),
+            clock: clock.clone(),
+        })
+        .max_random_size(RANDOM_BYTES_PER_CALL_MAX)
+        .allow_tcp(false)
+        .allow_udp(false)
+        .allow_ip_name_lookup(false)
+        .allow_blocking_current_thread(false)
+        .build_p1();
+    context.ctx().table.set_max_capacity(TABLE_ENTRIES_MAX);
+    context
+}
+
+/// Unix time; the epoch itself before 1970, where the stock clock panics.
+struct WallClock(Clock);
+
+impl HostWallClock for WallClock {
+    fn resolution(&self) -> Duration {
+        Duration::from_micros(1)
+    }
+
+    fn now(&self) -> Duration {
+        Duration::from_micros(u64::try_from(self.0.unix_us()).unwrap_or(0))
+    }
+}
+
+/// Time since the guest first asked for anything.
+struct MonotonicClock {
+    started: Instant,
+    clock: Clock,
+}
+
+impl HostMonotonicClock for MonotonicClock {
+    fn resolution(&self) -> u64 {
+        1
+    }
+
+    fn now(&self) -> u64 {
+        let passed = self.clock.now().saturating_duration_since(self.started);
+        u64::try_from(passed.as_nanos()).unwrap_or(u64::MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn the_list_of_functions_is_what_the_linker_has() {
+        let engine = crate::engine::compiler().unwrap();
+        let linker = linker(&engine).unwrap();
+        let mut store = wasmtime::Store::new(&engine, State::for_test());
+        let linked = linker
+            .iter(&mut store)
+            .map(|(module, name, _)| format!("{module}.{name}"))
+            .collect::<BTreeSet<_>>();
+        let listed = FUNCTIONS
+            .iter()
+            .map(|name| format!("{MODULE}.{name}"))
+            .collect();
+        assert_eq!(linked, listed);
+        assert!(FUNCTIONS.is_sorted());
+    }
+
+    #[test]
+    fn a_clock_before_1970_reads_as_the_epoch() {
+        assert_eq!(WallClock(Clock::manual(-5_000_000)).now(), Duration::ZERO);
+        assert_eq!(WallClock(Clock::manual(5)).now(), Duration::from_micros(5));
+    }
+
+    #[test]
+    fn an_exit_code_that_does_not_fit_stays_a_failure() {
+        for (code, expected) in [
+            (0, 0),
+            (1, 1),
+            (255, 255),
+            (256, 255),
+            (-1, 255),
+            (i32::MIN, 255),
+        ] {
+            assert_eq!(Exit::new(code).0, expected);
+        }
+    }
+}

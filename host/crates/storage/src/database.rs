@@ -1,0 +1,97 @@
+//! Opening SQLite files the way all of ours are opened.
+//!
+//! Knows nothing of tables: whoever opens a file hands in its schema, one step per version.
+
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags};
+
+use crate::{StorageError, files};
+
+/// How long a write waits for a reader in another process.
+const BUSY: Duration = Duration::from_secs(5);
+
+/// Opens a database to write it, makes it if it is not there, and brings it to the newest schema.
+///
+/// `steps[n]` leads from schema version `n` to `n + 1`; each runs in a transaction of its own.
+pub(crate) fn open(path: &Path, steps: &[&str]) -> Result<Connection, StorageError> {
+    // SQLite gives its own files the mode of the main one.
+    files::private()
+        .create(true)
+        .truncate(false)
+        .open(path)
+        .map_err(StorageError::io("opening", path))?;
+    let open = StorageError::database("opening the database", path);
+    let (mut connection, version) = (|| {
+        let connection = Connection::open_with_flags(
+            path,
+            OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+        )?;
+        connection.busy_timeout(BUSY)?;
+        let mode: String =
+            connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
+        tracing::trace!(path = %path.display(), mode, "opened a database");
+        connection.execute_batch("PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;")?;
+        let version = version(&connection)?;
+        Ok((connection, version))
+    })()
+    .map_err(open)?;
+    refuse_newer(path, version, steps)?;
+
+    for (step, schema) in (1_u64..).zip(steps) {
+        if step <= version {
+            continue;
+        }
+        (|| {
+            let transaction = connection.transaction()?;
+            transaction.execute_batch(schema)?;
+            transaction.execute_batch(&format!("PRAGMA user_version = {step};"))?;
+            transaction.commit()
+        })()
+        .map_err(StorageError::database("updating the schema", path))?;
+    }
+    Ok(connection)
+}
+
+/// Opens a database that another process may be writing; `None` when it is not there yet.
+pub(crate) fn open_for_reading(
+    path: &Path,
+    steps: &[&str],
+) -> Result<Option<Connection>, StorageError> {
+    if !path.exists() {
+        return Ok(None);
+    }
+    let (connection, version) = (|| {
+        let connection = Connection::open_with_flags(
+            path,
+            OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+        )?;
+        connection.busy_timeout(BUSY)?;
+        let version = version(&connection)?;
+        Ok((connection, version))
+    })()
+    .map_err(StorageError::database("opening the database", path))?;
+    refuse_newer(path, version, steps)?;
+    // An older schema is brought up to date by whoever owns the directory.
+    Ok((usize::try_from(version) == Ok(steps.len())).then_some(connection))
+}
+
+fn version(connection: &Connection) -> rusqlite::Result<u64> {
+    connection
+        .query_row("PRAGMA user_version", [], |row| row.get::<_, i64>(0))
+        .map(|version| u64::try_from(version).unwrap_or(u64::MAX))
+}
+
+fn refuse_newer(path: &Path, found: u64, steps: &[&str]) -> Result<(), StorageError> {
+    let supported = u64::try_from(steps.len()).unwrap_or(u64::MAX);
+    if found > supported {
+        Err(StorageError::NewerFormat {
+            path: path.to_owned(),
+            found,
+            supported,
+        })
+    } else {
+        Ok(())
+    }
+}

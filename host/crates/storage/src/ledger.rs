@@ -1,0 +1,368 @@
+//! The ledger: one record of each attempt to run a function, kept in a journal.
+//!
+//! A record has left the process when [`Ledger::append`] returns, and is on disk a moment later
+//! ([`LedgerSettings::sync_every`]); [`Ledger::flush`] waits for that. Records are never changed.
+//! Sums are exact at any time: roll-ups of sealed segments, plus what was appended since.
+//!
+//! Invariants:
+//! * a killed process loses no appended record, a power cut at most those of the last `sync_every`;
+//! * records are numbered without a gap, and each is chained to the one before;
+//! * after a failed sync nothing is accepted until a restart.
+//!
+//! Absent on purpose: prices, invoices, and what a record is for.
+
+mod anchor;
+mod catalogue;
+mod frame;
+mod journal;
+mod mapping;
+mod query;
+mod reader;
+mod recovery;
+mod segment;
+mod sums;
+#[cfg(test)]
+mod tests;
+mod upkeep;
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use domain::{Clock, Report};
+use parking_lot::{Condvar, Mutex};
+
+use self::catalogue::Catalogue;
+use self::journal::{Condition, Journal, View};
+use self::query::Source;
+use self::segment::Place;
+use self::sums::Sums;
+use self::upkeep::Unsealed;
+use crate::{DataDir, StorageError};
+
+pub use query::{EntryQuery, SummaryQuery, SummaryRow};
+pub use reader::LedgerReader;
+
+const DIRECTORY: &str = "ledger";
+
+/// How the ledger is kept.
+#[derive(Debug, Clone)]
+pub struct LedgerSettings {
+    /// Size of a segment, in bytes. Default 16 MiB; kept within 4 KiB and 1 GiB.
+    pub segment_bytes: u64,
+    /// Sealed segments whose last invocation started longer ago are dropped. Default: never.
+    pub retention_age: Option<Duration>,
+    /// The oldest sealed segments are dropped while they are more bytes than this together. Default:
+    /// no limit.
+    pub retention_bytes: Option<u64>,
+    /// How long a record may wait until it is synced to disk. Default 10 ms.
+    pub sync_every: Duration,
+    /// Tells the time for retention and for stamps.
+    pub clock: Clock,
+}
+
+impl Default for LedgerSettings {
+    fn default() -> Self {
+        Self {
+            segment_bytes: 16 << 20,
+            retention_age: None,
+            retention_bytes: None,
+            sync_every: Duration::from_millis(10),
+            clock: Clock::system(),
+        }
+    }
+}
+
+/// Whether the ledger takes records.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LedgerHealth {
+    /// It does.
+    Writable,
+    /// Space is short. What runs can still be recorded; nothing new should start. Goes away by itself
+    /// when there is space again.
+    Full {
+        /// What is short, and where.
+        reason: String,
+    },
+    /// It does not, until a restart.
+    Failed {
+        /// What failed.
+        reason: String,
+    },
+}
+
+impl LedgerHealth {
+    /// Whether new invocations may start.
+    #[must_use]
+    pub fn is_writable(&self) -> bool {
+        *self == Self::Writable
+    }
+}
+
+/// The ledger, owned by this process. Cheap to clone; closed with the last clone.
+#[derive(Debug, Clone)]
+pub struct Ledger(Arc<Owner>);
+
+#[derive(Debug)]
+struct Owner {
+    shared: Arc<Shared>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+/// What the handles and the threads share.
+#[derive(Debug)]
+struct Shared {
+    /// Keeps the directory locked.
+    _data_dir: DataDir,
+    settings: LedgerSettings,
+    journal: Journal,
+    catalogue: Mutex<Catalogue>,
+    /// Sums of the segments that are not in the catalogue, as far as they were asked for.
+    tally: Mutex<BTreeMap<u64, (Place, Sums)>>,
+    is_short_of_space: AtomicBool,
+    closing: Mutex<bool>,
+    closed: Condvar,
+}
+
+impl Ledger {
+    /// Opens the ledger of a data directory, and brings in order what the last process left.
+    ///
+    /// # Errors
+    ///
+    /// [`StorageError::Corrupt`] when records are damaged or missing that should be there,
+    /// [`StorageError::NewerFormat`] when a newer Mayfly wrote it, [`StorageError::Full`] when there
+    /// is no space for a segment, [`StorageError::ReadOnly`] when the directory is not ours.
+    pub fn open(data_dir: &DataDir, settings: LedgerSettings) -> Result<Self, StorageError> {
+        data_dir.require_writable()?;
+        let directory = data_dir.subdirectory(DIRECTORY)?;
+        let mut catalogue = Catalogue::open(data_dir.path())?;
+        let resume = recovery::recover(&directory, &mut catalogue)?;
+        let segment_bytes = settings
+            .segment_bytes
+            .clamp(segment::SEGMENT_BYTES_MIN, segment::SEGMENT_BYTES_MAX);
+        let clock = settings.clock.clone();
+        let shared = Arc::new(Shared {
+            _data_dir: data_dir.clone(),
+            settings,
+            journal: Journal::open(directory, segment_bytes, clock, resume)?,
+            catalogue: Mutex::new(catalogue),
+            tally: Mutex::default(),
+            is_short_of_space: AtomicBool::new(false),
+            closing: Mutex::new(false),
+            closed: Condvar::new(),
+        });
+        shared.journal.prepare();
+        let threads = upkeep::spawn(&shared)
+            .map_err(StorageError::io("starting the threads of", data_dir.path()))?;
+        Ok(Self(Arc::new(Owner {
+            shared,
+            threads: Mutex::new(threads.into()),
+        })))
+    }
+
+    /// Opens a ledger to ask it, whether a server owns it or not.
+    ///
+    /// # Errors
+    ///
+    /// None today: what can't be read shows when it is asked for.
+    pub fn open_for_reading(data_dir: &DataDir) -> Result<LedgerReader, StorageError> {
+        Ok(LedgerReader::open(data_dir, DIRECTORY))
+    }
+
+    /// Appends a report.
+    ///
+    /// The record has left the process when this returns: killing the process does not lose it. An
+    /// error type of more than 512 bytes is cut.
+    ///
+    /// # Errors
+    ///
+    /// [`StorageError::Full`] when a new segment is needed and there is no space for it,
+    /// [`StorageError::Failed`] when a sync failed earlier, [`StorageError::Closed`] after
+    /// [`Ledger::close`]. The report is not recorded then.
+    pub fn append(&self, report: &Report) -> Result<(), StorageError> {
+        self.shared().journal.append(report)
+    }
+
+    /// The entries that `query` wants, newest first.
+    ///
+    /// # Errors
+    ///
+    /// [`StorageError::Corrupt`] when a record on the way is damaged, [`StorageError::Io`] or
+    /// [`StorageError::Database`] when it can't be read.
+    pub fn entries(&self, query: &EntryQuery) -> Result<Vec<Report>, StorageError> {
+        let shared = self.shared();
+        let directory = &shared.journal.directory;
+        // A segment moves from the journal to the catalogue under this lock: none is missed.
+        let (sealed, open) = {
+            let catalogue = shared.catalogue.lock();
+            (catalogue.segments(query.filter())?, shared.journal.views())
+        };
+        let sealed = sealed
+            .iter()
+            .map(|row| Source::Path(segment::path(directory, row.first_sequence)));
+        let open = open.into_iter().map(|view| Source::Open {
+            path: segment::path(directory, view.first_sequence),
+            file: view.file,
+            end: view.end.offset,
+        });
+        query::entries(query, &sealed.chain(open).collect::<Vec<_>>())
+    }
+
+    /// Sums by function and day, of every record appended before this call.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Ledger::entries`].
+    pub fn summary(&self, query: &SummaryQuery) -> Result<Vec<SummaryRow>, StorageError> {
+        let shared = self.shared();
+        let ((mut sums, _position), views) = {
+            let mut catalogue = shared.catalogue.lock();
+            (catalogue.rollups()?, shared.journal.views())
+        };
+        shared.add_open(&views, &mut sums)?;
+        Ok(query.rows(sums))
+    }
+
+    /// Whether records are taken.
+    #[must_use]
+    pub fn health(&self) -> LedgerHealth {
+        let shared = self.shared();
+        let directory = shared.journal.directory.display();
+        match shared.journal.condition() {
+            Condition::Failed(reason) => LedgerHealth::Failed { reason },
+            Condition::Closed => LedgerHealth::Failed {
+                reason: "the ledger is closed".to_owned(),
+            },
+            Condition::Full => LedgerHealth::Full {
+                reason: format!("no space is left in `{directory}`"),
+            },
+            Condition::Open if shared.is_short_of_space.load(Ordering::Relaxed) => {
+                LedgerHealth::Full {
+                    reason: format!("little space is left in `{directory}`"),
+                }
+            }
+            Condition::Open => LedgerHealth::Writable,
+        }
+    }
+
+    /// Records that were ever appended, those that retention dropped included.
+    #[must_use]
+    pub fn records_total(&self) -> u64 {
+        self.shared().journal.next_sequence() - 1
+    }
+
+    /// Waits until every record appended before this call is on disk.
+    ///
+    /// # Errors
+    ///
+    /// [`StorageError::Failed`] when it will not be.
+    pub fn flush(&self) -> Result<(), StorageError> {
+        self.shared().journal.flush()
+    }
+
+    /// Refuses further records and waits until all others are on disk. Doing it twice is fine.
+    ///
+    /// # Errors
+    ///
+    /// [`StorageError::Failed`] when a sync failed, now or earlier.
+    pub fn close(&self) -> Result<(), StorageError> {
+        self.0.close()
+    }
+
+    fn shared(&self) -> &Shared {
+        &self.0.shared
+    }
+}
+
+impl Owner {
+    fn close(&self) -> Result<(), StorageError> {
+        let mut threads = self.threads.lock();
+        if threads.is_empty() {
+            return self.shared.status();
+        }
+        self.shared.journal.close();
+        *self.shared.closing.lock() = true;
+        self.shared.closed.notify_all();
+        for thread in threads.drain(..) {
+            // A thread that panicked has left its trace; the sync below says what counts.
+            drop(thread.join());
+        }
+        self.shared.status()?;
+        self.shared.journal.sync()?;
+        match upkeep::seal_filled(&self.shared) {
+            // The next start enters what is missing in the catalogue.
+            Ok(()) | Err(Unsealed::Catalogue(_)) => Ok(()),
+            Err(Unsealed::Segment(error)) => Err(error),
+        }
+    }
+}
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        if let Err(error) = self.close() {
+            tracing::error!(%error, "closing the ledger failed: {error}");
+        }
+    }
+}
+
+impl Shared {
+    /// The error of a failed ledger.
+    fn status(&self) -> Result<(), StorageError> {
+        match self.journal.condition() {
+            Condition::Failed(reason) => Err(StorageError::Failed { reason }),
+            Condition::Open | Condition::Full | Condition::Closed => Ok(()),
+        }
+    }
+
+    /// Adds the sums of segments that are not in the catalogue; what was read once is remembered.
+    fn add_open(&self, views: &[View], sums: &mut Sums) -> Result<(), StorageError> {
+        let mut tally = self.tally.lock();
+        let first = views.first().map_or(0, |view| view.first_sequence);
+        tally.retain(|first_sequence, _| *first_sequence >= first);
+        for view in views {
+            let path = segment::path(&self.journal.directory, view.first_sequence);
+            let io = || StorageError::io("reading", &path);
+            let (place, tallied) = match tally.entry(view.first_sequence) {
+                Entry::Occupied(entry) => entry.into_mut(),
+                Entry::Vacant(entry) => {
+                    let bytes = segment::read(&view.file, 0, segment::HEADER_BYTES).map_err(io())?;
+                    let place = Place::first(&segment::Header::parse(&path, &bytes)?);
+                    entry.insert((place, Sums::default()))
+                }
+            };
+            let bytes = segment::read(&view.file, place.offset, view.end.offset).map_err(io())?;
+            (*place, _) = query::add_up(&path, &bytes, *place, tallied)?;
+            if place.offset < view.end.offset {
+                return Err(StorageError::corrupt(
+                    &path,
+                    place.offset,
+                    "a record can't be read",
+                ));
+            }
+            sums.add_all(tallied);
+        }
+        Ok(())
+    }
+
+    fn note_free_space(&self, is_enough: bool) {
+        let was_short = self.is_short_of_space.swap(!is_enough, Ordering::Relaxed);
+        let directory = self.journal.directory.display();
+        match (was_short, is_enough) {
+            (false, false) => tracing::error!(%directory, "little space is left for the ledger"),
+            (true, true) => tracing::info!(%directory, "there is space for the ledger again"),
+            _ => {}
+        }
+    }
+
+    /// Waits for `at_most`; `false` when the ledger is being closed.
+    fn wait_for_close(&self, at_most: Duration) -> bool {
+        let mut closing = self.closing.lock();
+        if !*closing {
+            self.closed.wait_for(&mut closing, at_most);
+        }
+        !*closing
+    }
+}

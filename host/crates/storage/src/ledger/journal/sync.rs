@@ -1,0 +1,190 @@
+//! The sync thread's part of the journal.
+//!
+//! Names segments that came into use, syncs what was appended and notes how far that is, and keeps a
+//! spare segment and the next pages ready. It is the only one that holds mappings outside the lock: a
+//! segment that it marks as synced is not mapped any more, and may be cut.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use super::{Journal, State, Status, fail};
+use crate::ledger::mapping::{Flusher, Writer};
+use crate::ledger::segment::{self, HEADER_BYTES, Place};
+use crate::{StorageError, files};
+
+/// How much of a segment is made ready to be stored to ahead of the next frame, in bytes: about
+/// 4,000 records.
+const READY_BYTES: usize = 512 << 10;
+/// How often a wait looks whether the ledger failed or closed meanwhile.
+const WAIT: Duration = Duration::from_millis(20);
+
+/// What the sync thread works on outside the lock.
+struct Batch {
+    unnamed: Vec<(PathBuf, u64, Flusher)>,
+    retired: Vec<(Writer, Arc<File>, u64, Place)>,
+    active: Option<(Flusher, Arc<File>)>,
+    first_sequence: u64,
+    place: Place,
+}
+
+impl Journal {
+    /// Makes a spare segment if there is none.
+    pub(in crate::ledger) fn prepare(&self) {
+        if self.state.lock().spare.is_some() {
+            return;
+        }
+        let spare = self.make_spare();
+        let mut state = self.state.lock();
+        match spare {
+            Ok(spare) => {
+                spare.writer.flusher().make_ready(0, READY_BYTES);
+                if std::mem::take(&mut state.is_full) {
+                    tracing::info!("there is space for the ledger again");
+                }
+                state.spare = Some(spare);
+            }
+            Err(error) if !state.is_full => {
+                state.is_full = true;
+                let directory = self.directory.display();
+                tracing::error!(%directory, %error, "the ledger can't grow: {error}");
+            }
+            Err(_) => {}
+        }
+    }
+
+    /// Makes what was appended before this call durable. For the sync thread alone.
+    pub(in crate::ledger) fn sync(&self) -> Result<(), StorageError> {
+        let batch = self.batch();
+        let synced = self.sync_batch(&batch);
+        // Unmapped before anybody may cut the files.
+        let Batch {
+            unnamed,
+            retired,
+            active,
+            place,
+            ..
+        } = batch;
+        drop((unnamed, active));
+        let retired = retired
+            .into_iter()
+            .map(|(_writer, _file, first, _end)| first)
+            .collect::<Vec<_>>();
+        let mut state = self.state.lock();
+        if let Err(error) = synced {
+            fail(&mut state, &error);
+            self.progress.notify_all();
+            return Err(error);
+        }
+        for segment in &mut state.retired {
+            segment.is_synced |= retired.contains(&segment.first_sequence);
+        }
+        state.synced = place.sequence;
+        self.progress.notify_all();
+        Ok(())
+    }
+
+    fn batch(&self) -> Batch {
+        let mut state = self.state.lock();
+        state.is_sync_wanted = false;
+        let state = &mut *state;
+        let mut unnamed = Vec::new();
+        let mut retired = Vec::new();
+        for segment in &mut state.retired {
+            let Some(writer) = segment.writer.take() else {
+                continue;
+            };
+            if let Some(path) = segment.unnamed.take() {
+                unnamed.push((path, segment.first_sequence, writer.flusher()));
+            }
+            let file = Arc::clone(&segment.file);
+            retired.push((writer, file, segment.first_sequence, segment.end));
+        }
+        let active = &mut state.active;
+        let is_new = active.unnamed.is_some();
+        if let Some(path) = active.unnamed.take() {
+            unnamed.push((path, active.first_sequence, active.writer.flusher()));
+        }
+        let is_dirty = is_new || state.synced != state.place.sequence;
+        Batch {
+            unnamed,
+            retired,
+            active: is_dirty.then(|| (active.writer.flusher(), Arc::clone(&active.file))),
+            first_sequence: active.first_sequence,
+            place: state.place,
+        }
+    }
+
+    /// In this order, so that a named segment has a header on disk, and a synced mark is never ahead
+    /// of what came before it.
+    fn sync_batch(&self, batch: &Batch) -> Result<(), StorageError> {
+        if self.fail_next_sync.swap(false, Ordering::Relaxed) {
+            let failed = io::Error::other("made to fail by a test");
+            return Err(StorageError::io("syncing", &self.directory)(failed));
+        }
+        let path = |first_sequence| segment::path(&self.directory, first_sequence);
+        for (from, first_sequence, flusher) in &batch.unnamed {
+            let to = path(*first_sequence);
+            flusher
+                .flush(HEADER_BYTES)
+                .and_then(|()| fs::rename(from, &to))
+                .map_err(StorageError::io("naming", &to))?;
+        }
+        if !batch.unnamed.is_empty() {
+            files::sync_dir(&self.directory)?;
+        }
+        for (writer, file, first_sequence, end) in &batch.retired {
+            writer
+                .flusher()
+                .flush(end.offset)
+                .and_then(|()| segment::write_synced(file, *first_sequence, end.offset))
+                .map_err(StorageError::io("syncing", &path(*first_sequence)))?;
+        }
+        if let Some((flusher, file)) = &batch.active {
+            flusher
+                .flush(batch.place.offset)
+                .and_then(|()| {
+                    segment::write_synced(file, batch.first_sequence, batch.place.offset)
+                })
+                .map_err(StorageError::io("syncing", &path(batch.first_sequence)))?;
+            // A sync makes pages read-only again; the first store to each would pay for that.
+            flusher.make_ready(batch.place.offset, READY_BYTES);
+        }
+        Ok(())
+    }
+
+    /// Waits until there is something to do, at most `at_most`; `false` when the journal is closed.
+    pub(in crate::ledger) fn wait_for_work(&self, at_most: Duration) -> bool {
+        let mut state = self.state.lock();
+        let has_work =
+            |state: &State| state.is_sync_wanted || (state.spare.is_none() && !state.is_full);
+        if matches!(state.status, Status::Open) && !has_work(&state) {
+            self.work.wait_for(&mut state, at_most);
+        }
+        matches!(state.status, Status::Open)
+    }
+
+    /// Waits until everything appended before this call is on disk.
+    pub(in crate::ledger) fn flush(&self) -> Result<(), StorageError> {
+        let mut state = self.state.lock();
+        let target = state.place.sequence;
+        loop {
+            match &state.status {
+                Status::Failed(reason) => {
+                    return Err(StorageError::Failed {
+                        reason: reason.clone(),
+                    });
+                }
+                _ if state.synced >= target => return Ok(()),
+                Status::Closed => return Err(StorageError::Closed),
+                Status::Open => {}
+            }
+            state.is_sync_wanted = true;
+            self.work.notify_one();
+            self.progress.wait_for(&mut state, WAIT);
+        }
+    }
+}

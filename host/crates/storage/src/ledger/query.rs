@@ -1,0 +1,275 @@
+//! Questions to the ledger: single entries, newest first, and sums by function and day.
+//!
+//! Knows segments and the catalogue, not who writes them.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use domain::{FunctionName, Report};
+
+use super::catalogue::Filter;
+use super::frame::{self, Found};
+use super::segment::{self, Frames, HEADER_BYTES, Header, Place, Stop};
+use super::sums::{self, Sums};
+use crate::StorageError;
+
+/// Which entries are wanted, newest first.
+#[derive(Debug, Clone)]
+pub struct EntryQuery {
+    /// Of this function only.
+    pub function: Option<FunctionName>,
+    /// Started at this instant or later, in Unix microseconds.
+    pub since_us: Option<i64>,
+    /// Started before this instant, in Unix microseconds.
+    pub until_us: Option<i64>,
+    /// At most this many.
+    pub limit: usize,
+}
+
+impl Default for EntryQuery {
+    fn default() -> Self {
+        Self {
+            function: None,
+            since_us: None,
+            until_us: None,
+            limit: 100,
+        }
+    }
+}
+
+/// Which sums are wanted.
+#[derive(Debug, Clone, Default)]
+pub struct SummaryQuery {
+    /// Of this function only.
+    pub function: Option<FunctionName>,
+    /// From the UTC day of this instant on, in Unix microseconds. The whole day counts.
+    pub since_us: Option<i64>,
+    /// Up to the UTC day before the one of this instant, or, inside a day, up to its end, in Unix
+    /// microseconds.
+    pub until_us: Option<i64>,
+}
+
+/// What the invocations of a function on a UTC day add up to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SummaryRow {
+    /// Which function.
+    pub function: FunctionName,
+    /// The day on which the invocations started, UTC, `YYYY-MM-DD`.
+    pub day: String,
+    /// Attempts to run it.
+    pub invocations: u64,
+    /// Those that did not end well.
+    pub errors: u64,
+    /// Milliseconds billed.
+    pub billed_ms: u64,
+    /// Configured memory in MB times billed milliseconds; 1,024,000 of them are a GB-second.
+    pub mb_ms: u128,
+    /// Charges, in 10⁻¹² US dollars.
+    pub charge_picousd: u128,
+}
+
+impl EntryQuery {
+    pub(super) fn filter(&self) -> Filter<'_> {
+        Filter {
+            function: self.function.as_ref(),
+            since_us: self.since_us,
+            until_us: self.until_us,
+        }
+    }
+
+    fn wants(&self, report: &Report) -> bool {
+        self.function
+            .as_ref()
+            .is_none_or(|function| *function == report.function)
+            && self
+                .since_us
+                .is_none_or(|since| report.started_at_us >= since)
+            && self
+                .until_us
+                .is_none_or(|until| report.started_at_us < until)
+    }
+}
+
+impl SummaryQuery {
+    /// The rows for what is in `sums`, by function and day.
+    pub(super) fn rows(&self, sums: Sums) -> Vec<SummaryRow> {
+        let since = self.since_us.map_or(i64::MIN, sums::day_of);
+        // The last microsecond that counts decides the last day.
+        let until = self
+            .until_us
+            .map_or(i64::MAX, |us| sums::day_of(us.saturating_sub(1)));
+        sums.0
+            .into_iter()
+            .filter(|((function, day), _)| {
+                self.function
+                    .as_ref()
+                    .is_none_or(|wanted| wanted == function)
+                    && (since..=until).contains(day)
+            })
+            .map(|((function, day), totals)| SummaryRow {
+                function,
+                day: sums::day_text(day),
+                invocations: totals.invocations,
+                errors: totals.errors,
+                billed_ms: totals.billed_ms,
+                mb_ms: totals.mb_ms,
+                charge_picousd: totals.charge_picousd,
+            })
+            .collect()
+    }
+}
+
+/// A segment to look into.
+#[derive(Debug, Clone)]
+pub(super) enum Source {
+    /// Complete, or written by another process.
+    Path(PathBuf),
+    /// In use here, filled up to the offset.
+    Open {
+        path: PathBuf,
+        file: Arc<File>,
+        end: usize,
+    },
+}
+
+impl Source {
+    fn path(&self) -> &Path {
+        match self {
+            Self::Path(path) | Self::Open { path, .. } => path,
+        }
+    }
+
+    /// Its bytes; `None` when retention dropped it meanwhile.
+    fn read(&self) -> Result<Option<Vec<u8>>, StorageError> {
+        let bytes = match self {
+            Self::Path(path) => std::fs::read(path),
+            Self::Open { file, end, .. } => segment::read(file, 0, *end),
+        };
+        match bytes {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(StorageError::io("reading", self.path())(error)),
+        }
+    }
+}
+
+/// The newest entries that `query` wants from `sources`, which are ordered oldest first.
+pub(super) fn entries(query: &EntryQuery, sources: &[Source]) -> Result<Vec<Report>, StorageError> {
+    let mut found = Vec::new();
+    for source in sources.iter().rev() {
+        if found.len() >= query.limit {
+            break;
+        }
+        if let Some(bytes) = source.read()? {
+            newest_of(query, source.path(), &bytes, &mut found)?;
+        }
+    }
+    Ok(found)
+}
+
+/// Adds what `query` wants from one segment, newest first, up to its limit.
+fn newest_of(
+    query: &EntryQuery,
+    path: &Path,
+    bytes: &[u8],
+    found: &mut Vec<Report>,
+) -> Result<(), StorageError> {
+    // Lengths lead forward only; then the frames are read from the end until there are enough.
+    let mut offsets = Vec::new();
+    let mut offset = HEADER_BYTES;
+    while frame::u64_at(bytes, offset).is_some_and(|word| word != 0) {
+        offsets.push(offset);
+        let Some(end) = frame::end_of(bytes, offset) else {
+            break;
+        };
+        offset = end;
+    }
+    let last = offsets.last().copied();
+    for offset in offsets.into_iter().rev() {
+        if found.len() >= query.limit {
+            break;
+        }
+        let frame = match frame::at(bytes, offset) {
+            Found::Frame(frame) => frame,
+            // The other process is just writing it, or was killed while it did.
+            Found::Bad(_) if Some(offset) == last && !is_sealed(path, bytes) => continue,
+            Found::Bad(reason) => {
+                return Err(StorageError::corrupt(
+                    path,
+                    offset,
+                    format!("a record can't be read: {reason}"),
+                ));
+            }
+            Found::End => continue,
+        };
+        if query
+            .function
+            .as_ref()
+            .is_some_and(|function| !frame.is_of(function))
+        {
+            continue;
+        }
+        let report = frame
+            .report()
+            .map_err(|reason| StorageError::corrupt(path, offset, reason))?;
+        if query.wants(&report) {
+            found.push(report);
+        }
+    }
+    Ok(())
+}
+
+fn is_sealed(path: &Path, bytes: &[u8]) -> bool {
+    Header::parse(path, bytes).is_ok_and(|header| header.sealed.is_some())
+}
+
+/// Adds up the frames of `bytes` (which begin at `from.offset` of the file) and says where they end.
+pub(super) fn add_up(
+    path: &Path,
+    bytes: &[u8],
+    from: Place,
+    sums: &mut Sums,
+) -> Result<(Place, Option<Stop>), StorageError> {
+    let base = from.offset;
+    let mut frames = Frames::new(bytes, Place { offset: 0, ..from });
+    let mut at = base;
+    for frame in frames.by_ref() {
+        let report = frame
+            .report()
+            .map_err(|reason| StorageError::corrupt(path, at, reason))?;
+        sums.add(&report);
+        at = base + frame.end;
+    }
+    Ok((
+        Place {
+            offset: base + frames.place.offset,
+            ..frames.place
+        },
+        frames.stop,
+    ))
+}
+
+/// Adds up a segment that another process may be writing; `false` when it is gone.
+pub(super) fn add_up_source(source: &Source, sums: &mut Sums) -> Result<bool, StorageError> {
+    let Some(bytes) = source.read()? else {
+        return Ok(false);
+    };
+    let path = source.path();
+    let header = Header::parse(path, &bytes)?;
+    let from = Place::first(&header);
+    let (end, stop) = add_up(
+        path,
+        bytes.get(from.offset..).unwrap_or_default(),
+        from,
+        sums,
+    )?;
+    match stop {
+        // What was never finished is not there; what was synced must be.
+        Some(Stop::Bad(reason)) if end.offset < header.synced && header.synced < usize::MAX => {
+            let reason = format!("a record can't be read: {reason}");
+            Err(StorageError::corrupt(path, end.offset, reason))
+        }
+        _ => Ok(true),
+    }
+}

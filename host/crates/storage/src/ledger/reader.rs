@@ -1,0 +1,130 @@
+//! Reading a ledger that this process does not own, beside a server or without one.
+//!
+//! Reads what is there and repairs nothing. A record that is being written meanwhile may or may not
+//! be seen; one that is seen is whole.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use domain::Report;
+
+use super::anchor::Anchor;
+use super::catalogue::Catalogue;
+use super::query::{self, EntryQuery, Source, SummaryQuery, SummaryRow};
+use super::segment::{self, Header};
+use super::sums::Sums;
+use crate::{DataDir, StorageError};
+
+/// How often a question is asked again when retention drops what is being read.
+const ATTEMPTS: u32 = 10;
+
+/// A ledger that is only read. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct LedgerReader {
+    directory: PathBuf,
+    data_dir: PathBuf,
+}
+
+impl LedgerReader {
+    pub(super) fn open(data_dir: &DataDir, directory: &str) -> Self {
+        Self {
+            directory: data_dir.path().join(directory),
+            data_dir: data_dir.path().to_owned(),
+        }
+    }
+
+    /// The entries that `query` wants, newest first.
+    ///
+    /// # Errors
+    ///
+    /// [`StorageError::Corrupt`] when a record on the way is damaged, [`StorageError::Io`] when a
+    /// segment can't be read.
+    pub fn entries(&self, query: &EntryQuery) -> Result<Vec<Report>, StorageError> {
+        let sources = self.segments()?.into_iter().map(|(_, source)| source);
+        query::entries(query, &sources.collect::<Vec<_>>())
+    }
+
+    /// Sums by function and day, up to the last record that can be seen.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`LedgerReader::entries`], and [`StorageError::Database`] when the roll-ups can't be
+    /// read.
+    pub fn summary(&self, query: &SummaryQuery) -> Result<Vec<SummaryRow>, StorageError> {
+        for _ in 0..ATTEMPTS {
+            if let Some(sums) = self.sums()? {
+                return Ok(query.rows(sums));
+            }
+        }
+        let path = self.directory.clone();
+        let source = std::io::Error::other("segments are dropped faster than they are read");
+        Err(StorageError::Io {
+            doing: "reading",
+            path,
+            source,
+        })
+    }
+
+    /// `None` when the server dropped a segment meanwhile.
+    fn sums(&self) -> Result<Option<Sums>, StorageError> {
+        let (mut sums, position) = match Catalogue::open_for_reading(&self.data_dir)? {
+            Some(mut catalogue) => catalogue.rollups()?,
+            None => (Sums::default(), 1),
+        };
+        if !self.directory.is_dir() {
+            return Ok(Some(sums));
+        }
+        let mut dropped = BTreeSet::new();
+        for anchor in Anchor::read_all(&self.directory)? {
+            dropped.insert(anchor.first_sequence);
+            if anchor.first_sequence >= position {
+                sums.add_all(&anchor.sums);
+            }
+        }
+        for (first_sequence, source) in self.segments()? {
+            let is_counted = first_sequence < position || dropped.contains(&first_sequence);
+            if !is_counted && !query::add_up_source(&source, &mut sums)? {
+                return Ok(None);
+            }
+        }
+        Ok(Some(sums))
+    }
+
+    /// The segments by first sequence number, those that have no name yet included.
+    fn segments(&self) -> Result<Vec<(u64, Source)>, StorageError> {
+        if !self.directory.is_dir() {
+            return Ok(Vec::new());
+        }
+        // The named ones last: one that gets its name meanwhile is seen twice and not missed.
+        let unnamed = segment::spares(&self.directory)?
+            .into_iter()
+            .filter_map(unnamed);
+        let unnamed = unnamed.collect::<Vec<_>>();
+        let named = segment::list(&self.directory)?.into_iter();
+        let mut segments = named
+            .map(|(first_sequence, path)| (first_sequence, Source::Path(path)))
+            .chain(unnamed)
+            .collect::<Vec<_>>();
+        segments.sort_by_key(|(first_sequence, _)| *first_sequence);
+        segments.dedup_by_key(|(first_sequence, _)| *first_sequence);
+        Ok(segments)
+    }
+}
+
+/// A segment without a name, if it is in use. It is kept open, since the name comes any moment.
+fn unnamed(path: PathBuf) -> Option<(u64, Source)> {
+    let file = File::open(&path).ok()?;
+    let bytes = segment::read(&file, 0, segment::HEADER_BYTES).ok()?;
+    let first_sequence = Header::parse(&path, &bytes).ok()?.first_sequence;
+    let end = usize::try_from(file.metadata().ok()?.len()).ok()?;
+    Some((
+        first_sequence,
+        Source::Open {
+            path,
+            file: Arc::new(file),
+            end,
+        },
+    ))
+}

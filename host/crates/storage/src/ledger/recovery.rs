@@ -1,0 +1,262 @@
+//! Opening a journal after whatever ended the last process.
+//!
+//! What may be damaged without anybody's fault is what was never synced: a frame that was being
+//! stored when the process was killed, and, after the machine itself went down, anything past the
+//! synced mark, with holes. That is cut, and said. Everything else that does not fit (a damaged frame
+//! before the mark or with records after it, a missing segment, a hash or a chain that breaks) is
+//! [`StorageError::Corrupt`], and nothing is touched.
+//!
+//! Nothing is ever appended here, so no record can be doubled.
+
+mod tail;
+
+use std::fs::{self, File};
+use std::path::Path;
+
+use sha2::{Digest as _, Sha256};
+
+use self::tail::Scanned;
+use super::anchor::Anchor;
+use super::catalogue::{Catalogue, Catalogued, Filter, SegmentInfo};
+use super::journal::Resume;
+use super::segment::{self, HEADER_BYTES, Hash, Header, Place};
+use crate::{StorageError, files};
+
+/// How much of the sealed segments is checked against its hash at each start, newest first. Beyond
+/// it, the checksums of frames are checked when they are read.
+const HASHED_AT_START_BYTES: usize = 256 << 20;
+
+/// What the next segment must continue.
+#[derive(Debug, Clone, Copy)]
+struct Chain {
+    sequence: u64,
+    crc: u32,
+    hash: Option<Hash>,
+}
+
+/// Brings the journal and the catalogue in order and says where to go on.
+pub(super) fn recover(directory: &Path, catalogue: &mut Catalogue) -> Result<Resume, StorageError> {
+    files::remove_temporaries(directory)?;
+    settle_spares(directory)?;
+    let mut chain = after_anchors(directory, catalogue)?;
+    let segments = segment::list(directory)?;
+    let catalogued = catalogue.segments(Filter::default())?;
+    let hashed_from = hashed_from(&catalogued);
+    let mut open = None;
+    let mut sealed = Vec::new();
+    for (index, (first_sequence, path)) in segments.iter().enumerate() {
+        if *first_sequence != chain.sequence {
+            let reason = format!(
+                "the records from {} to {} should come before it",
+                chain.sequence,
+                first_sequence.saturating_sub(1)
+            );
+            return Err(StorageError::corrupt(path, 0, reason));
+        }
+        if let Some(row) = catalogued
+            .iter()
+            .find(|row| row.first_sequence == *first_sequence)
+        {
+            let is_hashed = hashed_from.is_some_and(|from| *first_sequence >= from);
+            chain = check_catalogued(path, row, chain, is_hashed)?;
+            continue;
+        }
+        let scanned = Scanned::read(path, chain)?;
+        let next = segments.get(index + 1);
+        if scanned.header.sealed.is_none() {
+            scanned.settle_tail()?;
+            match next {
+                None => {
+                    open = Some(scanned);
+                    break;
+                }
+                Some((next, _)) if *next != scanned.place.sequence => {
+                    // What was synced last ends here; what comes later never was.
+                    scanned.discard_unsynced(&segments[index + 1..])?;
+                    open = Some(scanned);
+                    break;
+                }
+                Some(_) => {}
+            }
+        }
+        let info = scanned.seal()?;
+        chain = Chain {
+            sequence: info.next_sequence,
+            crc: info.crc,
+            hash: Some(info.hash),
+        };
+        sealed.push(info);
+    }
+    // Only now: a hash is known to be right when the next segment agrees.
+    for info in &sealed {
+        catalogue.insert(info)?;
+    }
+    finish(directory, catalogue, chain, open)
+}
+
+/// Enters the anchors, and says what the first segment must continue.
+fn after_anchors(directory: &Path, catalogue: &mut Catalogue) -> Result<Chain, StorageError> {
+    let mut chain = Chain {
+        sequence: 1,
+        crc: 0,
+        hash: None,
+    };
+    for anchor in Anchor::read_all(directory)? {
+        catalogue.insert_anchor(&anchor)?;
+        // Dropping it may have been interrupted.
+        files::remove(&segment::path(directory, anchor.first_sequence))?;
+        catalogue.remove(anchor.first_sequence)?;
+        chain = Chain {
+            sequence: anchor.next_sequence,
+            crc: anchor.crc,
+            hash: Some(anchor.hash),
+        };
+    }
+    Ok(chain)
+}
+
+/// Checks that the catalogue does not know more than the journal, and says where to go on.
+fn finish(
+    directory: &Path,
+    catalogue: &Catalogue,
+    chain: Chain,
+    open: Option<Scanned>,
+) -> Result<Resume, StorageError> {
+    let resume = match open {
+        Some(scanned) => Resume {
+            place: scanned.place,
+            active: Some((scanned.file, scanned.header.first_sequence)),
+            previous_hash: chain.hash,
+        },
+        None => Resume {
+            active: None,
+            place: Place {
+                offset: HEADER_BYTES,
+                sequence: chain.sequence,
+                crc: chain.crc,
+            },
+            previous_hash: chain.hash,
+        },
+    };
+    let position = catalogue.position()?;
+    if position > resume.place.sequence {
+        let path = segment::path(directory, chain.sequence);
+        let reason = format!(
+            "it is missing: `{}` has the sums of all records before {position}",
+            catalogue.path().display()
+        );
+        return Err(StorageError::corrupt(&path, 0, reason));
+    }
+    Ok(resume)
+}
+
+/// Gives spares that were in use their name and removes the others.
+fn settle_spares(directory: &Path) -> Result<(), StorageError> {
+    for path in segment::spares(directory)? {
+        let bytes = fs::read(&path).map_err(StorageError::io("reading", &path))?;
+        let is_unused = bytes.iter().skip(HEADER_BYTES).all(|byte| *byte == 0);
+        match Header::parse(&path, &bytes) {
+            Ok(header) => {
+                let to = segment::path(directory, header.first_sequence);
+                if to.exists() {
+                    return Err(StorageError::corrupt(
+                        &path,
+                        0,
+                        "its records are there already",
+                    ));
+                }
+                File::open(&path)
+                    .and_then(|file| file.sync_all())
+                    .and_then(|()| fs::rename(&path, &to))
+                    .map_err(StorageError::io("naming", &to))?;
+            }
+            Err(_) if is_unused => files::remove(&path)?,
+            Err(error) => return Err(error),
+        }
+    }
+    files::sync_dir(directory)
+}
+
+/// The first segment that is checked against its hash at this start.
+fn hashed_from(catalogued: &[Catalogued]) -> Option<u64> {
+    let mut bytes = 0_usize;
+    let within = catalogued.iter().rev().take_while(|row| {
+        bytes = bytes.saturating_add(row.bytes);
+        bytes <= HASHED_AT_START_BYTES
+    });
+    within.last().map(|row| row.first_sequence)
+}
+
+fn check_catalogued(
+    path: &Path,
+    row: &Catalogued,
+    chain: Chain,
+    is_hashed: bool,
+) -> Result<Chain, StorageError> {
+    let file = File::open(path).map_err(StorageError::io("opening", path))?;
+    let wanted = if is_hashed { row.bytes } else { HEADER_BYTES };
+    let bytes = segment::read(&file, 0, wanted).map_err(StorageError::io("reading", path))?;
+    let length = file
+        .metadata()
+        .map_err(StorageError::io("reading", path))?
+        .len();
+    if usize::try_from(length) != Ok(row.bytes) {
+        let reason = format!("it should be {} bytes long, and is {length}", row.bytes);
+        return Err(StorageError::corrupt(
+            path,
+            row.bytes.min(bytes.len()),
+            reason,
+        ));
+    }
+    let header = Header::parse(path, &bytes)?;
+    check_chain(path, &header, chain)?;
+    if is_hashed && <Hash>::from(Sha256::digest(&bytes)) != row.hash {
+        // The scan finds the place; what it can't see is still damage.
+        let info = SegmentInfo::read(path, &bytes)?;
+        let reason = "its content does not have the hash in the catalogue";
+        return Err(StorageError::corrupt(path, info.bytes, reason));
+    }
+    Ok(Chain {
+        sequence: row.next_sequence,
+        crc: row.crc,
+        hash: Some(row.hash),
+    })
+}
+
+fn check_chain(path: &Path, header: &Header, chain: Chain) -> Result<(), StorageError> {
+    if header.first_sequence != chain.sequence {
+        let reason = format!("it begins with record {}", header.first_sequence);
+        return Err(StorageError::corrupt(path, 16, reason));
+    }
+    if header.previous_crc != chain.crc {
+        return Err(StorageError::corrupt(
+            path,
+            32,
+            "it does not follow the segment before it",
+        ));
+    }
+    match (header.previous_hash, chain.hash) {
+        (Some(found), Some(expected)) if found != expected => {
+            let reason = "the segment before it does not have the hash noted here";
+            Err(StorageError::corrupt(path, 40, reason))
+        }
+        (Some(_), None) => Err(StorageError::corrupt(path, 40, "no segment is before it")),
+        _ => Ok(()),
+    }
+}
+
+/// Completes a segment: cuts it to what is used, marks it, syncs it and reads it once.
+pub(super) fn seal(
+    path: &Path,
+    file: &File,
+    first_sequence: u64,
+    end: usize,
+) -> Result<SegmentInfo, StorageError> {
+    let length = u64::try_from(end).unwrap_or(u64::MAX);
+    segment::write_sealed(file, first_sequence, end)
+        .and_then(|()| file.set_len(length))
+        .and_then(|()| file.sync_all())
+        .map_err(StorageError::io("sealing", path))?;
+    let bytes = segment::read(file, 0, end).map_err(StorageError::io("reading", path))?;
+    SegmentInfo::read(path, &bytes)
+}

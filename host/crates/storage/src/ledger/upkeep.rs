@@ -1,0 +1,169 @@
+//! What the ledger's two threads do: syncing, and everything slower.
+//!
+//! The sync thread syncs and prepares segments. The upkeep thread seals filled segments, enters them
+//! in the catalogue, drops old ones and watches free space. Both end when the journal is closed.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::anchor::Anchor;
+use super::catalogue::{Catalogued, Filter, SegmentInfo};
+use super::{Shared, recovery, segment};
+use crate::{StorageError, files};
+
+/// How often the upkeep thread looks.
+const UPKEEP_EVERY: Duration = Duration::from_millis(50);
+/// Free space and retention are looked at once in this many rounds.
+const SLOW_EVERY: u32 = 20;
+/// A spare that could not be made is tried again once in this many rounds of the sync thread.
+const PREPARE_EVERY: u32 = 10;
+
+/// Least free space on the disk of the ledger: 1 % of it, but within these, in bytes.
+const FREE_BYTES_MIN: u64 = 64 << 20;
+const FREE_BYTES_MAX: u64 = 1 << 30;
+
+/// The sync thread.
+pub(super) fn keep_synced(shared: &Shared, every: Duration) {
+    let mut round = 0_u32;
+    while shared.journal.wait_for_work(every) {
+        // A failure is in the journal's status, where every caller meets it.
+        if shared.journal.sync().is_err() {
+            return;
+        }
+        let is_full = shared.journal.condition() == super::journal::Condition::Full;
+        if !is_full || round.is_multiple_of(PREPARE_EVERY) {
+            shared.journal.prepare();
+        }
+        round = round.wrapping_add(1);
+    }
+}
+
+/// The upkeep thread.
+pub(super) fn keep_up(shared: &Shared) {
+    let mut round = 0_u32;
+    let mut is_catalogue_failing = false;
+    while shared.wait_for_close(UPKEEP_EVERY) {
+        let is_slow_round = round.is_multiple_of(SLOW_EVERY);
+        round = round.wrapping_add(1);
+        if !is_catalogue_failing || is_slow_round {
+            match seal_filled(shared) {
+                Ok(()) => is_catalogue_failing = false,
+                Err(Unsealed::Segment(error)) => return shared.journal.fail(&error),
+                // The records are safe in their segments; the catalogue can wait.
+                Err(Unsealed::Catalogue(error)) => {
+                    if !is_catalogue_failing {
+                        tracing::error!(%error, "the ledger's catalogue lags behind: {error}");
+                    }
+                    is_catalogue_failing = true;
+                }
+            }
+        }
+        if is_slow_round {
+            shared.note_free_space(has_free_space(shared));
+            if let Err(error) = drop_old(shared) {
+                tracing::error!(%error, "dropping old records failed: {error}");
+            }
+        }
+    }
+}
+
+/// Why a filled segment is not in the catalogue.
+pub(super) enum Unsealed {
+    /// It can't be completed or read.
+    Segment(StorageError),
+    /// It is complete, and the catalogue does not take it.
+    Catalogue(StorageError),
+}
+
+/// Seals the segments that are filled and synced, and enters them in the catalogue.
+pub(super) fn seal_filled(shared: &Shared) -> Result<(), Unsealed> {
+    let journal = &shared.journal;
+    while let Some((filled, next)) = journal.sealable() {
+        let path = segment::path(&journal.directory, filled.first_sequence);
+        let info = recovery::seal(
+            &path,
+            &filled.file,
+            filled.first_sequence,
+            filled.end.offset,
+        )
+        .map_err(Unsealed::Segment)?;
+        segment::write_previous_hash(&next.file, next.first_sequence, &info.hash)
+            .map_err(StorageError::io("writing", &path))
+            .map_err(Unsealed::Segment)?;
+        // The journal forgets the segment under the same lock, so that a query meets it once.
+        let mut catalogue = shared.catalogue.lock();
+        catalogue.insert(&info).map_err(Unsealed::Catalogue)?;
+        journal.catalogued(filled.first_sequence);
+    }
+    Ok(())
+}
+
+/// Drops the sealed segments that are too old or too many, oldest first.
+pub(super) fn drop_old(shared: &Shared) -> Result<(), StorageError> {
+    let settings = &shared.settings;
+    if settings.retention_age.is_none() && settings.retention_bytes.is_none() {
+        return Ok(());
+    }
+    let sealed = shared.catalogue.lock().segments(Filter::default())?;
+    let oldest_us = settings.retention_age.map(|age| {
+        let age_us = i64::try_from(age.as_micros()).unwrap_or(i64::MAX);
+        settings.clock.unix_us().saturating_sub(age_us)
+    });
+    let size = |segment: &Catalogued| u64::try_from(segment.bytes).unwrap_or(u64::MAX);
+    let mut kept_bytes = sealed
+        .iter()
+        .fold(0, |sum: u64, segment| sum.saturating_add(size(segment)));
+    for segment in &sealed {
+        let is_old = oldest_us.is_some_and(|oldest_us| segment.last_us < oldest_us);
+        let is_much = settings
+            .retention_bytes
+            .is_some_and(|most| kept_bytes > most);
+        if !is_old && !is_much {
+            break;
+        }
+        drop_segment(shared, segment)?;
+        kept_bytes = kept_bytes.saturating_sub(size(segment));
+    }
+    Ok(())
+}
+
+fn drop_segment(shared: &Shared, segment: &Catalogued) -> Result<(), StorageError> {
+    let directory = &shared.journal.directory;
+    let path = segment::path(directory, segment.first_sequence);
+    let bytes = std::fs::read(&path).map_err(StorageError::io("reading", &path))?;
+    let info = SegmentInfo::read(&path, &bytes)?;
+    if info.hash != segment.hash {
+        let reason = "its content does not have the hash in the catalogue";
+        return Err(StorageError::corrupt(&path, info.bytes, reason));
+    }
+    Anchor::new(&info).write(directory)?;
+    shared.catalogue.lock().remove(segment.first_sequence)?;
+    files::remove(&path)?;
+    tracing::info!(path = %path.display(), records = info.next_sequence - info.first_sequence,
+        "dropped a segment of the ledger by retention");
+    Ok(())
+}
+
+/// Whether there is more free space than the floor.
+pub(super) fn has_free_space(shared: &Shared) -> bool {
+    let Ok(stat) = rustix::fs::statvfs(&shared.journal.directory) else {
+        return true;
+    };
+    let total = stat.f_blocks.saturating_mul(stat.f_frsize);
+    let free = stat.f_bavail.saturating_mul(stat.f_frsize);
+    free >= (total / 100).clamp(FREE_BYTES_MIN, FREE_BYTES_MAX)
+}
+
+/// Starts both threads.
+pub(super) fn spawn(shared: &Arc<Shared>) -> std::io::Result<[std::thread::JoinHandle<()>; 2]> {
+    let (syncing, upkeep) = (Arc::clone(shared), Arc::clone(shared));
+    let every = shared.settings.sync_every;
+    Ok([
+        std::thread::Builder::new()
+            .name("ledger-sync".to_owned())
+            .spawn(move || keep_synced(&syncing, every))?,
+        std::thread::Builder::new()
+            .name("ledger-upkeep".to_owned())
+            .spawn(move || keep_up(&upkeep))?,
+    ])
+}

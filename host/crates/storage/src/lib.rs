@@ -1,0 +1,27 @@
+//! What Mayfly keeps on disk: functions, artifacts, the ledger and the logs of functions.
+//!
+//! Everything lives in one [`DataDir`], which one process owns at a time. Reading order: the
+//! directory, the bytes of functions, what is known about functions, the ledger, the logs.
+//!
+//! Invariants: what is reported as written survives the death of the process, damage is an error
+//! that names its place, and a failed sync is never tried again.
+//!
+//! Absent on purpose: HTTP, wasm, money and async. Handles are cheap to clone and calls block.
+
+pub mod artifacts;
+pub mod data_dir;
+mod database;
+mod error;
+mod files;
+pub mod ledger;
+pub mod logs;
+pub mod records;
+
+pub use artifacts::{ArtifactId, ArtifactIdError, Artifacts};
+pub use data_dir::DataDir;
+pub use error::StorageError;
+pub use ledger::{
+    EntryQuery, Ledger, LedgerHealth, LedgerReader, LedgerSettings, SummaryQuery, SummaryRow,
+};
+pub use logs::{CursorError, LogCursor, LogEvent, LogSettings, LogSource, Logs, escape};
+pub use records::{FunctionRecord, Origin, Records};

@@ -1,0 +1,259 @@
+//! What functions print, and what we say about them: bounded log files for each function.
+//!
+//! [`Logs::append`] copies into memory and returns; a thread writes a moment later. Losing log lines
+//! is better than holding up an invocation: when memory or the disk is full, events are dropped,
+//! counted, and a later line of the log says how many.
+//!
+//! One event is one line, without control characters, and what a function prints can't pass for one
+//! of our own lines. Knows nothing of invocations.
+
+mod buffer;
+mod cursor;
+mod store;
+#[cfg(test)]
+mod tests;
+mod text;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use domain::FunctionName;
+use parking_lot::{Condvar, Mutex};
+
+use self::buffer::Buffer;
+use self::store::Store;
+use crate::{DataDir, StorageError};
+
+pub use cursor::{CursorError, LogCursor};
+pub use text::{TEXT_BYTES_MAX, escape};
+
+const DIRECTORY: &str = "logs";
+
+/// How logs are kept.
+#[derive(Debug, Clone, Copy)]
+pub struct LogSettings {
+    /// A function's log goes on in a new file when one reaches this size, in bytes. Default 1 MiB.
+    pub segment_bytes: u64,
+    /// Files kept of each function, the newest ones. Default 8, at least 2.
+    pub segments_per_function: u32,
+    /// How long an event may wait in memory. Default 50 ms.
+    pub flush_every: Duration,
+    /// Bytes that may wait in memory over all functions; one function may take a quarter of it.
+    /// Default 16 MiB.
+    pub buffer_bytes: usize,
+}
+
+impl Default for LogSettings {
+    fn default() -> Self {
+        Self {
+            segment_bytes: 1 << 20,
+            segments_per_function: 8,
+            flush_every: Duration::from_millis(50),
+            buffer_bytes: 16 << 20,
+        }
+    }
+}
+
+/// Who says it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum LogSource {
+    /// We do.
+    Platform,
+    /// The function does.
+    Function,
+}
+
+/// A line of a function's log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogEvent {
+    /// When it was said, in Unix milliseconds.
+    pub at_unix_ms: u64,
+    /// Who said it.
+    pub source: LogSource,
+    /// What was said; when it comes from [`Logs::tail`] it went through [`escape`].
+    pub text: String,
+}
+
+/// The logs of all functions. Cheap to clone; what waits is written when the last clone goes.
+#[derive(Debug, Clone)]
+pub struct Logs(Arc<Owner>);
+
+#[derive(Debug)]
+struct Owner {
+    shared: Arc<Shared>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    data_dir: DataDir,
+    buffer: Mutex<Buffer>,
+    /// Taken before `buffer` by whoever needs both.
+    store: Mutex<Store>,
+    dropped: AtomicU64,
+    closing: Mutex<bool>,
+    closed: Condvar,
+}
+
+impl Logs {
+    /// Opens the logs of a data directory. One that was opened for reading takes no events.
+    ///
+    /// # Errors
+    ///
+    /// [`StorageError::Io`] when the directory can't be made.
+    pub fn open(data_dir: &DataDir, settings: LogSettings) -> Result<Self, StorageError> {
+        let directory = data_dir.subdirectory(DIRECTORY)?;
+        let flush_every = settings.flush_every;
+        let shared = Arc::new(Shared {
+            data_dir: data_dir.clone(),
+            buffer: Mutex::new(Buffer::new(settings.buffer_bytes)),
+            store: Mutex::new(Store::new(
+                directory,
+                settings.segment_bytes,
+                settings.segments_per_function,
+            )),
+            dropped: AtomicU64::new(0),
+            closing: Mutex::new(false),
+            closed: Condvar::new(),
+        });
+        let mut thread = None;
+        if data_dir.is_writable() {
+            let shared = Arc::clone(&shared);
+            let spawned = std::thread::Builder::new()
+                .name("log-flush".to_owned())
+                .spawn(move || {
+                    while shared.wait_for_close(flush_every) {
+                        shared.flush();
+                    }
+                });
+            thread = Some(spawned.map_err(StorageError::io(
+                "starting the log thread of",
+                data_dir.path(),
+            ))?);
+        }
+        Ok(Self(Arc::new(Owner {
+            shared,
+            thread: Mutex::new(thread),
+        })))
+    }
+
+    /// Appends events to a function's log, in order. Copies to memory only, and never fails.
+    pub fn append(&self, function: &FunctionName, events: impl IntoIterator<Item = LogEvent>) {
+        let shared = self.shared();
+        let events = events.into_iter();
+        if !shared.data_dir.is_writable() {
+            shared.count_dropped(u64::try_from(events.count()).unwrap_or(u64::MAX));
+            return;
+        }
+        // Outside the lock: the iterator may take its time.
+        let events = events.collect::<Vec<_>>();
+        let dropped = shared.buffer.lock().push(function, events);
+        shared.count_dropped(dropped);
+    }
+
+    /// The last events of a function's log, at most `last` of them, those at `since_ms` (Unix
+    /// milliseconds) or later; and where to go on reading.
+    ///
+    /// # Errors
+    ///
+    /// [`StorageError::Io`] when the log can't be read. A function without a log has no events.
+    pub fn tail(
+        &self,
+        function: &FunctionName,
+        last: usize,
+        since_ms: Option<u64>,
+    ) -> Result<(Vec<LogEvent>, LogCursor), StorageError> {
+        self.shared().flush();
+        let directory = self.shared().store.lock().directory_of(function);
+        store::tail(&directory, last, since_ms)
+    }
+
+    /// The events after `cursor`, oldest first, at most `max` of them; and where to go on. When the
+    /// file of the cursor is gone, goes on with the oldest one.
+    ///
+    /// # Errors
+    ///
+    /// [`StorageError::Io`] when the log can't be read.
+    pub fn read_after(
+        &self,
+        function: &FunctionName,
+        cursor: &LogCursor,
+        max: usize,
+    ) -> Result<(Vec<LogEvent>, LogCursor), StorageError> {
+        self.shared().flush();
+        let directory = self.shared().store.lock().directory_of(function);
+        store::read_after(&directory, *cursor, max)
+    }
+
+    /// Events that were dropped since the logs were opened.
+    #[must_use]
+    pub fn dropped_total(&self) -> u64 {
+        self.shared().dropped.load(Ordering::Relaxed)
+    }
+
+    /// Writes what waits in memory. Log files are not synced to disk.
+    pub fn flush(&self) {
+        self.shared().flush();
+    }
+
+    /// Removes a function's log, with what waits in memory.
+    ///
+    /// # Errors
+    ///
+    /// [`StorageError::Io`] when it can't be removed.
+    pub fn remove(&self, function: &FunctionName) -> Result<(), StorageError> {
+        let shared = self.shared();
+        shared.data_dir.require_writable()?;
+        let mut store = shared.store.lock();
+        shared.buffer.lock().forget(function);
+        store.remove(function)
+    }
+
+    fn shared(&self) -> &Shared {
+        &self.0.shared
+    }
+}
+
+impl Shared {
+    fn flush(&self) {
+        if !self.data_dir.is_writable() {
+            return;
+        }
+        let mut store = self.store.lock();
+        let waiting = self.buffer.lock().take();
+        for (function, waiting) in waiting {
+            if let Err(error) = store.append(&function, &waiting) {
+                tracing::debug!(%function, %error, "a log could not be written: {error}");
+                let lost = self.buffer.lock().put_back_as_lost(&function, &waiting);
+                self.count_dropped(lost);
+            }
+        }
+    }
+
+    fn count_dropped(&self, events: u64) {
+        self.dropped.fetch_add(events, Ordering::Relaxed);
+    }
+
+    /// Waits for `at_most`; `false` when the logs are being closed.
+    fn wait_for_close(&self, at_most: Duration) -> bool {
+        let mut closing = self.closing.lock();
+        if !*closing {
+            self.closed.wait_for(&mut closing, at_most);
+        }
+        !*closing
+    }
+}
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        *self.shared.closing.lock() = true;
+        self.shared.closed.notify_all();
+        if let Some(thread) = self.thread.lock().take() {
+            // A thread that panicked has left its trace; the flush below does what is left.
+            drop(thread.join());
+        }
+        self.shared.flush();
+    }
+}

@@ -1,0 +1,317 @@
+//! Log files: `logs/FUNCTION/NUMBER.log`, lines of `UNIX-MS p|f TEXT`.
+//!
+//! Files are opened for each write and closed after it, so functions without end do not use up
+//! descriptors. A line without its newline was being written when the process died; reading leaves it
+//! out, and the next write begins a new line.
+
+use std::collections::HashMap;
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+
+use domain::FunctionName;
+
+use super::buffer::{Lost, Waiting};
+use super::{LogCursor, LogEvent, LogSource, text};
+use crate::{StorageError, files};
+
+const EXTENSION: &str = ".log";
+/// Fewest files kept: the one being written and the one before.
+const SEGMENTS_MIN: u32 = 2;
+
+/// The newest file of a function.
+#[derive(Debug, Clone, Copy)]
+struct Newest {
+    segment: u64,
+    bytes: u64,
+}
+
+/// What writes log files.
+#[derive(Debug)]
+pub(super) struct Store {
+    directory: PathBuf,
+    segment_bytes: u64,
+    segments_max: u32,
+    newest: HashMap<FunctionName, Newest>,
+}
+
+impl Store {
+    pub(super) fn new(directory: PathBuf, segment_bytes: u64, segments_max: u32) -> Self {
+        let segments_max = segments_max.max(SEGMENTS_MIN);
+        Self {
+            directory,
+            segment_bytes: segment_bytes.max(1),
+            segments_max,
+            newest: HashMap::new(),
+        }
+    }
+
+    /// Where the log of `function` is.
+    pub(super) fn directory_of(&self, function: &FunctionName) -> PathBuf {
+        self.directory.join(function.as_str())
+    }
+
+    /// Writes what waited, in files of bounded size.
+    pub(super) fn append(
+        &mut self,
+        function: &FunctionName,
+        waiting: &Waiting,
+    ) -> Result<(), StorageError> {
+        let mut lines = String::new();
+        push_lost(&mut lines, waiting.lost_before);
+        for event in &waiting.events {
+            // A line is never split; a file is at most one line and one byte longer than asked for.
+            if u64::try_from(lines.len()).unwrap_or(u64::MAX) >= self.segment_bytes {
+                self.write(function, &lines)?;
+                lines.clear();
+            }
+            push_event(&mut lines, event);
+        }
+        push_lost(&mut lines, waiting.lost_after);
+        if lines.is_empty() {
+            Ok(())
+        } else {
+            self.write(function, &lines)
+        }
+    }
+
+    fn write(&mut self, function: &FunctionName, lines: &str) -> Result<(), StorageError> {
+        let directory = self.directory_of(function);
+        let mut newest = match self.newest.get(function) {
+            Some(newest) => *newest,
+            None => open_newest(&directory)?,
+        };
+        if newest.bytes >= self.segment_bytes {
+            newest = Newest {
+                segment: newest.segment + 1,
+                bytes: 0,
+            };
+        }
+        // Until it is known to be written; a failure looks again.
+        self.newest.remove(function);
+        let path = path(&directory, newest.segment);
+        let is_new = newest.bytes == 0;
+        files::private()
+            .create(true)
+            .truncate(false)
+            .open(&path)
+            .and_then(|file| append_whole(&file, newest.bytes, lines))
+            .map_err(StorageError::io("writing", &path))?;
+        newest.bytes += u64::try_from(lines.len()).unwrap_or(u64::MAX);
+        self.newest.insert(function.clone(), newest);
+        if is_new {
+            self.remove_oldest(&directory)
+        } else {
+            Ok(())
+        }
+    }
+
+    fn remove_oldest(&self, directory: &Path) -> Result<(), StorageError> {
+        let segments = list(directory)?;
+        let most = usize::try_from(self.segments_max).unwrap_or(usize::MAX);
+        for (_, path) in segments.iter().take(segments.len().saturating_sub(most)) {
+            files::remove(path)?;
+        }
+        Ok(())
+    }
+
+    /// Removes the log of `function`.
+    pub(super) fn remove(&mut self, function: &FunctionName) -> Result<(), StorageError> {
+        self.newest.remove(function);
+        let directory = self.directory_of(function);
+        match fs::remove_dir_all(&directory) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(StorageError::io("removing", &directory)(error))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Adds all of `lines` at `offset`, or nothing.
+fn append_whole(file: &File, offset: u64, lines: &str) -> io::Result<()> {
+    // Also removes what another failure left.
+    file.set_len(offset)?;
+    let written = file.write_all_at(lines.as_bytes(), offset);
+    if written.is_err() {
+        file.set_len(offset)?;
+    }
+    written
+}
+
+/// Finds the newest file of a log, and gives a line that a crash cut short its end.
+fn open_newest(directory: &Path) -> Result<Newest, StorageError> {
+    files::create_dir(directory)?;
+    let Some((segment, path)) = list(directory)?.pop() else {
+        return Ok(Newest {
+            segment: 1,
+            bytes: 0,
+        });
+    };
+    let repair = || {
+        let mut file = files::private().append(true).open(&path)?;
+        let bytes = file.metadata()?.len();
+        let mut last = [b'\n'];
+        if bytes > 0 {
+            file.read_exact_at(&mut last, bytes - 1)?;
+        }
+        if last == [b'\n'] {
+            return Ok(bytes);
+        }
+        file.write_all(b"\n")?;
+        Ok(bytes + 1)
+    };
+    let bytes = repair().map_err(StorageError::io("opening", &path))?;
+    Ok(Newest { segment, bytes })
+}
+
+fn path(directory: &Path, segment: u64) -> PathBuf {
+    directory.join(format!("{segment:010}{EXTENSION}"))
+}
+
+/// The files of a log, oldest first.
+fn list(directory: &Path) -> Result<Vec<(u64, PathBuf)>, StorageError> {
+    if !directory.is_dir() {
+        return Ok(Vec::new());
+    }
+    let mut segments = files::list(directory)?
+        .into_iter()
+        .filter_map(|(name, path)| Some((name.strip_suffix(EXTENSION)?.parse().ok()?, path)))
+        .collect::<Vec<(u64, PathBuf)>>();
+    segments.sort();
+    Ok(segments)
+}
+
+fn push_event(lines: &mut String, event: &LogEvent) {
+    let (source, indent) = match event.source {
+        LogSource::Platform => ('p', ""),
+        LogSource::Function if text::looks_like_ours(&event.text) => ('f', " "),
+        LogSource::Function => ('f', ""),
+    };
+    let text = text::escape(&event.text);
+    lines.push_str(&format!(
+        "{} {source} {indent}{text}
+",
+        event.at_unix_ms
+    ));
+}
+
+fn push_lost(lines: &mut String, lost: Lost) {
+    if lost.events > 0 {
+        let text = format!("{} events dropped", lost.events);
+        let (at_unix_ms, source) = (lost.at_unix_ms, LogSource::Platform);
+        push_event(
+            lines,
+            &LogEvent {
+                at_unix_ms,
+                source,
+                text,
+            },
+        );
+    }
+}
+
+/// Reads a line without its newline; `None` when it is not one of ours.
+fn parse_event(line: &[u8]) -> Option<LogEvent> {
+    let line = std::str::from_utf8(line).ok()?;
+    let (at_unix_ms, rest) = line.split_once(' ')?;
+    let (source, text) = rest.split_once(' ')?;
+    let source = match source {
+        "p" => LogSource::Platform,
+        "f" => LogSource::Function,
+        _ => return None,
+    };
+    // A file that was changed by hand is no way to a terminal either.
+    let text = text::escape(text).into_owned();
+    Some(LogEvent {
+        at_unix_ms: at_unix_ms.parse().ok()?,
+        source,
+        text,
+    })
+}
+
+/// The complete lines of a file from `from` on, and where they end.
+fn read_lines(path: &Path, from: u64) -> Result<Option<(Vec<u8>, u64)>, StorageError> {
+    let mut bytes = match fs::read(path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(StorageError::io("reading", path)(error)),
+    };
+    let complete = bytes
+        .iter()
+        .rposition(|byte| *byte == b'\n')
+        .map_or(0, |last| last + 1);
+    bytes.truncate(complete);
+    let from = usize::try_from(from).unwrap_or(usize::MAX).min(complete);
+    bytes.drain(..from);
+    Ok(Some((bytes, u64::try_from(complete).unwrap_or(u64::MAX))))
+}
+
+fn lines(bytes: &[u8]) -> impl DoubleEndedIterator<Item = &[u8]> {
+    let bytes = bytes.strip_suffix(b"\n");
+    bytes
+        .into_iter()
+        .flat_map(|bytes| bytes.split(|byte| *byte == b'\n'))
+}
+
+/// See [`super::Logs::tail`].
+pub(super) fn tail(
+    directory: &Path,
+    last: usize,
+    since_ms: Option<u64>,
+) -> Result<(Vec<LogEvent>, LogCursor), StorageError> {
+    let mut newest_first = Vec::new();
+    let mut cursor = LogCursor::START;
+    for (segment, path) in list(directory)?.into_iter().rev() {
+        let Some((bytes, end)) = read_lines(&path, 0)? else {
+            continue;
+        };
+        cursor = cursor.max(LogCursor {
+            segment,
+            offset: end,
+        });
+        let events = lines(&bytes)
+            .rev()
+            .filter_map(parse_event)
+            .filter(|event| since_ms.is_none_or(|since| event.at_unix_ms >= since));
+        newest_first.extend(events.take(last - newest_first.len()));
+        if newest_first.len() == last {
+            break;
+        }
+    }
+    newest_first.reverse();
+    Ok((newest_first, cursor))
+}
+
+/// See [`super::Logs::read_after`].
+pub(super) fn read_after(
+    directory: &Path,
+    mut cursor: LogCursor,
+    max: usize,
+) -> Result<(Vec<LogEvent>, LogCursor), StorageError> {
+    let mut events = Vec::new();
+    for (segment, path) in list(directory)? {
+        if segment < cursor.segment || events.len() == max {
+            continue;
+        }
+        let from = if segment == cursor.segment {
+            cursor.offset
+        } else {
+            0
+        };
+        let Some((bytes, end)) = read_lines(&path, from)? else {
+            continue;
+        };
+        let mut offset = end - u64::try_from(bytes.len()).unwrap_or(0);
+        for line in lines(&bytes) {
+            if events.len() == max {
+                break;
+            }
+            events.extend(parse_event(line));
+            offset += u64::try_from(line.len() + 1).unwrap_or(0);
+        }
+        cursor = LogCursor { segment, offset };
+    }
+    Ok((events, cursor))
+}

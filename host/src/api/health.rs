@@ -1,0 +1,79 @@
+//! `GET /health` and `GET /metrics`.
+
+use bytes::Bytes;
+use http::header::CONTENT_TYPE;
+use http::{HeaderValue, Response, StatusCode};
+use http_body_util::Full;
+use serde_json::json;
+
+use crate::app::App;
+use crate::http::error::{HttpResponse, json_response};
+use crate::invoke::ledger_failure;
+
+/// 200 while invocations are taken; 503 with the reason when they are not.
+pub(super) fn health(app: &App) -> HttpResponse {
+    let ledger = ledger_failure(&app.ledger.health());
+    let (status, word) = match (&ledger, app.is_draining()) {
+        (Some(_), _) => (StatusCode::SERVICE_UNAVAILABLE, "failed"),
+        (None, true) => (StatusCode::SERVICE_UNAVAILABLE, "draining"),
+        (None, false) => (StatusCode::OK, "ok"),
+    };
+    let body = json!({
+        "status": word,
+        "ledger": ledger.unwrap_or_else(|| "ok".to_owned()),
+        "functions": app.registry.len(),
+        "running": app.concurrency.running(),
+    });
+    json_response(status, body.to_string())
+}
+
+/// Everything that is counted, for Prometheus.
+pub(super) fn metrics(app: &App) -> HttpResponse {
+    let ledger_ok = u64::from(ledger_failure(&app.ledger.health()).is_none());
+    let text = app.metrics.render(&[
+        (
+            "mayfly_functions",
+            "Functions that can be invoked.",
+            app.registry.len() as u64,
+        ),
+        (
+            "mayfly_refused_files",
+            "Files in the drop folder that are refused.",
+            app.refusals.len(),
+        ),
+        (
+            "mayfly_running",
+            "Invocations that run now.",
+            u64::from(app.concurrency.running()),
+        ),
+        (
+            "mayfly_sandboxes",
+            "Sandboxes that are alive.",
+            u64::from(app.sandboxes.live()),
+        ),
+        (
+            "mayfly_sandbox_memory_bytes",
+            "Memory that sandboxes hold.",
+            app.sandboxes.memory_in_use_bytes(),
+        ),
+        (
+            "mayfly_ledger_records",
+            "Records in the ledger.",
+            app.ledger.records_total(),
+        ),
+        (
+            "mayfly_ledger_writable",
+            "1 while the ledger takes records.",
+            ledger_ok,
+        ),
+        (
+            "mayfly_log_events_dropped",
+            "Log events that were dropped.",
+            app.logs.dropped_total(),
+        ),
+    ]);
+    let mut response = Response::new(Full::new(Bytes::from(text)));
+    let content_type = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+    response.headers_mut().insert(CONTENT_TYPE, content_type);
+    response
+}

@@ -1,0 +1,98 @@
+//! What the process owns. Built once from the configuration; the parts are handed down.
+
+use std::hash::{BuildHasher as _, RandomState};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use domain::billing::Tariff;
+use domain::{Clock, RequestId};
+use sandbox::Sandboxes;
+use storage::{Ledger, Logs};
+
+use crate::concurrency::Concurrency;
+use crate::config::Config;
+use crate::metrics::Metrics;
+use crate::registry::{Refusals, Registry};
+
+/// What the process owns.
+#[derive(Debug)]
+pub(crate) struct App {
+    pub(crate) config: Config,
+    /// Where requests for functions arrive, as bound.
+    pub(crate) listen: SocketAddr,
+    /// Where control requests arrive, as bound.
+    pub(crate) control: SocketAddr,
+    pub(crate) clock: Clock,
+    pub(crate) random: Random,
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) refusals: Arc<Refusals>,
+    pub(crate) concurrency: Concurrency,
+    pub(crate) sandboxes: Sandboxes,
+    pub(crate) tariff: Tariff,
+    pub(crate) ledger: Ledger,
+    pub(crate) logs: Logs,
+    pub(crate) metrics: Arc<Metrics>,
+    /// Set when the process drains: it finishes what runs and says that it is not healthy.
+    pub(crate) draining: AtomicBool,
+    /// Where threads for guests live: an invocation that comes in elsewhere is spawned there.
+    pub(crate) workers: tokio::runtime::Handle,
+}
+
+impl App {
+    /// An id for an event that arrives now.
+    pub(crate) fn request_id(&self) -> RequestId {
+        RequestId::new(self.clock.unix_ms(), self.random.bytes())
+    }
+
+    /// Whether the process takes no new work.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+}
+
+/// Bits that nobody outside can foresee: a keyed hash of a counter, the key from the system.
+///
+/// Good for ids, which are no secrets; about 30 ns and no system call.
+#[derive(Debug, Default)]
+pub(crate) struct Random {
+    key: RandomState,
+    counter: AtomicU64,
+}
+
+impl Random {
+    /// Ten bytes.
+    pub(crate) fn bytes(&self) -> [u8; 10] {
+        let count = self.counter.fetch_add(1, Ordering::Relaxed);
+        let low = self.key.hash_one((count, 0_u8)).to_le_bytes();
+        let high = self.key.hash_one((count, 1_u8)).to_le_bytes();
+        let mut bytes = [0; 10];
+        bytes[..8].copy_from_slice(&low);
+        bytes[8..].copy_from_slice(&high[..2]);
+        bytes
+    }
+
+    /// Thirty-two hexadecimal digits.
+    pub(crate) fn hex(&self) -> String {
+        let (a, b) = (self.bytes(), self.bytes());
+        a.iter()
+            .chain(&b[..6])
+            .map(|byte| format!("{byte:02x}"))
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn random_bytes_do_not_repeat() {
+        let random = Random::default();
+        let seen: HashSet<_> = (0..10_000).map(|_| random.bytes()).collect();
+        assert_eq!(seen.len(), 10_000);
+        assert_eq!(random.hex().len(), 32);
+    }
+}

@@ -1,0 +1,248 @@
+//! The rows of billing, as the control API writes them, and how people read them.
+
+use domain::Status;
+use domain::billing::usd_text;
+use serde::Deserialize;
+
+use crate::cli::table::{Align, aligned, csv};
+
+/// One attempt to run a function.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub(super) struct Entry {
+    request_id: String,
+    attempt: u32,
+    function: String,
+    version: String,
+    trigger: String,
+    started_at: String,
+    status: String,
+    error_type: Option<String>,
+    init_ms: Option<f64>,
+    duration_ms: f64,
+    cpu_ms: f64,
+    billed_ms: u64,
+    memory_mb: u64,
+    max_memory_used_mb: u64,
+    charge_picousd: u64,
+}
+
+/// One function on one day.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub(super) struct Sum {
+    function: String,
+    day: String,
+    invocations: u64,
+    errors: u64,
+    billed_ms: u128,
+    /// A decimal number as text.
+    gb_seconds: String,
+    charge_picousd: u128,
+    /// A decimal number as text.
+    charge_usd: String,
+}
+
+/// Entries as people read them, with their sum.
+pub(super) fn entries_table(entries: &[Entry]) -> String {
+    if entries.is_empty() {
+        return "no invocations\n".to_owned();
+    }
+    let columns = [
+        ("STARTED", Align::Left),
+        ("FUNCTION", Align::Left),
+        ("TRIGGER", Align::Left),
+        ("STATUS", Align::Left),
+        ("INIT MS", Align::Right),
+        ("DURATION MS", Align::Right),
+        ("BILLED MS", Align::Right),
+        ("MEMORY MB", Align::Right),
+        ("USED MB", Align::Right),
+        ("CHARGE USD", Align::Right),
+        ("REQUEST ID", Align::Left),
+    ];
+    let rows: Vec<_> = entries
+        .iter()
+        .map(|entry| {
+            vec![
+                entry.started_at.clone(),
+                entry.function.clone(),
+                entry.trigger.clone(),
+                entry
+                    .error_type
+                    .clone()
+                    .unwrap_or_else(|| entry.status.clone()),
+                entry
+                    .init_ms
+                    .map_or_else(|| "-".to_owned(), |ms| format!("{ms:.2}")),
+                format!("{:.2}", entry.duration_ms),
+                entry.billed_ms.to_string(),
+                entry.memory_mb.to_string(),
+                entry.max_memory_used_mb.to_string(),
+                usd_text(entry.charge_picousd.into()),
+                request(entry),
+            ]
+        })
+        .collect();
+    let total = Total {
+        invocations: entries.len() as u64,
+        errors: entries
+            .iter()
+            .filter(|entry| entry.status != Status::Success.as_str())
+            .count() as u64,
+        billed_ms: entries
+            .iter()
+            .map(|entry| u128::from(entry.billed_ms))
+            .sum(),
+        charge_picousd: entries
+            .iter()
+            .map(|entry| u128::from(entry.charge_picousd))
+            .sum(),
+    };
+    format!("{}\n{}", aligned(&columns, &rows), total.line())
+}
+
+/// The request's id, and which attempt at it if it is not the first.
+fn request(entry: &Entry) -> String {
+    match entry.attempt {
+        0 | 1 => entry.request_id.clone(),
+        attempt => format!("{} (attempt {attempt})", entry.request_id),
+    }
+}
+
+/// Sums as people read them, with the sum of all.
+pub(super) fn sums_table(sums: &[Sum]) -> String {
+    if sums.is_empty() {
+        return "no invocations\n".to_owned();
+    }
+    let columns = [
+        ("DAY", Align::Left),
+        ("FUNCTION", Align::Left),
+        ("INVOCATIONS", Align::Right),
+        ("ERRORS", Align::Right),
+        ("BILLED MS", Align::Right),
+        ("GB-SECONDS", Align::Right),
+        ("CHARGE USD", Align::Right),
+    ];
+    let rows: Vec<_> = sums
+        .iter()
+        .map(|sum| {
+            vec![
+                sum.day.clone(),
+                sum.function.clone(),
+                sum.invocations.to_string(),
+                sum.errors.to_string(),
+                sum.billed_ms.to_string(),
+                sum.gb_seconds.clone(),
+                sum.charge_usd.clone(),
+            ]
+        })
+        .collect();
+    let total = Total {
+        invocations: sums.iter().map(|sum| sum.invocations).sum(),
+        errors: sums.iter().map(|sum| sum.errors).sum(),
+        billed_ms: sums.iter().map(|sum| sum.billed_ms).sum(),
+        charge_picousd: sums.iter().map(|sum| sum.charge_picousd).sum(),
+    };
+    format!("{}\n{}", aligned(&columns, &rows), total.line())
+}
+
+struct Total {
+    invocations: u64,
+    errors: u64,
+    billed_ms: u128,
+    charge_picousd: u128,
+}
+
+impl Total {
+    fn line(&self) -> String {
+        let Self {
+            invocations,
+            errors,
+            billed_ms,
+            charge_picousd,
+        } = self;
+        let plural = |count: u64| if count == 1 { "" } else { "s" };
+        format!(
+            "total: {invocations} invocation{}, {errors} error{}, {billed_ms} ms billed, {} USD\n",
+            plural(*invocations),
+            plural(*errors),
+            usd_text(*charge_picousd),
+        )
+    }
+}
+
+/// Entries with a header line, columns named as in JSON.
+pub(super) fn entries_csv(entries: &[Entry]) -> String {
+    let header = [
+        "request_id",
+        "attempt",
+        "function",
+        "version",
+        "trigger",
+        "started_at",
+        "status",
+        "error_type",
+        "init_ms",
+        "duration_ms",
+        "cpu_ms",
+        "billed_ms",
+        "memory_mb",
+        "max_memory_used_mb",
+        "charge_picousd",
+    ];
+    let rows: Vec<_> = entries
+        .iter()
+        .map(|entry| {
+            vec![
+                entry.request_id.clone(),
+                entry.attempt.to_string(),
+                entry.function.clone(),
+                entry.version.clone(),
+                entry.trigger.clone(),
+                entry.started_at.clone(),
+                entry.status.clone(),
+                entry.error_type.clone().unwrap_or_default(),
+                entry.init_ms.map_or_else(String::new, |ms| ms.to_string()),
+                entry.duration_ms.to_string(),
+                entry.cpu_ms.to_string(),
+                entry.billed_ms.to_string(),
+                entry.memory_mb.to_string(),
+                entry.max_memory_used_mb.to_string(),
+                entry.charge_picousd.to_string(),
+            ]
+        })
+        .collect();
+    csv(&header, &rows)
+}
+
+/// Sums with a header line, columns named as in JSON.
+pub(super) fn sums_csv(sums: &[Sum]) -> String {
+    let header = [
+        "function",
+        "day",
+        "invocations",
+        "errors",
+        "billed_ms",
+        "gb_seconds",
+        "charge_picousd",
+        "charge_usd",
+    ];
+    let rows: Vec<_> = sums
+        .iter()
+        .map(|sum| {
+            vec![
+                sum.function.clone(),
+                sum.day.clone(),
+                sum.invocations.to_string(),
+                sum.errors.to_string(),
+                sum.billed_ms.to_string(),
+                sum.gb_seconds.clone(),
+                sum.charge_picousd.to_string(),
+                sum.charge_usd.clone(),
+            ]
+        })
+        .collect();
+    csv(&header, &rows)
+}
+
+#[cfg(test)]
+mod tests;

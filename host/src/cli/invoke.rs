@@ -1,0 +1,169 @@
+//! `mayfly invoke`: runs a function on one event and prints its answer.
+//!
+//! The answer goes to stdout byte for byte, everything else to stderr, so that the output can be
+//! piped on. `--local` runs without a server; see [`local`].
+
+mod local;
+
+use std::io::{IsTerminal as _, Read as _};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use base64::Engine as _;
+use bytes::Bytes;
+use domain::FunctionName;
+
+use super::output::{answer, note, printable};
+use super::places::Places;
+
+/// Longest event that is read, in bytes; the server's own limit says no much earlier.
+const EVENT_BYTES_MAX: u64 = 64 << 20;
+
+/// Runs a function on one event and prints its answer.
+///
+/// The event is JSON: -d gives it, -p names a file, otherwise it is read from stdin. Without any of
+/// them, or when it is empty, the event is null.
+///
+/// Exit code 0: the function answered. 1: the function failed (its error object is still printed to
+/// stdout, and a line to stderr), or it could not be run. 2: the command line is wrong.
+///
+/// --local runs the function in this process, without a server: the answer on stdout, log lines
+/// and the report on stderr, no record in the ledger. NAME may then also be the path of a .wasm file.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  mayfly invoke hello -d '{\"name\": \"Ada\"}'
+  mayfly invoke hello -p event.json --tail
+  echo '{\"name\": \"Ada\"}' | mayfly invoke hello | jq .message
+  mayfly invoke --local hello -d '{}'
+  mayfly invoke --local ./module.wasm < event.json")]
+pub(super) struct Invoke {
+    /// Function to run; with --local also the path of a .wasm file
+    name: String,
+
+    /// The event
+    #[arg(short = 'd', long, value_name = "JSON", conflicts_with = "payload")]
+    event: Option<String>,
+
+    /// File that holds the event; - is stdin
+    #[arg(short, long, value_name = "FILE")]
+    payload: Option<PathBuf>,
+
+    /// Print the end of the log to stderr
+    #[arg(long)]
+    tail: bool,
+
+    /// Run it here, without a server
+    #[arg(long)]
+    local: bool,
+}
+
+/// Invokes.
+pub(super) fn run(command: &Invoke, places: &Places) -> anyhow::Result<ExitCode> {
+    let config = places.config()?;
+    let event = read_event(command)?;
+    if command.local {
+        return local::run(&command.name, event, &config);
+    }
+    let name = FunctionName::parse(&command.name)?;
+    let invoked = Places::client(&config)?.invoke(&name, event, command.tail)?;
+    if let Some(log) = &invoked.log_base64 {
+        print_log(log)?;
+    }
+    print_answer(&invoked.payload)?;
+    Ok(match invoked.function_error {
+        None => ExitCode::SUCCESS,
+        Some(error) => failed(&name, &error),
+    })
+}
+
+/// Says on stderr that the function failed.
+fn failed(name: &FunctionName, error: &str) -> ExitCode {
+    note(&format!(
+        "error: function `{name}` failed: {}",
+        printable(error)
+    ));
+    ExitCode::FAILURE
+}
+
+/// Writes the answer as it is; a person at a terminal gets a line end after it.
+fn print_answer(payload: &[u8]) -> anyhow::Result<()> {
+    answer(payload)?;
+    if std::io::stdout().is_terminal() && !payload.is_empty() && !payload.ends_with(b"\n") {
+        answer("\n")?;
+    }
+    Ok(())
+}
+
+fn print_log(base64_text: &str) -> anyhow::Result<()> {
+    let log = base64::engine::general_purpose::STANDARD
+        .decode(base64_text)
+        .context("the log of the answer is not base64")?;
+    for line in String::from_utf8_lossy(&log).lines() {
+        note(&printable(line));
+    }
+    Ok(())
+}
+
+fn read_event(command: &Invoke) -> anyhow::Result<Bytes> {
+    let (bytes, place) = match (&command.event, &command.payload) {
+        (Some(event), _) => (event.clone().into_bytes(), "-d".to_owned()),
+        (None, Some(path)) if path.as_os_str() != "-" => {
+            let place = format!("`{}`", path.display());
+            let file =
+                std::fs::File::open(path).with_context(|| format!("reading {place} failed"))?;
+            (read_bounded(file, &place)?, place)
+        }
+        (None, None) if std::io::stdin().is_terminal() => (Vec::new(), String::new()),
+        (None, _) => (
+            read_bounded(std::io::stdin().lock(), "stdin")?,
+            "stdin".to_owned(),
+        ),
+    };
+    checked_event(bytes, &place)
+}
+
+fn read_bounded(reader: impl std::io::Read, place: &str) -> anyhow::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    reader
+        .take(EVENT_BYTES_MAX + 1)
+        .read_to_end(&mut bytes)
+        .with_context(|| format!("reading {place} failed"))?;
+    let is_small = u64::try_from(bytes.len()).is_ok_and(|length| length <= EVENT_BYTES_MAX);
+    anyhow::ensure!(
+        is_small,
+        "the event from {place} has more than {EVENT_BYTES_MAX} bytes"
+    );
+    Ok(bytes)
+}
+
+/// The event, if it is JSON; nothing at all is `null`.
+fn checked_event(bytes: Vec<u8>, place: &str) -> anyhow::Result<Bytes> {
+    if bytes.iter().all(u8::is_ascii_whitespace) {
+        return Ok(Bytes::from_static(b"null"));
+    }
+    if let Err(error) = serde_json::from_slice::<&serde_json::value::RawValue>(&bytes) {
+        anyhow::bail!(
+            "the event from {place} is not JSON: {error}; quote it, as in -d '{{\"a\": 1}}'"
+        );
+    }
+    Ok(Bytes::from(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_is_json_or_nothing() {
+        let event = |text: &str| checked_event(text.as_bytes().to_vec(), "-d");
+        assert_eq!(event("").unwrap(), "null");
+        assert_eq!(event(" \n").unwrap(), "null");
+        assert_eq!(event(" {\"a\" : 1} ").unwrap(), " {\"a\" : 1} ");
+        assert_eq!(
+            event("{a:1}").unwrap_err().to_string(),
+            "the event from -d is not JSON: key must be a string at line 1 column 2; quote it, as in -d '{\"a\": 1}'"
+        );
+    }
+}

@@ -1,0 +1,54 @@
+//! `mayfly serve`: serves what is built already, until it is told to stop.
+//!
+//! Also the hidden command that the server starts to compile one module apart from itself.
+
+use std::io::IsTerminal as _;
+use std::process::ExitCode;
+
+use super::places::Places;
+use crate::lifecycle;
+
+/// Serves functions until it is told to stop.
+///
+/// Each NAME.wasm in the functions folder, and each function folder with a built artifact, answers at
+/// /NAME, or at the routes of its manifest. Files may come, change and go while it runs. The bound
+/// addresses, the functions and the refused files are printed at the start. SIGTERM or Ctrl-C lets
+/// running invocations finish.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  mayfly serve
+  mayfly serve --functions /srv/functions --data /var/lib/mayfly --listen 0.0.0.0:80
+  mayfly serve --listen 127.0.0.1:0 --control 127.0.0.1:0    any free ports, printed at the start
+  MAYFLY_SANDBOX_CONCURRENCY_MAX=200 mayfly serve            every key of mayfly.toml has a variable
+  MAYFLY_LOG=debug mayfly serve                              what the server itself logs, on stderr")]
+pub(super) struct Serve {}
+
+/// Serves.
+pub(super) fn run(_: &Serve, places: &Places) -> anyhow::Result<ExitCode> {
+    let config = places.config()?;
+    start_log();
+    lifecycle::run(config)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Compiles the module on stdin.
+pub(super) fn compile_worker() -> anyhow::Result<ExitCode> {
+    sandbox::compile_worker()?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Sends what the server has to say to stderr, filtered by `MAYFLY_LOG`.
+pub(super) fn start_log() {
+    const FILTER: &str = "info,wasmtime=warn,wasmtime_wasi=warn,cranelift=warn";
+    let filter = std::env::var("MAYFLY_LOG")
+        .ok()
+        .filter(|filter| !filter.is_empty());
+    let filter = filter.and_then(|filter| tracing_subscriber::EnvFilter::try_new(filter).ok());
+    let logger = tracing_subscriber::fmt()
+        .with_env_filter(filter.unwrap_or_else(|| tracing_subscriber::EnvFilter::new(FILTER)))
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr);
+    // Only a test that runs several servers in one process has one already.
+    let _started = logger.try_init();
+}

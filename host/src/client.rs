@@ -1,0 +1,321 @@
+//! Talks to the control API of a running server, for the commands that ask one.
+//!
+//! One request, one connection, bounded in time and in size. Blocking from outside: a command has
+//! nothing else to do while it waits.
+//!
+//! Knows nothing of what the answers mean; each command has its own types for them.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, HOST, HeaderMap};
+use http::{Method, Request, StatusCode};
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper_util::rt::TokioIo;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use domain::FunctionName;
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// For answers that the server has at hand.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// The longest a function may run, and time to spare.
+const INVOKE_TIMEOUT: Duration = Duration::from_secs(960);
+
+/// Bytes of an answer that are read before we give up; a long ledger as JSON is large.
+const ANSWER_BYTES_MAX: usize = 1 << 30;
+
+/// A way to ask the server at one address.
+#[derive(Debug)]
+pub(crate) struct Client {
+    address: SocketAddr,
+    runtime: tokio::runtime::Runtime,
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ClientError {
+    /// No thread or file descriptor could be had for the connection.
+    #[error("preparing a connection failed")]
+    Runtime(#[source] std::io::Error),
+    /// Nobody listens.
+    #[error(
+        "no Mayfly server answers at {address}; start one with `mayfly dev` or `mayfly serve`, or say where with --control"
+    )]
+    NoServer {
+        /// Where we looked.
+        address: SocketAddr,
+    },
+    /// Someone listens, and did not answer in time.
+    #[error("the server at {address} did not answer within {} s", waited.as_secs())]
+    Late {
+        /// Whom we asked.
+        address: SocketAddr,
+        /// For how long.
+        waited: Duration,
+    },
+    /// The connection broke, or the answer was not HTTP.
+    #[error("talking to the server at {address} failed: {reason}")]
+    Broken {
+        /// Whom we asked.
+        address: SocketAddr,
+        /// What happened.
+        reason: String,
+    },
+    /// The server said no; its message is for whoever reads it.
+    #[error("{message}")]
+    Refused {
+        /// The HTTP status.
+        status: StatusCode,
+        /// The server's words.
+        message: String,
+    },
+    /// The answer is not what this version of Mayfly expects.
+    #[error(
+        "the server at {address} answered with something else than expected ({reason}); is it a Mayfly server of version {}?",
+        env!("CARGO_PKG_VERSION")
+    )]
+    Unexpected {
+        /// Whom we asked.
+        address: SocketAddr,
+        /// What does not fit.
+        reason: String,
+    },
+}
+
+/// What Invoke answered with.
+#[derive(Debug)]
+pub(crate) struct Invoked {
+    /// The function's answer, or its error object.
+    pub(crate) payload: Bytes,
+    /// `X-Amz-Function-Error`, when the function failed.
+    pub(crate) function_error: Option<String>,
+    /// `X-Amz-Log-Result` as it came, in base64, when it was asked for.
+    pub(crate) log_base64: Option<String>,
+}
+
+/// An answer with a status that means success.
+struct Answer {
+    headers: HeaderMap,
+    body: Bytes,
+}
+
+impl Client {
+    /// Prepares to ask the server at `address`; nothing is sent yet.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError::Runtime`].
+    pub(crate) fn new(address: SocketAddr) -> Result<Self, ClientError> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(ClientError::Runtime)?;
+        Ok(Self { address, runtime })
+    }
+
+    /// The JSON text at `path_and_query`.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`].
+    pub(crate) fn get_text(&self, path_and_query: &str) -> Result<String, ClientError> {
+        let request = self.request(Method::GET, path_and_query, Bytes::new(), &[])?;
+        let answer = self.runtime.block_on(self.send(request, ANSWER_TIMEOUT))?;
+        String::from_utf8(answer.body.into()).map_err(|error| self.unexpected(&error))
+    }
+
+    /// The JSON at `path_and_query`, read as a `T`.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`].
+    pub(crate) fn get<T: DeserializeOwned>(&self, path_and_query: &str) -> Result<T, ClientError> {
+        let text = self.get_text(path_and_query)?;
+        serde_json::from_str(&text).map_err(|error| self.unexpected(&error))
+    }
+
+    /// Runs a function on an event and waits for its answer.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`] when it did not run. A function that ran and failed is not an error here.
+    pub(crate) fn invoke(
+        &self,
+        function: &FunctionName,
+        event: Bytes,
+        with_log: bool,
+    ) -> Result<Invoked, ClientError> {
+        let path = format!("/2015-03-31/functions/{function}/invocations");
+        let log = if with_log { "Tail" } else { "None" };
+        let request = self.request(Method::POST, &path, event, &[("x-amz-log-type", log)])?;
+        let answer = self.runtime.block_on(self.send(request, INVOKE_TIMEOUT))?;
+        let header = |name: &str| {
+            answer
+                .headers
+                .get(name)
+                .and_then(|value| value.to_str().ok())
+                .map(str::to_owned)
+        };
+        Ok(Invoked {
+            function_error: header("x-amz-function-error"),
+            log_base64: header("x-amz-log-result"),
+            payload: answer.body,
+        })
+    }
+
+    /// Lets `time` pass.
+    pub(crate) fn wait(&self, time: Duration) {
+        // The timer must be made inside the runtime.
+        self.runtime
+            .block_on(async { tokio::time::sleep(time).await });
+    }
+
+    fn request(
+        &self,
+        method: Method,
+        path_and_query: &str,
+        body: Bytes,
+        headers: &[(&str, &str)],
+    ) -> Result<Request<Full<Bytes>>, ClientError> {
+        let mut builder = Request::builder()
+            .method(method)
+            .uri(path_and_query)
+            .header(HOST, self.address.to_string())
+            .header(CONTENT_TYPE, "application/json");
+        for (name, value) in headers {
+            builder = builder.header(*name, *value);
+        }
+        builder
+            .body(Full::new(body))
+            .map_err(|error| self.broken(&error))
+    }
+
+    async fn send(
+        &self,
+        request: Request<Full<Bytes>>,
+        patience: Duration,
+    ) -> Result<Answer, ClientError> {
+        let address = self.address;
+        let connecting = timeout(CONNECT_TIMEOUT, TcpStream::connect(address));
+        let Ok(Ok(stream)) = connecting.await else {
+            return Err(ClientError::NoServer { address });
+        };
+        match timeout(patience, self.exchange(stream, request)).await {
+            Ok(answer) => answer,
+            Err(_) => Err(ClientError::Late {
+                address,
+                waited: patience,
+            }),
+        }
+    }
+
+    async fn exchange(
+        &self,
+        stream: TcpStream,
+        request: Request<Full<Bytes>>,
+    ) -> Result<Answer, ClientError> {
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+            .await
+            .map_err(|error| self.broken(&error))?;
+        let asking = async {
+            let response = sender
+                .send_request(request)
+                .await
+                .map_err(|e| self.broken(&e))?;
+            let (head, body) = response.into_parts();
+            let body = Limited::new(body, ANSWER_BYTES_MAX)
+                .collect()
+                .await
+                .map_err(|error| self.broken(error.as_ref()))?
+                .to_bytes();
+            self.judge(head.status, head.headers, body)
+        };
+        // The connection moves the bytes; it is not done before the answer is.
+        let moving = async {
+            let ended = connection.await;
+            std::future::pending::<()>().await;
+            ended
+        };
+        tokio::select! {
+            answer = asking => answer,
+            ended = moving => Err(self.broken(&ended.err().map_or_else(String::new, |e| e.to_string()))),
+        }
+    }
+
+    fn judge(
+        &self,
+        status: StatusCode,
+        headers: HeaderMap,
+        body: Bytes,
+    ) -> Result<Answer, ClientError> {
+        if status.is_success() {
+            return Ok(Answer { headers, body });
+        }
+        let refusal = serde_json::from_slice::<Refusal>(&body).unwrap_or_default();
+        let message = refusal
+            .message
+            .filter(|message| !message.is_empty())
+            .unwrap_or_else(|| {
+                let error_type = headers
+                    .get("x-amzn-errortype")
+                    .and_then(|value| value.to_str().ok());
+                let error_type = error_type.map_or_else(String::new, |text| format!(" ({text})"));
+                format!(
+                    "the server at {} answered with {status}{error_type}",
+                    self.address
+                )
+            });
+        Err(ClientError::Refused { status, message })
+    }
+
+    fn broken(&self, error: &(impl std::fmt::Display + ?Sized)) -> ClientError {
+        ClientError::Broken {
+            address: self.address,
+            reason: error.to_string(),
+        }
+    }
+
+    fn unexpected(&self, error: &impl std::fmt::Display) -> ClientError {
+        ClientError::Unexpected {
+            address: self.address,
+            reason: error.to_string(),
+        }
+    }
+}
+
+/// The body of an error answer.
+#[derive(Debug, Default, Deserialize)]
+struct Refusal {
+    #[serde(alias = "Message")]
+    message: Option<String>,
+}
+
+/// A query from the pairs that have a value, such as `?a=1&b=2`; empty without one.
+pub(crate) fn query(pairs: &[(&str, Option<String>)]) -> String {
+    let mut query = String::new();
+    for (name, value) in pairs {
+        let Some(value) = value else { continue };
+        query.push(if query.is_empty() { '?' } else { '&' });
+        query.push_str(name);
+        query.push('=');
+        for byte in value.bytes() {
+            match byte {
+                b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                    query.push(char::from(byte));
+                }
+                _ => query.push_str(&format!("%{byte:02X}")),
+            }
+        }
+    }
+    query
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,309 @@
+//! The configuration of a process: file, then environment, then flags; checked once.
+//!
+//! [`Config::resolve`] is the only way to have a [`Config`], so holding one means that every value
+//! is in range. What is as written lives only in [`layers`]: the tree of `mayfly.toml` with its
+//! positions, and the environment over it. Each key stands once there, in `Config::from_layers`,
+//! with its range and its default.
+//!
+//! The variable of a key is its name in capitals with `_` for dots, after `MAYFLY_`.
+//!
+//! Absent on purpose: command lines (see `cli`), and any reading of the environment by itself.
+
+mod layers;
+mod memory;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use domain::billing::{Prices, Rounding, Tariff};
+
+use self::layers::{Layers, Section};
+
+/// The file that is read when it lies in the current directory and no other is named.
+pub(crate) const FILE_NAME: &str = "mayfly.toml";
+
+/// Everything that a process can be told. Immutable.
+#[derive(Debug, Clone)]
+pub(crate) struct Config {
+    /// The drop folder: artifacts and function folders.
+    ///
+    /// Default `functions`. Key `functions`, variable `MAYFLY_FUNCTIONS`, flag `--functions`. In the
+    /// file, relative to the file.
+    pub(crate) functions_dir: PathBuf,
+
+    /// Where everything durable is kept.
+    ///
+    /// Default `.mayfly` beside the functions. Key `data`, variable `MAYFLY_DATA`, flag `--data`. In
+    /// the file, relative to the file.
+    pub(crate) data_dir: PathBuf,
+
+    /// The address of the HTTP triggers; port 0 takes any free one.
+    ///
+    /// Default `127.0.0.1:3000`. Key `listen`, variable `MAYFLY_LISTEN`, flag `--listen`.
+    pub(crate) listen: SocketAddr,
+
+    /// The address of the control API; port 0 takes any free one.
+    ///
+    /// A loopback address, since requests are not authenticated. Default `127.0.0.1:3002`. Key
+    /// `control`, variable `MAYFLY_CONTROL`, flag `--control`.
+    pub(crate) control: SocketAddr,
+
+    /// The region in ARNs and in the environment of functions.
+    ///
+    /// 1 to 32 of `a-z 0-9 -`, default `local`. Key `region`, variable `MAYFLY_REGION`.
+    pub(crate) region: String,
+
+    /// How long a drain waits for what runs.
+    ///
+    /// In ms, range 0 to 3,600,000, default 30,000. Key `drain_timeout_ms`, variable
+    /// `MAYFLY_DRAIN_TIMEOUT_MS`.
+    pub(crate) drain_timeout: Duration,
+
+    /// Table `[sandbox]`.
+    pub(crate) sandbox: SandboxConfig,
+
+    /// Table `[billing]`: `rounding_ms`, range 1 to 1,000, default 1; `gb_second_picousd`, default
+    /// 16,666,700; `request_picousd`, default 200,000; both in pico-dollars, range 0 to 10¹².
+    ///
+    /// Variables `MAYFLY_BILLING_ROUNDING_MS`, `MAYFLY_BILLING_GB_SECOND_PICOUSD`,
+    /// `MAYFLY_BILLING_REQUEST_PICOUSD`.
+    pub(crate) billing: Tariff,
+
+    /// Table `[ledger]`.
+    pub(crate) ledger: LedgerConfig,
+
+    /// Table `[logs]`.
+    pub(crate) logs: LogsConfig,
+
+    /// Table `[http]`.
+    pub(crate) http: HttpConfig,
+
+    /// Table `[drop]`.
+    pub(crate) drop: DropConfig,
+}
+
+/// How all sandboxes together are bounded.
+#[derive(Debug, Clone)]
+pub(crate) struct SandboxConfig {
+    /// Sandboxes that may run at once in this process.
+    ///
+    /// Range 1 to 20,000, default 1,000. Key `sandbox.concurrency_max`, variable
+    /// `MAYFLY_SANDBOX_CONCURRENCY_MAX`.
+    pub(crate) concurrency_max: u32,
+
+    /// Memory that all running sandboxes together may reach, in MB; beyond it invocations are
+    /// refused.
+    ///
+    /// Range 1 to 16,777,216, default half of what the machine or the control group has. Key
+    /// `sandbox.memory_budget_mb`, variable `MAYFLY_SANDBOX_MEMORY_BUDGET_MB`.
+    pub(crate) memory_budget_mb: u64,
+}
+
+/// How long the ledger keeps single records; sums are kept for good.
+#[derive(Debug, Clone)]
+pub(crate) struct LedgerConfig {
+    /// In days, range 1 to 36,500, default none: for good. Key `ledger.retention_days`, variable
+    /// `MAYFLY_LEDGER_RETENTION_DAYS`.
+    pub(crate) retention_days: Option<u32>,
+
+    /// In MB on disk, range 16 to 16,777,216, default none: without bound. Key
+    /// `ledger.retention_mb`, variable `MAYFLY_LEDGER_RETENTION_MB`.
+    pub(crate) retention_mb: Option<u64>,
+}
+
+/// How much log is kept of each function: the product of the two.
+#[derive(Debug, Clone)]
+pub(crate) struct LogsConfig {
+    /// Size of one segment in KB, range 16 to 1,048,576, default 1,024. Key `logs.segment_kb`,
+    /// variable `MAYFLY_LOGS_SEGMENT_KB`.
+    pub(crate) segment_kb: u32,
+
+    /// Segments kept, range 2 to 1,000, default 8. Key `logs.segments_per_function`, variable
+    /// `MAYFLY_LOGS_SEGMENTS_PER_FUNCTION`.
+    pub(crate) segments_per_function: u32,
+}
+
+/// How much patience the trigger listener has.
+#[derive(Debug, Clone)]
+pub(crate) struct HttpConfig {
+    /// For a request's head, in ms, range 1 to 600,000, default 10,000. Key
+    /// `http.header_timeout_ms`, variable `MAYFLY_HTTP_HEADER_TIMEOUT_MS`.
+    pub(crate) header_timeout: Duration,
+
+    /// Between two pieces of a body, in ms, range 1 to 600,000, default 10,000. Key
+    /// `http.body_idle_timeout_ms`, variable `MAYFLY_HTTP_BODY_IDLE_TIMEOUT_MS`.
+    pub(crate) body_idle_timeout: Duration,
+
+    /// For a whole body, in ms, range 1 to 3,600,000, default 30,000. Key `http.body_timeout_ms`,
+    /// variable `MAYFLY_HTTP_BODY_TIMEOUT_MS`.
+    pub(crate) body_timeout: Duration,
+
+    /// Connections at once, range 1 to 1,000,000, default 10,000. Key `http.connections_max`,
+    /// variable `MAYFLY_HTTP_CONNECTIONS_MAX`.
+    pub(crate) connections_max: u32,
+
+    /// Connections at once from one address, range 1 to 1,000,000, default none: as many as there
+    /// are. Key `http.connections_per_ip_max`, variable `MAYFLY_HTTP_CONNECTIONS_PER_IP_MAX`.
+    pub(crate) connections_per_ip_max: Option<u32>,
+}
+
+/// When the drop folder takes a file.
+#[derive(Debug, Clone)]
+pub(crate) struct DropConfig {
+    /// How long a file that was not closed or renamed must stay as it is, in ms, range 1 to 60,000,
+    /// default 500. Key `drop.stable_ms`, variable `MAYFLY_DROP_STABLE_MS`.
+    pub(crate) stable: Duration,
+
+    /// Between two looks at the whole folder, for what no notification told, in ms, range 10 to
+    /// 3,600,000, default 2,000. Key `drop.rescan_ms`, variable `MAYFLY_DROP_RESCAN_MS`.
+    pub(crate) rescan: Duration,
+}
+
+/// What a command line said. It outranks environment and file.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Flags {
+    /// `--functions`.
+    pub(crate) functions: Option<PathBuf>,
+    /// `--data`.
+    pub(crate) data: Option<PathBuf>,
+    /// `--listen`.
+    pub(crate) listen: Option<String>,
+    /// `--control`.
+    pub(crate) control: Option<String>,
+}
+
+/// Why there is no configuration.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ConfigError {
+    /// The file can't be read.
+    #[error("reading `{}` failed", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Values that are not known, not of the right type or out of range. Each names where it was
+    /// written: file, line and column, or variable, or flag.
+    #[error("{}", .0.join("; "))]
+    Invalid(Vec<String>),
+}
+
+impl Config {
+    /// Puts file, environment and flags together and checks every value.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`]; of what is invalid it lists everything.
+    pub(crate) fn resolve(
+        file: Option<&Path>,
+        env: impl Fn(&str) -> Option<String>,
+        flags: Flags,
+    ) -> Result<Self, ConfigError> {
+        let text = match file {
+            None => String::new(),
+            Some(path) => std::fs::read_to_string(path).map_err(|source| ConfigError::Read {
+                path: path.to_owned(),
+                source,
+            })?,
+        };
+        let layers = Layers::new(file, &env, flags);
+        layers.read(&text, Self::from_layers)
+    }
+
+    fn from_layers(root: &Section<'_>) -> Self {
+        let functions_dir = root
+            .path("functions")
+            .unwrap_or_else(|| PathBuf::from("functions"));
+        let data_dir = root.path("data").unwrap_or_else(|| beside(&functions_dir));
+        Self {
+            listen: root.address("listen", 3000, |_| None),
+            control: root.address("control", 3002, loopback_problem),
+            region: root.region("region").unwrap_or_else(|| "local".to_owned()),
+            drain_timeout: root.ms("drain_timeout_ms", 0..=3_600_000, 30_000),
+            sandbox: root.section("sandbox", SandboxConfig::from_section),
+            billing: root.section("billing", tariff),
+            ledger: root.section("ledger", |ledger| LedgerConfig {
+                retention_days: ledger.optional_u32("retention_days", 1..=36_500),
+                retention_mb: ledger.integer("retention_mb", 16..=16_777_216),
+            }),
+            logs: root.section("logs", |logs| LogsConfig {
+                segment_kb: logs.u32("segment_kb", 16..=1_048_576, 1_024),
+                segments_per_function: logs.u32("segments_per_function", 2..=1_000, 8),
+            }),
+            http: root.section("http", HttpConfig::from_section),
+            drop: root.section("drop", |drop| DropConfig {
+                stable: drop.ms("stable_ms", 1..=60_000, 500),
+                rescan: drop.ms("rescan_ms", 10..=3_600_000, 2_000),
+            }),
+            functions_dir,
+            data_dir,
+        }
+    }
+}
+
+impl SandboxConfig {
+    fn from_section(sandbox: &Section<'_>) -> Self {
+        Self {
+            concurrency_max: sandbox.u32("concurrency_max", 1..=20_000, 1_000),
+            memory_budget_mb: sandbox
+                .integer("memory_budget_mb", 1..=16_777_216)
+                .unwrap_or_else(|| (memory::available_mb() / 2).max(1)),
+        }
+    }
+}
+
+impl HttpConfig {
+    fn from_section(http: &Section<'_>) -> Self {
+        Self {
+            header_timeout: http.ms("header_timeout_ms", 1..=600_000, 10_000),
+            body_idle_timeout: http.ms("body_idle_timeout_ms", 1..=600_000, 10_000),
+            body_timeout: http.ms("body_timeout_ms", 1..=3_600_000, 30_000),
+            connections_max: http.u32("connections_max", 1..=1_000_000, 10_000),
+            connections_per_ip_max: http.optional_u32("connections_per_ip_max", 1..=1_000_000),
+        }
+    }
+}
+
+fn tariff(billing: &Section<'_>) -> Tariff {
+    const PICOUSD_MAX: u64 = 1_000_000_000_000;
+    let Prices { gb_second, request } = Prices::default();
+    let rounding_ms = billing.u32(
+        "rounding_ms",
+        1..=Rounding::MAX_MS,
+        Rounding::default().ms(),
+    );
+    Tariff {
+        prices: Prices {
+            gb_second: billing
+                .integer("gb_second_picousd", 0..=PICOUSD_MAX)
+                .unwrap_or(gb_second),
+            request: billing
+                .integer("request_picousd", 0..=PICOUSD_MAX)
+                .unwrap_or(request),
+        },
+        rounding: Rounding::new(rounding_ms).unwrap_or_default(),
+    }
+}
+
+/// `.mayfly` in the folder that holds `functions_dir`.
+fn beside(functions_dir: &Path) -> PathBuf {
+    match functions_dir.file_name() {
+        Some(_) => functions_dir.with_file_name(".mayfly"),
+        // `.`, `..` and `/` have no name to replace.
+        None => functions_dir.join("../.mayfly"),
+    }
+}
+
+fn loopback_problem(address: &SocketAddr) -> Option<String> {
+    (!address.ip().is_loopback()).then(|| {
+        format!(
+            "must be an address of this machine alone, such as 127.0.0.1:{}, since the control API asks nobody who they are",
+            address.port()
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests;

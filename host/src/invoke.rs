@@ -1,0 +1,304 @@
+//! The spine: resolve, admit, run, report, record.
+//!
+//! Every trigger reaches a guest through [`invoke`], so limits, metering, logs and billing can't
+//! differ between triggers. A guest's own failure is an outcome here, billed and recorded; an
+//! [`InvokeError`] means that there is no outcome to answer with.
+//!
+//! Invariant: whatever was admitted leaves exactly one record, also when the caller's future is
+//! dropped half way.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use domain::report::{Ending, Ran};
+use domain::{Fault, FunctionError, FunctionName, Invocation, Outcome, Report, RequestId};
+use sandbox::{GuestLog, Observed, RunRequest};
+use storage::{LedgerHealth, LogEvent, LogSource};
+
+use crate::answer::{self, Answer};
+use crate::app::App;
+use crate::concurrency::{Candidate, Permit, Refused};
+use crate::registry::Version;
+use crate::time_text::rfc3339_ms;
+
+/// An invocation that ran, and is recorded.
+#[derive(Debug)]
+pub(crate) struct Completed {
+    /// What its caller gets, or how the function failed.
+    pub(crate) answer: Result<Answer, FunctionError>,
+    /// Its record.
+    pub(crate) report: Report,
+    /// Its log, from START to REPORT, if the invocation asked for it; empty otherwise.
+    pub(crate) log: Vec<LogEvent>,
+}
+
+/// Why an invocation has no outcome.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum InvokeError {
+    /// No function has this name.
+    #[error("there is no function `{name}`")]
+    UnknownFunction {
+        /// The name.
+        name: String,
+    },
+    /// No permit was free.
+    #[error(transparent)]
+    Refused(#[from] Refused),
+    /// The ledger takes no records now, so nothing may run.
+    #[error("the ledger takes no records: {reason}")]
+    LedgerClosed {
+        /// Why not.
+        reason: String,
+    },
+    /// No sandbox could be made. The artifact linked when it was published, so this is ours.
+    #[error("starting a sandbox for invocation {id} failed")]
+    Sandbox {
+        /// Which invocation.
+        id: RequestId,
+        /// What failed.
+        source: sandbox::SandboxError,
+    },
+    /// The ledger did not take the report, so the invocation can't be answered as done.
+    #[error("recording invocation {id} failed")]
+    Record {
+        /// Which invocation.
+        id: RequestId,
+        /// What failed.
+        source: storage::StorageError,
+    },
+}
+
+impl InvokeError {
+    /// Whose failure this is. Decides status, billing, retry and log level.
+    pub(crate) fn fault(&self) -> Fault {
+        match self {
+            Self::UnknownFunction { .. }
+            | Self::Refused(Refused::Function { .. } | Refused::Process { .. }) => Fault::Caller,
+            Self::Refused(Refused::Memory { .. })
+            | Self::LedgerClosed { .. }
+            | Self::Sandbox { .. }
+            | Self::Record { .. } => Fault::Host,
+        }
+    }
+}
+
+/// Runs one invocation to its end and records it.
+///
+/// # Errors
+///
+/// [`InvokeError`] when there is no outcome to answer with. A function that failed is not an error
+/// here: the answer says so, and it is billed.
+pub(crate) async fn invoke(app: &App, invocation: Invocation) -> Result<Completed, InvokeError> {
+    let version = app.registry.resolve(&invocation.function)?;
+    let permit = admit(app, &version)?;
+    let admitted = Admitted::new(app, version, permit, invocation);
+
+    let run = app
+        .sandboxes
+        .run(Arc::clone(&admitted.version.guest), admitted.request());
+    match run.await {
+        Ok(outcome) => admitted.close(outcome),
+        Err(source) => {
+            let id = admitted.invocation.id;
+            tracing::error!(invocation.id = %id, error = %chain(&source), "a sandbox failed");
+            admitted.close_failed();
+            Err(InvokeError::Sandbox { id, source })
+        }
+    }
+}
+
+/// A permit to run `version`, unless the ledger or a limit is against it.
+pub(crate) fn admit(app: &App, version: &Version) -> Result<Permit, InvokeError> {
+    if let Some(reason) = ledger_failure(&app.ledger.health()) {
+        return Err(InvokeError::LedgerClosed { reason });
+    }
+    let candidate = Candidate {
+        function: &version.name,
+        running: &version.running,
+        limit: version.configuration.concurrency,
+        memory: version.configuration.limits.memory,
+        memory_in_use_bytes: app.sandboxes.memory_in_use_bytes(),
+    };
+    app.concurrency.admit(candidate).map_err(|refused| {
+        app.metrics.throttled(&version.name, &refused);
+        InvokeError::Refused(refused)
+    })
+}
+
+/// An invocation between its admission and its record. Dropped half way, it records that the caller
+/// left.
+struct Admitted<'a> {
+    app: &'a App,
+    version: Arc<Version>,
+    invocation: Invocation,
+    observed: Arc<Observed>,
+    started: Instant,
+    started_at_us: i64,
+    permit: Option<Permit>,
+}
+
+impl<'a> Admitted<'a> {
+    fn new(app: &'a App, version: Arc<Version>, permit: Permit, invocation: Invocation) -> Self {
+        Self {
+            app,
+            version,
+            invocation,
+            observed: Observed::new(),
+            started: app.clock.now(),
+            started_at_us: app.clock.unix_us(),
+            permit: Some(permit),
+        }
+    }
+
+    fn request(&self) -> RunRequest {
+        let timeout = self.version.configuration.limits.timeout;
+        let started_ms = u64::try_from(self.started_at_us.div_euclid(1_000)).unwrap_or(0);
+        RunRequest {
+            id: self.invocation.id,
+            event: self.invocation.event.clone(),
+            deadline: self.started + timeout.duration(),
+            deadline_unix_ms: started_ms + u64::from(timeout.ms()),
+            observed: Arc::clone(&self.observed),
+        }
+    }
+
+    /// Reads the answer as the caller will, and records the invocation.
+    fn close(mut self, outcome: Outcome) -> Result<Completed, InvokeError> {
+        // The answer is checked before the record is written: one that breaks its rule is the
+        // function's failure, and the ledger must say so.
+        let read = match &outcome {
+            Outcome::Payload(_) => answer::read(self.invocation.trigger, outcome.clone()),
+            Outcome::Failed(error) => Err(error.clone()),
+        };
+        let outcome = match &read {
+            Ok(_) => outcome,
+            Err(error) => Outcome::Failed(error.clone()),
+        };
+        let (report, log) = self.record(Ending::Outcome(&outcome))?;
+        Ok(Completed {
+            answer: read,
+            report,
+            log,
+        })
+    }
+
+    fn close_failed(mut self) {
+        self.record_or_log(Ending::HostError);
+    }
+
+    /// Reports, appends to the ledger, counts and logs; once.
+    fn record(&mut self, ending: Ending<'_>) -> Result<(Report, Vec<LogEvent>), InvokeError> {
+        let permit = self.permit.take();
+        let ran = Ran {
+            version: self.version.id,
+            limits: self.version.configuration.limits,
+        };
+        let usage = self.observed.usage(&self.app.clock);
+        let tariff = &self.app.tariff;
+        let report = Report::new(
+            &self.invocation,
+            ran,
+            self.started_at_us,
+            (&usage, ending),
+            tariff,
+        );
+        self.app
+            .ledger
+            .append(&report)
+            .map_err(|source| InvokeError::Record {
+                id: self.invocation.id,
+                source,
+            })?;
+        drop(permit);
+        self.version.metrics.observe(&report);
+        let log = self.log_events(&report, ending);
+        let kept = if self.invocation.keep_log {
+            log.clone()
+        } else {
+            Vec::new()
+        };
+        self.app.logs.append(&self.version.name, log);
+        Ok((report, kept))
+    }
+
+    fn record_or_log(&mut self, ending: Ending<'_>) {
+        if let Err(error) = self.record(ending) {
+            tracing::error!(error = %chain(&error), "an invocation left no record");
+        }
+    }
+
+    fn log_events(&self, report: &Report, ending: Ending<'_>) -> Vec<LogEvent> {
+        let id = self.invocation.id;
+        let start_ms = u64::try_from(self.started_at_us.div_euclid(1_000)).unwrap_or(0);
+        let elapsed = self.app.clock.now().saturating_duration_since(self.started);
+        let end_ms = start_ms + u64::try_from(elapsed.as_millis()).unwrap_or(0);
+        let platform = |at_unix_ms, text| LogEvent {
+            at_unix_ms,
+            source: LogSource::Platform,
+            text,
+        };
+
+        let GuestLog {
+            lines,
+            dropped_bytes,
+        } = self.observed.take_log();
+        let mut events = Vec::with_capacity(lines.len() + 3);
+        events.push(platform(start_ms, Report::start_line(id, report.version)));
+        events.extend(lines.into_iter().map(|line| LogEvent {
+            at_unix_ms: line.at_unix_ms,
+            source: LogSource::Function,
+            text: line.text,
+        }));
+        if dropped_bytes > 0 {
+            let text = format!("RequestId: {id} Log truncated: {dropped_bytes} bytes were dropped");
+            events.push(platform(end_ms, text));
+        }
+        if let Ending::Outcome(Outcome::Failed(error)) = ending {
+            let time = rfc3339_ms(i64::try_from(end_ms).unwrap_or(0).saturating_mul(1_000));
+            events.extend(
+                error
+                    .log_lines(id, &time)
+                    .into_iter()
+                    .map(|text| platform(end_ms, text)),
+            );
+        }
+        events.push(platform(end_ms, report.end_line()));
+        events.push(platform(end_ms, report.line()));
+        events
+    }
+}
+
+impl Drop for Admitted<'_> {
+    fn drop(&mut self) {
+        if self.permit.is_some() {
+            self.record_or_log(Ending::Cancelled);
+        }
+    }
+}
+
+/// An error and what caused it, on one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
+
+/// Why the ledger takes no new invocations, if it does not.
+pub(crate) fn ledger_failure(health: &LedgerHealth) -> Option<String> {
+    match health {
+        LedgerHealth::Writable => None,
+        LedgerHealth::Full { reason } | LedgerHealth::Failed { reason } => Some(reason.clone()),
+    }
+}
+
+/// The function an error is about, for callers that name one.
+pub(crate) fn unknown(name: &FunctionName) -> InvokeError {
+    InvokeError::UnknownFunction {
+        name: name.as_str().to_owned(),
+    }
+}

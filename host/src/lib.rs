@@ -1,0 +1,25 @@
+//! Mayfly: a self-hosted function platform.
+//!
+//! A compiled WebAssembly file answers HTTP. Every event gets a sandbox of its own, under limits, and
+//! leaves a receipt. The modules below are listed in the order in which an event meets them;
+//! `docs/ARCHITECTURE.md` is the map.
+
+pub mod cli;
+
+mod answer;
+mod api;
+mod app;
+mod banner;
+mod client;
+mod concurrency;
+mod config;
+mod http;
+mod invoke;
+mod lifecycle;
+mod manifest;
+mod metrics;
+mod registry;
+#[cfg(test)]
+mod steps;
+mod time_text;
+mod trigger;

@@ -1,0 +1,7 @@
+//! Starts Mayfly.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    mayfly::cli::main()
+}

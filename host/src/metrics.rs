@@ -1,0 +1,267 @@
+//! Counters of what the process did, and their text for Prometheus.
+//!
+//! Counting on the path of an event is an atomic addition; a function's counters hang on its
+//! version, so nothing is looked up. Function names are labels, request ids never are: the number of
+//! series is bounded by the number of functions.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use dashmap::DashMap;
+use domain::{FunctionName, Report, Status};
+use http::StatusCode;
+
+use crate::concurrency::Refused;
+
+/// Upper bounds of the duration histogram, in microseconds.
+const DURATION_BOUNDS_US: [u64; 14] = [
+    50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 100_000, 500_000, 1_000_000,
+    10_000_000, 60_000_000,
+];
+
+/// All counters of the process.
+#[derive(Debug, Default)]
+pub(crate) struct Metrics {
+    functions: DashMap<FunctionName, Arc<FunctionMetrics>>,
+    throttled_process: AtomicU64,
+    throttled_memory: AtomicU64,
+    /// Responses of the trigger listener by hundreds of their status.
+    responses: [AtomicU64; 6],
+}
+
+/// The counters of one function.
+#[derive(Debug, Default)]
+pub(crate) struct FunctionMetrics {
+    by_status: [AtomicU64; Status::ALL.len()],
+    durations: [AtomicU64; DURATION_BOUNDS_US.len() + 1],
+    duration_us: AtomicU64,
+    cpu_us: AtomicU64,
+    billed_ms: AtomicU64,
+    charge_picousd: AtomicU64,
+    cold_starts: AtomicU64,
+    throttled: AtomicU64,
+}
+
+impl Metrics {
+    /// The counters of `name`, made when they are asked for first.
+    pub(crate) fn function(&self, name: &FunctionName) -> Arc<FunctionMetrics> {
+        Arc::clone(&self.functions.entry(name.clone()).or_default())
+    }
+
+    /// Drops the series of a function that is gone.
+    pub(crate) fn forget(&self, name: &FunctionName) {
+        self.functions.remove(name);
+    }
+
+    /// Counts an invocation that was not admitted.
+    pub(crate) fn throttled(&self, name: &FunctionName, refused: &Refused) {
+        match refused {
+            Refused::Function { .. } => add(&self.function(name).throttled, 1),
+            Refused::Process { .. } => add(&self.throttled_process, 1),
+            Refused::Memory { .. } => add(&self.throttled_memory, 1),
+        }
+    }
+
+    /// Counts a response.
+    pub(crate) fn answered(&self, status: StatusCode) {
+        if let Some(counter) = self.responses.get(usize::from(status.as_u16() / 100)) {
+            add(counter, 1);
+        }
+    }
+
+    /// Everything, in Prometheus's text format; `gauges` are name, help and value.
+    pub(crate) fn render(&self, gauges: &[(&str, &str, u64)]) -> String {
+        let mut text = Text::default();
+        let mut functions: Vec<_> = self
+            .functions
+            .iter()
+            .map(|f| (f.key().clone(), Arc::clone(f.value())))
+            .collect();
+        functions.sort_by(|a, b| a.0.cmp(&b.0));
+
+        text.family(
+            "mayfly_invocations_total",
+            "counter",
+            "Attempts to run a function.",
+        );
+        for (name, function) in &functions {
+            for (status, count) in Status::ALL.iter().zip(&function.by_status) {
+                let labels = format!("function=\"{name}\",status=\"{status}\"");
+                text.sample("mayfly_invocations_total", &labels, get(count));
+            }
+        }
+        let simple: [(&str, &str, fn(&FunctionMetrics) -> &AtomicU64); 5] = [
+            (
+                "mayfly_billed_milliseconds_total",
+                "Milliseconds billed.",
+                |f| &f.billed_ms,
+            ),
+            (
+                "mayfly_charge_picousd_total",
+                "Charges, in 10^-12 US dollars.",
+                |f| &f.charge_picousd,
+            ),
+            (
+                "mayfly_cpu_microseconds_total",
+                "Time sandboxes were executed.",
+                |f| &f.cpu_us,
+            ),
+            (
+                "mayfly_cold_starts_total",
+                "Invocations that loaded compiled code.",
+                |f| &f.cold_starts,
+            ),
+            (
+                "mayfly_throttled_total",
+                "Invocations beyond the function's concurrency.",
+                |f| &f.throttled,
+            ),
+        ];
+        for (family, help, field) in simple {
+            text.family(family, "counter", help);
+            for (name, function) in &functions {
+                text.sample(
+                    family,
+                    &format!("function=\"{name}\""),
+                    get(field(function)),
+                );
+            }
+        }
+        text.histograms(&functions);
+        self.render_process(&mut text, gauges);
+        text.0
+    }
+
+    fn render_process(&self, text: &mut Text, gauges: &[(&str, &str, u64)]) {
+        text.family(
+            "mayfly_refused_total",
+            "counter",
+            "Invocations beyond a limit of the process.",
+        );
+        text.sample(
+            "mayfly_refused_total",
+            "limit=\"concurrency\"",
+            get(&self.throttled_process),
+        );
+        text.sample(
+            "mayfly_refused_total",
+            "limit=\"memory\"",
+            get(&self.throttled_memory),
+        );
+        text.family(
+            "mayfly_http_responses_total",
+            "counter",
+            "Responses to triggers, by class.",
+        );
+        for (class, count) in self.responses.iter().enumerate().skip(2) {
+            text.sample(
+                "mayfly_http_responses_total",
+                &format!("class=\"{class}xx\""),
+                get(count),
+            );
+        }
+        for (name, help, value) in gauges {
+            text.family(name, "gauge", help);
+            text.sample(name, "", *value);
+        }
+    }
+}
+
+impl FunctionMetrics {
+    /// Counts an invocation that is recorded.
+    pub(crate) fn observe(&self, report: &Report) {
+        if let Some(counter) = self.by_status.get(report.status as usize) {
+            add(counter, 1);
+        }
+        let duration_us = report.duration_ns / 1_000;
+        let bucket = DURATION_BOUNDS_US.partition_point(|bound| *bound < duration_us);
+        if let Some(counter) = self.durations.get(bucket) {
+            add(counter, 1);
+        }
+        add(&self.duration_us, duration_us);
+        add(&self.cpu_us, report.cpu_ns / 1_000);
+        add(&self.billed_ms, report.billed_ms);
+        add(&self.charge_picousd, report.charge_picousd);
+        add(&self.cold_starts, u64::from(report.init_ns.is_some()));
+    }
+}
+
+fn add(counter: &AtomicU64, by: u64) {
+    counter.fetch_add(by, Ordering::Relaxed);
+}
+
+fn get(counter: &AtomicU64) -> u64 {
+    counter.load(Ordering::Relaxed)
+}
+
+#[derive(Default)]
+struct Text(String);
+
+impl Text {
+    fn family(&mut self, name: &str, kind: &str, help: &str) {
+        self.line(format_args!("# HELP {name} {help}"));
+        self.line(format_args!("# TYPE {name} {kind}"));
+    }
+
+    fn sample(&mut self, name: &str, labels: &str, value: u64) {
+        match labels {
+            "" => self.line(format_args!("{name} {value}")),
+            labels => self.line(format_args!("{name}{{{labels}}} {value}")),
+        }
+    }
+
+    fn histograms(&mut self, functions: &[(FunctionName, Arc<FunctionMetrics>)]) {
+        const NAME: &str = "mayfly_duration_microseconds";
+        self.family(NAME, "histogram", "Duration of invocations.");
+        for (function, metrics) in functions {
+            let mut total = 0;
+            for (at, count) in metrics.durations.iter().enumerate() {
+                total += get(count);
+                let bound = DURATION_BOUNDS_US
+                    .get(at)
+                    .map_or("+Inf".to_owned(), ToString::to_string);
+                let labels = format!("function=\"{function}\",le=\"{bound}\"");
+                self.sample(&format!("{NAME}_bucket"), &labels, total);
+            }
+            let labels = format!("function=\"{function}\"");
+            self.sample(&format!("{NAME}_sum"), &labels, get(&metrics.duration_us));
+            self.sample(&format!("{NAME}_count"), &labels, total);
+        }
+    }
+
+    fn line(&mut self, line: std::fmt::Arguments<'_>) {
+        let written = writeln!(self.0, "{line}");
+        debug_assert!(written.is_ok(), "writing to a String can't fail");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_and_a_gauge_are_rendered_and_a_forgotten_function_is_not() {
+        let metrics = Metrics::default();
+        let name = FunctionName::parse("f").unwrap();
+        metrics.throttled(
+            &name,
+            &Refused::Function {
+                function: name.clone(),
+                limit: 1,
+            },
+        );
+        metrics.answered(StatusCode::NOT_FOUND);
+        let text = metrics.render(&[("mayfly_up", "Always 1.", 1)]);
+        for line in [
+            "mayfly_throttled_total{function=\"f\"} 1",
+            "mayfly_http_responses_total{class=\"4xx\"} 1",
+            "mayfly_duration_microseconds_bucket{function=\"f\",le=\"+Inf\"} 0",
+            "mayfly_up 1",
+        ] {
+            assert!(text.lines().any(|l| l == line), "{line} is not in\n{text}");
+        }
+        metrics.forget(&name);
+        assert!(!metrics.render(&[]).contains("function=\"f\""));
+    }
+}

@@ -1,0 +1,228 @@
+//! Nanoseconds of each step of an event's path, measured in one process.
+//!
+//! A plain test run goes round a few times, to know that it works. `cargo xtask steps` sets
+//! `MAYFLY_STEPS` to the number of rounds, builds with optimisation and prints the table. Nothing is
+//! asserted of the times.
+
+#![expect(clippy::print_stdout, reason = "the table is the point")]
+
+use std::hint::black_box;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Instant;
+
+use bytes::Bytes;
+use domain::report::{Ending, Ran, Report};
+use domain::routing::{Match, RequestPath, RouteMethod};
+use domain::{Clock, FunctionName, Invocation, Outcome, Trigger};
+use http::Request;
+use http::request::Parts;
+use sandbox::{Compile, EngineSettings, Observed, RunRequest, Sandboxes};
+use storage::{Artifacts, DataDir, Ledger, LedgerSettings, LogSettings, Logs, Records};
+
+use crate::app::{App, Random};
+use crate::concurrency::Concurrency;
+use crate::config::{Config, Flags};
+use crate::http::dispatch::response_from;
+use crate::invoke::invoke;
+use crate::manifest::Manifest;
+use crate::metrics::Metrics;
+use crate::registry::{Draft, Parts as RegistryParts, Registry};
+use crate::trigger::http::event::{Source, event_from};
+
+/// Answers every event with the same object, through the SDK's exports.
+const GUEST: &str = r#"(module
+    (memory (export "memory") 3)
+    (global (export "mayfly_v1_input") i32 (i32.const 65536))
+    (data (i32.const 1024) "\00{\"message\":\"hello world\"}")
+    (func (export "mayfly_v1_alloc") (param i32) (result i32) (i32.const 0))
+    (func (export "mayfly_v1_handle") (param i32 i32) (result i64)
+        (i64.or (i64.shl (i64.const 1024) (i64.const 32)) (i64.const 26))))"#;
+
+const ROUNDS_SHORT: u32 = 50;
+
+fn rounds() -> u32 {
+    std::env::var("MAYFLY_STEPS")
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(ROUNDS_SHORT)
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this measures the machine, not our clock"
+)]
+fn measure<T>(name: &str, mut step: impl FnMut() -> T) {
+    let rounds = rounds();
+    for _ in 0..rounds / 10 {
+        black_box(step());
+    }
+    let start = Instant::now();
+    for _ in 0..rounds {
+        black_box(step());
+    }
+    let nanos = start.elapsed().as_nanos() / u128::from(rounds);
+    println!("{name:<44} {nanos:>8} ns");
+}
+
+fn app(root: &std::path::Path, background: &tokio::runtime::Runtime) -> App {
+    let clock = Clock::system();
+    let data_dir = DataDir::open(&root.join("data")).unwrap();
+    let sandboxes = Sandboxes::new(EngineSettings {
+        sandboxes_max: 100,
+        cache_dir: data_dir.cache_dir(),
+        compile: Compile::InProcess,
+        background: background.handle().clone(),
+        clock: clock.clone(),
+    })
+    .unwrap();
+    let metrics = Arc::new(Metrics::default());
+    let registry = Registry::open(RegistryParts {
+        records: Records::open(&data_dir).unwrap(),
+        artifacts: Artifacts::open(&data_dir).unwrap(),
+        sandboxes: sandboxes.clone(),
+        metrics: Arc::clone(&metrics),
+        clock: clock.clone(),
+        region: "local".to_owned(),
+        log_stream_suffix: String::new(),
+    })
+    .unwrap();
+    let wasm = wat::parse_str(GUEST).unwrap();
+    let name = FunctionName::parse("hello").unwrap();
+    registry
+        .publish(&Draft {
+            name,
+            wasm,
+            manifest: Manifest::default(),
+        })
+        .unwrap();
+    let address = SocketAddr::from(([127, 0, 0, 1], 3000));
+    let config = Config::resolve(None, |_| None, Flags::default()).unwrap();
+    App {
+        tariff: config.billing,
+        config,
+        listen: address,
+        control: address,
+        random: Random::default(),
+        registry: Arc::new(registry),
+        refusals: Arc::default(),
+        concurrency: Concurrency::new(100, u64::MAX),
+        sandboxes,
+        ledger: Ledger::open(
+            &data_dir,
+            LedgerSettings {
+                clock: clock.clone(),
+                ..LedgerSettings::default()
+            },
+        )
+        .unwrap(),
+        logs: Logs::open(&data_dir, LogSettings::default()).unwrap(),
+        metrics,
+        clock,
+        draining: AtomicBool::new(false),
+        workers: background.handle().clone(),
+    }
+}
+
+fn request() -> Parts {
+    let request = Request::get("/hello?name=world")
+        .header("host", "127.0.0.1:3000")
+        .header("user-agent", "steps")
+        .header("accept", "*/*")
+        .body(())
+        .unwrap();
+    request.into_parts().0
+}
+
+#[test]
+fn each_step_of_the_path_is_measured() {
+    let root = tempfile::tempdir().unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let app = app(root.path(), &runtime);
+    let parts = request();
+    let name = FunctionName::parse("hello").unwrap();
+    let version = app.registry.resolve(&name).unwrap();
+    let id = app.request_id();
+
+    let route = || {
+        let path = RequestPath::parse(parts.uri.path()).unwrap();
+        app.registry
+            .route(Some(RouteMethod::Get), &path, |found| match found {
+                Match::Found { route, .. } => route.clone(),
+                Match::WrongMethod { .. } | Match::NotFound => panic!("the route is there"),
+            })
+    };
+    measure("request id", || app.request_id());
+    measure("route", route);
+    let route = route();
+    let event = || {
+        event_from(&Source {
+            parts: &parts,
+            body: &Bytes::new(),
+            route: &route,
+            parameters: &[],
+            path: "/hello",
+            peer: app.listen,
+            local_port: 3000,
+            id,
+            received_us: app.clock.unix_us(),
+        })
+    };
+    measure("event JSON", event);
+    let event = event();
+    measure("resolve", || app.registry.resolve(&name));
+    measure("admit", || crate::invoke::admit(&app, &version).unwrap());
+    let observed = Observed::new();
+    let run = || {
+        let observed = Observed::new();
+        let request = RunRequest {
+            id,
+            event: event.clone(),
+            deadline: app.clock.now() + version.configuration.limits.timeout.duration(),
+            deadline_unix_ms: 0,
+            observed,
+        };
+        runtime
+            .block_on(app.sandboxes.run(Arc::clone(&version.guest), request))
+            .unwrap()
+    };
+    measure("sandbox: store, instantiate, call, drop", run);
+    let outcome: Outcome = run();
+    let invocation = Invocation {
+        id,
+        attempt: 1,
+        function: name,
+        trigger: Trigger::Http,
+        event,
+        keep_log: false,
+    };
+    let ran = Ran {
+        version: version.id,
+        limits: version.configuration.limits,
+    };
+    let report = || {
+        let usage = observed.usage(&app.clock);
+        Report::new(
+            &invocation,
+            ran,
+            0,
+            (&usage, Ending::Outcome(&outcome)),
+            &app.tariff,
+        )
+    };
+    measure("report", report);
+    let report = report();
+    measure("ledger", || app.ledger.append(&report).unwrap());
+    measure("metrics", || version.metrics.observe(&report));
+    measure("the whole spine: invoke()", || {
+        runtime.block_on(invoke(&app, invocation.clone())).unwrap()
+    });
+    measure("the spine and its response", || {
+        let completed = runtime.block_on(invoke(&app, invocation.clone()));
+        response_from(completed, id, false)
+    });
+}

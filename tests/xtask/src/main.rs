@@ -1,0 +1,66 @@
+//! Tasks for the developers: what is too long or too special for `cargo test`.
+//!
+//! Each task runs commands that could be typed by hand, prints them, and stops at the first that
+//! fails. Knows nothing of what the tests test.
+
+#![expect(clippy::print_stderr, reason = "a task says what it runs")]
+
+use std::process::Command;
+
+use anyhow::{Context as _, bail};
+use clap::Parser;
+
+/// Tasks for the developers of Mayfly.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask")]
+enum Task {
+    /// Nanoseconds of each step of an event's path, in a release build. About a minute after the
+    /// build.
+    Steps {
+        /// How often each step is gone through.
+        #[arg(long, default_value_t = 100_000)]
+        rounds: u32,
+    },
+    /// The suites with their long counts, in a release build: 100,000 alternations for freshness,
+    /// 1,000 swaps under load, 1,000 kills. Hours on two cores.
+    Long {
+        /// Only tests whose names contain this.
+        filter: Option<String>,
+    },
+}
+
+fn main() -> anyhow::Result<()> {
+    match Task::parse() {
+        Task::Steps { rounds } => {
+            let test = ["test", "--release", "-p", "mayfly", "--lib", "each_step", "--", "--nocapture"];
+            cargo(&test, &[("MAYFLY_STEPS", rounds.to_string())])
+        }
+        Task::Long { filter } => {
+            cargo(&["build", "--release", "-p", "mayfly"], &[])?;
+            let long = [("MAYFLY_LONG", "1".to_owned())];
+            for package in ["storage", "sandbox", "e2e"] {
+                let mut test = vec!["test", "--release", "-p", package];
+                test.extend(filter.as_deref());
+                test.extend(["--", "--nocapture"]);
+                cargo(&test, &long)?;
+            }
+            Ok(())
+        }
+    }
+}
+
+fn cargo(arguments: &[&str], environment: &[(&str, String)]) -> anyhow::Result<()> {
+    let variables: Vec<String> =
+        environment.iter().map(|(name, value)| format!("{name}={value} ")).collect();
+    eprintln!("+ {}cargo {}", variables.concat(), arguments.join(" "));
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let status = Command::new(cargo)
+        .args(arguments)
+        .envs(environment.iter().map(|(name, value)| (name, value)))
+        .status()
+        .context("starting cargo failed")?;
+    if !status.success() {
+        bail!("cargo {} failed", arguments.join(" "));
+    }
+    Ok(())
+}
