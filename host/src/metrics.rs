@@ -20,6 +20,9 @@ const DURATION_BOUNDS_US: [u64; 14] = [
     10_000_000, 60_000_000,
 ];
 
+/// One counter of a function.
+type Field = fn(&FunctionMetrics) -> &AtomicU64;
+
 /// All counters of the process.
 #[derive(Debug, Default)]
 pub(crate) struct Metrics {
@@ -91,7 +94,7 @@ impl Metrics {
                 text.sample("mayfly_invocations_total", &labels, get(count));
             }
         }
-        let simple: [(&str, &str, fn(&FunctionMetrics) -> &AtomicU64); 5] = [
+        let simple: [(&str, &str, Field); 5] = [
             (
                 "mayfly_billed_milliseconds_total",
                 "Milliseconds billed.",
@@ -220,7 +223,7 @@ impl Text {
                 total += get(count);
                 let bound = DURATION_BOUNDS_US
                     .get(at)
-                    .map_or("+Inf".to_owned(), ToString::to_string);
+                    .map_or_else(|| "+Inf".to_owned(), ToString::to_string);
                 let labels = format!("function=\"{function}\",le=\"{bound}\"");
                 self.sample(&format!("{NAME}_bucket"), &labels, total);
             }

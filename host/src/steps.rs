@@ -4,8 +4,6 @@
 //! `MAYFLY_STEPS` to the number of rounds, builds with optimisation and prints the table. Nothing is
 //! asserted of the times.
 
-#![expect(clippy::print_stdout, reason = "the table is the point")]
-
 use std::hint::black_box;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -19,7 +17,9 @@ use domain::{Clock, FunctionName, Invocation, Outcome, Trigger};
 use http::Request;
 use http::request::Parts;
 use sandbox::{Compile, EngineSettings, Observed, RunRequest, Sandboxes};
-use storage::{Artifacts, DataDir, Ledger, LedgerSettings, LogSettings, Logs, Records};
+use storage::{
+    Artifacts, DataDir, Ledger, LedgerSettings, LogEvent, LogSettings, LogSource, Logs, Records,
+};
 
 use crate::app::{App, Random};
 use crate::concurrency::Concurrency;
@@ -28,7 +28,7 @@ use crate::http::dispatch::response_from;
 use crate::invoke::invoke;
 use crate::manifest::Manifest;
 use crate::metrics::Metrics;
-use crate::registry::{Draft, Parts as RegistryParts, Registry};
+use crate::registry::{Draft, Parts as RegistryParts, Registry, Version};
 use crate::trigger::http::event::{Source, event_from};
 
 /// Answers every event with the same object, through the SDK's exports.
@@ -143,11 +143,48 @@ fn each_step_of_the_path_is_measured() {
         .build()
         .unwrap();
     let app = app(root.path(), &runtime);
+    let event = before_the_sandbox(&app);
+    let name = FunctionName::parse("hello").unwrap();
+    let version = app.registry.resolve(&name).unwrap();
+    let id = app.request_id();
+    let run = || {
+        let request = RunRequest {
+            id,
+            event: event.clone(),
+            deadline: app.clock.now() + version.configuration.limits.timeout.duration(),
+            deadline_unix_ms: 0,
+            observed: Observed::new(),
+        };
+        runtime
+            .block_on(app.sandboxes.run(Arc::clone(&version.guest), request))
+            .unwrap()
+    };
+    measure("sandbox: store, instantiate, call, drop", run);
+    let outcome = run();
+    let invocation = Invocation {
+        id,
+        attempt: 1,
+        function: name,
+        trigger: Trigger::Http,
+        event,
+        keep_log: false,
+    };
+    after_the_sandbox(&app, &version, &invocation, &outcome);
+    measure("the whole spine: invoke()", || {
+        runtime.block_on(invoke(&app, invocation.clone())).unwrap()
+    });
+    measure("the spine and its response", || {
+        let completed = runtime.block_on(invoke(&app, invocation.clone()));
+        response_from(completed, id, false)
+    });
+}
+
+/// Request id, route, event, resolve and admit; the event.
+fn before_the_sandbox(app: &App) -> Bytes {
     let parts = request();
     let name = FunctionName::parse("hello").unwrap();
     let version = app.registry.resolve(&name).unwrap();
     let id = app.request_id();
-
     let route = || {
         let path = RequestPath::parse(parts.uri.path()).unwrap();
         app.registry
@@ -173,33 +210,14 @@ fn each_step_of_the_path_is_measured() {
         })
     };
     measure("event JSON", event);
-    let event = event();
     measure("resolve", || app.registry.resolve(&name));
-    measure("admit", || crate::invoke::admit(&app, &version).unwrap());
+    measure("admit", || crate::invoke::admit(app, &version).unwrap());
+    event()
+}
+
+/// Report, ledger, metrics and log.
+fn after_the_sandbox(app: &App, version: &Version, invocation: &Invocation, outcome: &Outcome) {
     let observed = Observed::new();
-    let run = || {
-        let observed = Observed::new();
-        let request = RunRequest {
-            id,
-            event: event.clone(),
-            deadline: app.clock.now() + version.configuration.limits.timeout.duration(),
-            deadline_unix_ms: 0,
-            observed,
-        };
-        runtime
-            .block_on(app.sandboxes.run(Arc::clone(&version.guest), request))
-            .unwrap()
-    };
-    measure("sandbox: store, instantiate, call, drop", run);
-    let outcome: Outcome = run();
-    let invocation = Invocation {
-        id,
-        attempt: 1,
-        function: name,
-        trigger: Trigger::Http,
-        event,
-        keep_log: false,
-    };
     let ran = Ran {
         version: version.id,
         limits: version.configuration.limits,
@@ -207,10 +225,10 @@ fn each_step_of_the_path_is_measured() {
     let report = || {
         let usage = observed.usage(&app.clock);
         Report::new(
-            &invocation,
+            invocation,
             ran,
             0,
-            (&usage, Ending::Outcome(&outcome)),
+            (&usage, Ending::Outcome(outcome)),
             &app.tariff,
         )
     };
@@ -218,11 +236,14 @@ fn each_step_of_the_path_is_measured() {
     let report = report();
     measure("ledger", || app.ledger.append(&report).unwrap());
     measure("metrics", || version.metrics.observe(&report));
-    measure("the whole spine: invoke()", || {
-        runtime.block_on(invoke(&app, invocation.clone())).unwrap()
-    });
-    measure("the spine and its response", || {
-        let completed = runtime.block_on(invoke(&app, invocation.clone()));
-        response_from(completed, id, false)
+    measure("log", || {
+        let line = |text| LogEvent {
+            at_unix_ms: 0,
+            source: LogSource::Platform,
+            text,
+        };
+        let start = Report::start_line(invocation.id, version.id);
+        let events = [line(start), line(report.end_line()), line(report.line())];
+        app.logs.append(&version.name, events);
     });
 }

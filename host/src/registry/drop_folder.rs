@@ -158,7 +158,7 @@ impl DropFolder {
 
     fn refuse_name(&self, file: &str) {
         if file.ends_with(".wasm") && !file.starts_with('.') {
-            self.refuse(file, None, "the file name is not UTF-8".to_owned());
+            self.refuse(file, None, "the file name is not UTF-8");
         }
     }
 
@@ -255,7 +255,7 @@ impl DropFolder {
             Err(Refused::Because(reason)) => {
                 mark(self);
                 let name = FunctionName::parse(entry.name_text()).ok();
-                self.refuse(&entry.label(), name.as_ref(), reason);
+                self.refuse(&entry.label(), name.as_ref(), &reason);
                 None
             }
         }
@@ -283,12 +283,12 @@ impl DropFolder {
         Ok(published)
     }
 
-    fn refuse(&self, file: &str, name: Option<&FunctionName>, reason: String) {
+    fn refuse(&self, file: &str, name: Option<&FunctionName>, reason: &str) {
         let serving = name.is_some_and(|name| self.registry.resolve(name).is_ok());
         let refused = RefusedFile {
             file: file.to_owned(),
             function: name.map(|name| name.as_str().to_owned()),
-            reason: reason.clone(),
+            reason: reason.to_owned(),
             since_us: self.clock.unix_us(),
         };
         if self.refusals.insert(refused) {

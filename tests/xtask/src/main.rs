@@ -32,7 +32,16 @@ enum Task {
 fn main() -> anyhow::Result<()> {
     match Task::parse() {
         Task::Steps { rounds } => {
-            let test = ["test", "--release", "-p", "mayfly", "--lib", "each_step", "--", "--nocapture"];
+            let test = [
+                "test",
+                "--release",
+                "-p",
+                "mayfly",
+                "--lib",
+                "each_step",
+                "--",
+                "--nocapture",
+            ];
             cargo(&test, &[("MAYFLY_STEPS", rounds.to_string())])
         }
         Task::Long { filter } => {
@@ -50,8 +59,10 @@ fn main() -> anyhow::Result<()> {
 }
 
 fn cargo(arguments: &[&str], environment: &[(&str, String)]) -> anyhow::Result<()> {
-    let variables: Vec<String> =
-        environment.iter().map(|(name, value)| format!("{name}={value} ")).collect();
+    let variables: Vec<String> = environment
+        .iter()
+        .map(|(name, value)| format!("{name}={value} "))
+        .collect();
     eprintln!("+ {}cargo {}", variables.concat(), arguments.join(" "));
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let status = Command::new(cargo)
