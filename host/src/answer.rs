@@ -48,9 +48,22 @@ fn json_payload(payload: Bytes) -> Result<Bytes, FunctionError> {
     })
 }
 
-/// Whether `bytes` are one JSON value.
+/// Whether `bytes` are one JSON value, in UTF-8.
 pub(crate) fn is_json(bytes: &[u8]) -> bool {
-    serde_json::from_slice::<IgnoredAny>(bytes).is_ok()
+    parse_json(bytes).is_ok()
+}
+
+/// Checks that `bytes` are one JSON value, in UTF-8.
+///
+/// # Errors
+///
+/// What is wrong, and where.
+pub(crate) fn parse_json(bytes: &[u8]) -> Result<(), String> {
+    // A reader of bytes would pass over strings without looking at their encoding.
+    let text = std::str::from_utf8(bytes).map_err(|error| error.to_string())?;
+    serde_json::from_str::<IgnoredAny>(text)
+        .map(drop)
+        .map_err(|error| error.to_string())
 }
 
 #[cfg(test)]
@@ -77,6 +90,7 @@ mod tests {
         check_invoke(b" [1, 2]\n", Ok(b" [1, 2]\n"));
         check_invoke(b"hello", Err("Runtime.InvalidResponse"));
         check_invoke(b"\xff", Err("Runtime.InvalidResponse"));
+        check_invoke(b"\"\xff\"", Err("Runtime.InvalidResponse"));
     }
 
     #[test]

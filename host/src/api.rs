@@ -17,17 +17,17 @@ mod query;
 use std::sync::Arc;
 
 use domain::RequestId;
-use domain::limits::PAYLOAD_BYTES_MAX;
 use domain::routing::decode_percent;
-use http::header::{CONNECTION, HOST, ORIGIN};
+use http::header::{HOST, ORIGIN};
 use http::request::Parts;
-use http::{HeaderValue, Method, Request, StatusCode};
+use http::{Method, Request, StatusCode};
 use hyper::body::Incoming;
 
 use self::error::ApiError;
 use self::query::Query;
 use crate::app::App;
 use crate::http::body::{BodyLimits, read_body};
+use crate::http::dispatch::finish_body;
 use crate::http::error::{HttpResponse, with_request_id};
 use crate::http::listener::{Peer, Service};
 
@@ -52,30 +52,25 @@ enum Operation {
 
 impl Control {
     pub(crate) fn new(app: Arc<App>) -> Self {
-        let http = &app.config.http;
-        let body_limits = BodyLimits {
-            bytes_max: PAYLOAD_BYTES_MAX,
-            idle: http.body_idle_timeout,
-            total: http.body_timeout,
-        };
+        let body_limits = BodyLimits::of(&app.config.http);
         Self { app, body_limits }
     }
 
     async fn run(
         &self,
-        request: Request<Incoming>,
+        parts: &Parts,
+        body: &mut Incoming,
         peer: Peer,
         id: RequestId,
     ) -> Result<HttpResponse, ApiError> {
-        let (parts, body) = request.into_parts();
-        check_caller(&parts, peer)?;
+        check_caller(parts, peer)?;
         let operation = operation(&parts.method, parts.uri.path())?;
         let query = Query::parse(parts.uri.query().unwrap_or(""))?;
         match operation {
             Operation::Health => Ok(health::health(&self.app)),
             Operation::Metrics => Ok(health::metrics(&self.app)),
             Operation::Invoke { function } => {
-                let event = read_body(body, self.body_limits).await?;
+                let (event, _room) = read_body(body, self.body_limits, &self.app.room).await?;
                 invoke::invoke_function(&self.app, (&parts.headers, &query), &function, event, id)
                     .await
             }
@@ -90,14 +85,12 @@ impl Control {
 impl Service for Control {
     async fn answer(&self, request: Request<Incoming>, peer: Peer) -> HttpResponse {
         let id = self.app.request_id();
-        let mut response = match self.run(request, peer, id).await {
+        let (parts, mut body) = request.into_parts();
+        let mut response = match self.run(&parts, &mut body, peer, id).await {
             Ok(response) => response,
             Err(error) => {
                 let mut response = error.response();
-                // A refused request may have left its body unread.
-                response
-                    .headers_mut()
-                    .insert(CONNECTION, HeaderValue::from_static("close"));
+                finish_body(&parts, &mut body, &mut response).await;
                 response
             }
         };

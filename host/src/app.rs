@@ -5,13 +5,14 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use domain::billing::Tariff;
 use domain::{Clock, RequestId};
 use sandbox::Sandboxes;
 use storage::{Ledger, Logs};
 
 use crate::concurrency::Concurrency;
 use crate::config::Config;
+use crate::faults::Faults;
+use crate::http::body::Room;
 use crate::metrics::Metrics;
 use crate::registry::{Refusals, Registry};
 
@@ -29,10 +30,12 @@ pub(crate) struct App {
     pub(crate) refusals: Arc<Refusals>,
     pub(crate) concurrency: Concurrency,
     pub(crate) sandboxes: Sandboxes,
-    pub(crate) tariff: Tariff,
     pub(crate) ledger: Ledger,
     pub(crate) logs: Logs,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) faults: Faults,
+    /// Memory for bodies that are being received and events that wait.
+    pub(crate) room: Room,
     /// Set when the process drains: it finishes what runs and says that it is not healthy.
     pub(crate) draining: AtomicBool,
     /// Where threads for guests live: an invocation that comes in elsewhere is spawned there.

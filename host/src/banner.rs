@@ -2,8 +2,8 @@
 //! what it refused. Lines are for people; the first one, `listening …`, is also for scripts that
 //! start it on port 0.
 
-#![expect(clippy::print_stdout, reason = "this is what standard output is for")]
-
+use std::fmt::Arguments;
+use std::io::Write as _;
 use std::time::Duration;
 
 use crate::api::functions::function_views;
@@ -11,45 +11,60 @@ use crate::app::App;
 
 /// Where we listen; printed once both sockets accept.
 pub(crate) fn listening(app: &App) {
-    println!(
+    say(format_args!(
         "listening http=http://{} control=http://{}",
         app.listen, app.control
-    );
-    println!("engine: {}", app.sandboxes.settings_report());
+    ));
+    say(format_args!("engine: {}", app.sandboxes.settings_report()));
 }
 
 /// What the drop folder held; printed when all of it was looked at.
 pub(crate) fn ready(app: &App) {
     let refused = app.refusals.list();
     let views = function_views(app, &refused);
-    println!("functions in {}:", app.config.functions_dir.display());
+    say(format_args!(
+        "functions in {}:",
+        app.config.functions_dir.display()
+    ));
     let width = views.iter().map(|view| view.name.len()).max().unwrap_or(0);
     for view in &views {
         let urls = view.urls.join(" ");
         let seconds = f64::from(view.timeout_ms) / 1_000.0;
-        println!(
+        say(format_args!(
             "  {:width$}  {:7}  {:>4} MB  {seconds:>5} s  {urls}",
             view.name, view.kind, view.memory_mb
-        );
+        ));
     }
     if views.is_empty() {
-        println!("  none yet; drop a .wasm file there, or make one with `mayfly new NAME`");
+        say(format_args!(
+            "  none yet; drop a .wasm file there, or make one with `mayfly new NAME`"
+        ));
     }
     for file in &refused {
-        println!("  refused {}: {}", file.file.escape_debug(), file.reason);
+        say(format_args!(
+            "  refused {}: {}",
+            file.file.escape_debug(),
+            file.reason
+        ));
     }
-    println!("ready");
+    say(format_args!("ready"));
 }
 
 /// A drain has started.
 pub(crate) fn draining(running: u32, at_most: Duration) {
-    println!(
+    say(format_args!(
         "draining: {running} invocations run; at most {} s",
         at_most.as_secs()
-    );
+    ));
 }
 
 /// The last line.
 pub(crate) fn stopped() {
-    println!("stopped");
+    say(format_args!("stopped"));
+}
+
+/// Prints a line. Whoever started us may have closed the pipe; that is no reason to stop serving.
+fn say(line: Arguments<'_>) {
+    let mut out = std::io::stdout().lock();
+    drop(writeln!(out, "{line}").and_then(|()| out.flush()));
 }

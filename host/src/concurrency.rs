@@ -5,23 +5,46 @@
 //! at once. Knows nothing of why an invocation runs.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use domain::{FunctionName, MemoryMb};
 
-/// How many invocations of one function run, across all its versions. Shared by them.
+/// How many invocations of one function run, across all its versions, and what they tend to hold.
+/// Shared by them.
 #[derive(Debug, Default)]
-pub(crate) struct Running(AtomicU32);
+pub(crate) struct Running {
+    count: AtomicU32,
+    /// 0 before the first one ended.
+    typical_bytes: AtomicU64,
+}
 
 impl Running {
     /// How many run now.
     pub(crate) fn count(&self) -> u32 {
-        self.0.load(Ordering::Relaxed)
+        self.count.load(Ordering::Relaxed)
+    }
+
+    /// What the next one is expected to hold, in bytes: what recent ones held.
+    pub(crate) fn expected_bytes(&self, limit: MemoryMb) -> u64 {
+        match self.typical_bytes.load(Ordering::Relaxed) {
+            0 => MEMORY_UNKNOWN_BYTES.min(limit.bytes()),
+            typical => typical.min(limit.bytes()),
+        }
+    }
+
+    /// Learns what one held at most. A larger one counts at once, smaller ones by and by.
+    pub(crate) fn note_memory(&self, peak_bytes: u64) {
+        let known = self.typical_bytes.load(Ordering::Relaxed);
+        let typical = peak_bytes.max(known - known / 8);
+        // Two at once may lose one of the two; the next one brings it back.
+        if typical != known {
+            self.typical_bytes.store(typical, Ordering::Relaxed);
+        }
     }
 
     /// Takes one of `limit` places, if one is free.
     fn take(&self, limit: u32) -> bool {
-        self.0
+        self.count
             .fetch_update(Ordering::AcqRel, Ordering::Relaxed, |running| {
                 (running < limit).then_some(running + 1)
             })
@@ -29,9 +52,12 @@ impl Running {
     }
 
     fn give_back(&self) {
-        self.0.fetch_sub(1, Ordering::AcqRel);
+        self.count.fetch_sub(1, Ordering::AcqRel);
     }
 }
+
+/// What an invocation is expected to hold of a function that never ran, unless its limit is less.
+const MEMORY_UNKNOWN_BYTES: u64 = 16 << 20;
 
 /// The bounds of the process.
 #[derive(Debug)]
@@ -39,6 +65,8 @@ pub(crate) struct Concurrency {
     running: Arc<Running>,
     limit: u32,
     memory_budget_bytes: u64,
+    /// What the invocations that run are expected to hold.
+    expected_bytes: Arc<AtomicU64>,
 }
 
 /// Why an invocation may not run now.
@@ -71,12 +99,16 @@ pub(crate) enum Refused {
 pub(crate) struct Permit {
     process: Arc<Running>,
     function: Arc<Running>,
+    expected_bytes: Arc<AtomicU64>,
+    memory_bytes: u64,
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
         self.function.give_back();
         self.process.give_back();
+        self.expected_bytes
+            .fetch_sub(self.memory_bytes, Ordering::AcqRel);
     }
 }
 
@@ -89,8 +121,8 @@ pub(crate) struct Candidate<'a> {
     pub(crate) running: &'a Arc<Running>,
     /// How many of it may run, if it has a limit of its own.
     pub(crate) limit: Option<u32>,
-    /// What one of it may grow to.
-    pub(crate) memory: MemoryMb,
+    /// What one of it is expected to hold, in bytes.
+    pub(crate) memory_bytes: u64,
     /// What all sandboxes hold now, in bytes.
     pub(crate) memory_in_use_bytes: u64,
 }
@@ -102,6 +134,7 @@ impl Concurrency {
             running: Arc::default(),
             limit,
             memory_budget_bytes,
+            expected_bytes: Arc::default(),
         }
     }
 
@@ -112,38 +145,52 @@ impl Concurrency {
 
     /// A permit for one invocation, or why there is none.
     ///
-    /// The memory rule counts what sandboxes hold, not what they might ask for: a function that is
-    /// allowed 4 GB and uses 1 MB does not keep others out. One that runs is never stopped for it.
+    /// The memory rule counts what sandboxes hold or are expected to hold, whichever is more, and not
+    /// what their limits would allow: a function that is allowed 4 GB and uses 1 MB does not keep
+    /// others out. What runs is never stopped for it, and when nothing runs anything may.
     pub(crate) fn admit(&self, candidate: Candidate<'_>) -> Result<Permit, Refused> {
-        // A single sandbox always fits, even one whose limit is beyond the budget.
-        let headroom = self
-            .memory_budget_bytes
-            .saturating_sub(candidate.memory_in_use_bytes);
-        let first = candidate.memory_in_use_bytes == 0;
-        if !first && headroom < candidate.memory.bytes().min(MEMORY_HEADROOM_BYTES) {
-            let budget_mb = self.memory_budget_bytes >> 20;
-            return Err(Refused::Memory { budget_mb });
-        }
-        if !self.running.take(self.limit) {
-            return Err(Refused::Process { limit: self.limit });
-        }
-        let limit = candidate.limit.unwrap_or(self.limit);
-        if !candidate.running.take(limit) {
-            self.running.give_back();
-            return Err(Refused::Function {
-                function: candidate.function.clone(),
-                limit,
-            });
+        let memory_bytes = candidate.memory_bytes;
+        let expected = self
+            .expected_bytes
+            .fetch_add(memory_bytes, Ordering::AcqRel);
+        let held = expected.max(candidate.memory_in_use_bytes);
+        let fits = held.saturating_add(memory_bytes) <= self.memory_budget_bytes;
+        let refused = if held > 0 && !fits {
+            Some(Refused::Memory {
+                budget_mb: self.memory_budget_bytes >> 20,
+            })
+        } else {
+            self.take_places(candidate)
+        };
+        if let Some(refused) = refused {
+            self.expected_bytes
+                .fetch_sub(memory_bytes, Ordering::AcqRel);
+            return Err(refused);
         }
         Ok(Permit {
             process: Arc::clone(&self.running),
             function: Arc::clone(candidate.running),
+            expected_bytes: Arc::clone(&self.expected_bytes),
+            memory_bytes,
         })
     }
-}
 
-/// Free budget that must be left for a new sandbox, unless its own limit is smaller.
-const MEMORY_HEADROOM_BYTES: u64 = 16 << 20;
+    /// Takes a place in the process and one of the function, or none and says why.
+    fn take_places(&self, candidate: Candidate<'_>) -> Option<Refused> {
+        if !self.running.take(self.limit) {
+            return Some(Refused::Process { limit: self.limit });
+        }
+        let limit = candidate.limit.unwrap_or(self.limit);
+        if !candidate.running.take(limit) {
+            self.running.give_back();
+            return Some(Refused::Function {
+                function: candidate.function.clone(),
+                limit,
+            });
+        }
+        None
+    }
+}
 
 #[cfg(test)]
 mod tests {
@@ -158,12 +205,11 @@ mod tests {
         running: &'a Arc<Running>,
         limit: Option<u32>,
     ) -> Candidate<'a> {
-        let memory = MemoryMb::DEFAULT;
         Candidate {
             function,
             running,
             limit,
-            memory,
+            memory_bytes: 1 << 20,
             memory_in_use_bytes: 0,
         }
     }
@@ -216,16 +262,41 @@ mod tests {
 
     #[test]
     fn the_memory_budget_refuses_the_next_one_and_never_the_first() {
-        let concurrency = Concurrency::new(10, 64 << 20);
+        const MB: u64 = 1 << 20;
+        let concurrency = Concurrency::new(10, 64 * MB);
         let (name, running) = (name(), Arc::default());
-        let at = |memory_in_use_bytes| Candidate {
+        let of = |memory_bytes, memory_in_use_bytes| Candidate {
+            memory_bytes,
             memory_in_use_bytes,
             ..candidate(&name, &running, None)
         };
-        concurrency.admit(at(0)).unwrap();
-        concurrency.admit(at(48 << 20)).unwrap();
-        let refused = concurrency.admit(at(49 << 20)).unwrap_err();
+        // A burst is held back by what it is expected to use, before it uses it.
+        let first = concurrency.admit(of(100 * MB, 0)).unwrap();
+        let refused = concurrency.admit(of(MB, 0)).unwrap_err();
         assert_eq!(refused, Refused::Memory { budget_mb: 64 });
+        drop(first);
+        let _half = concurrency.admit(of(32 * MB, 0)).unwrap();
+        let _rest = concurrency.admit(of(32 * MB, 0)).unwrap();
+        concurrency.admit(of(1, 0)).unwrap_err();
+        // What is really held counts too.
+        let concurrency = Concurrency::new(10, 64 * MB);
+        concurrency.admit(of(MB, 63 * MB)).unwrap();
+        concurrency.admit(of(2 * MB, 63 * MB)).unwrap_err();
+    }
+
+    #[test]
+    fn what_is_expected_follows_what_was_held() {
+        let running = Running::default();
+        let limit = MemoryMb::DEFAULT;
+        assert_eq!(running.expected_bytes(limit), 16 << 20);
+        running.note_memory(1_000);
+        assert_eq!(running.expected_bytes(limit), 1_000);
+        running.note_memory(u64::MAX);
+        assert_eq!(running.expected_bytes(limit), limit.bytes());
+        for _ in 0..400 {
+            running.note_memory(1_000);
+        }
+        assert_eq!(running.expected_bytes(limit), 1_000);
     }
 
     #[test]

@@ -8,18 +8,17 @@
 //! dropped half way.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use domain::report::{Ending, Ran};
 use domain::{Fault, FunctionError, FunctionName, Invocation, Outcome, Report, RequestId};
-use sandbox::{GuestLog, Observed, RunRequest};
-use storage::{LedgerHealth, LogEvent, LogSource};
+use sandbox::{Observed, RunRequest};
+use storage::{LedgerHealth, LogEvent};
 
-use crate::answer::{self, Answer};
+use crate::answer::Answer;
 use crate::app::App;
+use crate::closing::{self, Closing};
 use crate::concurrency::{Candidate, Permit, Refused};
 use crate::registry::Version;
-use crate::time_text::rfc3339_ms;
 
 /// An invocation that ran, and is recorded.
 #[derive(Debug)]
@@ -100,7 +99,6 @@ pub(crate) async fn invoke(app: &App, invocation: Invocation) -> Result<Complete
         Ok(outcome) => admitted.close(outcome),
         Err(source) => {
             let id = admitted.invocation.id;
-            tracing::error!(invocation.id = %id, error = %chain(&source), "a sandbox failed");
             admitted.close_failed();
             Err(InvokeError::Sandbox { id, source })
         }
@@ -109,18 +107,22 @@ pub(crate) async fn invoke(app: &App, invocation: Invocation) -> Result<Complete
 
 /// A permit to run `version`, unless the ledger or a limit is against it.
 pub(crate) fn admit(app: &App, version: &Version) -> Result<Permit, InvokeError> {
-    if let Some(reason) = ledger_failure(&app.ledger.health()) {
+    if !app.ledger.is_writable()
+        && let Some(reason) = ledger_failure(&app.ledger.health())
+    {
         return Err(InvokeError::LedgerClosed { reason });
     }
     let candidate = Candidate {
         function: &version.name,
         running: &version.running,
         limit: version.configuration.concurrency,
-        memory: version.configuration.limits.memory,
+        memory_bytes: version
+            .running
+            .expected_bytes(version.configuration.limits.memory),
         memory_in_use_bytes: app.sandboxes.memory_in_use_bytes(),
     };
     app.concurrency.admit(candidate).map_err(|refused| {
-        app.metrics.throttled(&version.name, &refused);
+        app.metrics.throttled(&version.metrics, &refused);
         InvokeError::Refused(refused)
     })
 }
@@ -132,7 +134,6 @@ struct Admitted<'a> {
     version: Arc<Version>,
     invocation: Invocation,
     observed: Arc<Observed>,
-    started: Instant,
     started_at_us: i64,
     permit: Option<Permit>,
 }
@@ -144,7 +145,6 @@ impl<'a> Admitted<'a> {
             version,
             invocation,
             observed: Observed::new(),
-            started: app.clock.now(),
             started_at_us: app.clock.unix_us(),
             permit: Some(permit),
         }
@@ -156,7 +156,7 @@ impl<'a> Admitted<'a> {
         RunRequest {
             id: self.invocation.id,
             event: self.invocation.event.clone(),
-            deadline: self.started + timeout.duration(),
+            deadline: self.app.clock.now() + timeout.duration(),
             deadline_unix_ms: started_ms + u64::from(timeout.ms()),
             observed: Arc::clone(&self.observed),
         }
@@ -164,19 +164,10 @@ impl<'a> Admitted<'a> {
 
     /// Reads the answer as the caller will, and records the invocation.
     fn close(mut self, outcome: Outcome) -> Result<Completed, InvokeError> {
-        // The answer is checked before the record is written: one that breaks its rule is the
-        // function's failure, and the ledger must say so.
-        let read = match &outcome {
-            Outcome::Payload(_) => answer::read(self.invocation.trigger, outcome.clone()),
-            Outcome::Failed(error) => Err(error.clone()),
-        };
-        let outcome = match &read {
-            Ok(_) => outcome,
-            Err(error) => Outcome::Failed(error.clone()),
-        };
+        let (answer, outcome) = closing::read(&self.invocation, outcome);
         let (report, log) = self.record(Ending::Outcome(&outcome))?;
         Ok(Completed {
-            answer: read,
+            answer,
             report,
             log,
         })
@@ -189,19 +180,18 @@ impl<'a> Admitted<'a> {
     /// Reports, appends to the ledger, counts and logs; once.
     fn record(&mut self, ending: Ending<'_>) -> Result<(Report, Vec<LogEvent>), InvokeError> {
         let permit = self.permit.take();
-        let ran = Ran {
-            version: self.version.id,
-            limits: self.version.configuration.limits,
+        let closing = Closing {
+            invocation: &self.invocation,
+            ran: Ran {
+                version: self.version.id,
+                limits: self.version.configuration.limits,
+            },
+            started_at_us: self.started_at_us,
+            observed: &self.observed,
+            tariff: &self.app.config.billing,
+            clock: &self.app.clock,
         };
-        let usage = self.observed.usage(&self.app.clock);
-        let tariff = &self.app.tariff;
-        let report = Report::new(
-            &self.invocation,
-            ran,
-            self.started_at_us,
-            (&usage, ending),
-            tariff,
-        );
+        let report = closing.report(ending);
         self.app
             .ledger
             .append(&report)
@@ -211,7 +201,10 @@ impl<'a> Admitted<'a> {
             })?;
         drop(permit);
         self.version.metrics.observe(&report);
-        let log = self.log_events(&report, ending);
+        self.version
+            .running
+            .note_memory(self.observed.usage(&self.app.clock).memory_peak_bytes);
+        let log = closing.log(&report, ending);
         let kept = if self.invocation.keep_log {
             log.clone()
         } else {
@@ -223,48 +216,8 @@ impl<'a> Admitted<'a> {
 
     fn record_or_log(&mut self, ending: Ending<'_>) {
         if let Err(error) = self.record(ending) {
-            tracing::error!(error = %chain(&error), "an invocation left no record");
+            self.app.faults.note(&self.app.clock, &error);
         }
-    }
-
-    fn log_events(&self, report: &Report, ending: Ending<'_>) -> Vec<LogEvent> {
-        let id = self.invocation.id;
-        let start_ms = u64::try_from(self.started_at_us.div_euclid(1_000)).unwrap_or(0);
-        let elapsed = self.app.clock.now().saturating_duration_since(self.started);
-        let end_ms = start_ms + u64::try_from(elapsed.as_millis()).unwrap_or(0);
-        let platform = |at_unix_ms, text| LogEvent {
-            at_unix_ms,
-            source: LogSource::Platform,
-            text,
-        };
-
-        let GuestLog {
-            lines,
-            dropped_bytes,
-        } = self.observed.take_log();
-        let mut events = Vec::with_capacity(lines.len() + 3);
-        events.push(platform(start_ms, Report::start_line(id, report.version)));
-        events.extend(lines.into_iter().map(|line| LogEvent {
-            at_unix_ms: line.at_unix_ms,
-            source: LogSource::Function,
-            text: line.text,
-        }));
-        if dropped_bytes > 0 {
-            let text = format!("RequestId: {id} Log truncated: {dropped_bytes} bytes were dropped");
-            events.push(platform(end_ms, text));
-        }
-        if let Ending::Outcome(Outcome::Failed(error)) = ending {
-            let time = rfc3339_ms(i64::try_from(end_ms).unwrap_or(0).saturating_mul(1_000));
-            events.extend(
-                error
-                    .log_lines(id, &time)
-                    .into_iter()
-                    .map(|text| platform(end_ms, text)),
-            );
-        }
-        events.push(platform(end_ms, report.end_line()));
-        events.push(platform(end_ms, report.line()));
-        events
     }
 }
 
@@ -274,18 +227,6 @@ impl Drop for Admitted<'_> {
             self.record_or_log(Ending::Cancelled);
         }
     }
-}
-
-/// An error and what caused it, on one line.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }
 
 /// Why the ledger takes no new invocations, if it does not.

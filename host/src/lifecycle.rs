@@ -22,6 +22,8 @@ use crate::app::{App, Random};
 use crate::banner;
 use crate::concurrency::Concurrency;
 use crate::config::Config;
+use crate::faults::Faults;
+use crate::http::body::Room;
 use crate::http::dispatch::{Functions, WRITE_IDLE};
 use crate::http::listener::{ConnectionLimits, DrainControl, drain, serve};
 use crate::metrics::Metrics;
@@ -31,6 +33,13 @@ use crate::registry::{Parts, Refusals, Registry};
 
 /// Nice value of the threads that run long guests.
 const BACKGROUND_NICE: i32 = 10;
+
+/// Sandboxes beyond the permits: one whose caller left gives its permit back at once, and its slot
+/// when its thread comes to it.
+const SPARE_SANDBOXES: u32 = 64;
+
+/// How long to wait for each group of threads to end; a poll of a guest takes milliseconds.
+const STOP_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// How often to look whether the last invocation has ended.
 const DRAIN_LOOK: Duration = Duration::from_millis(5);
@@ -42,40 +51,48 @@ const DRAIN_LOOK: Duration = Duration::from_millis(5);
 /// What keeps the server from starting: an address in use, a data directory of another server, a
 /// broken ledger.
 pub(crate) fn run(config: Config) -> anyhow::Result<()> {
+    raise_descriptor_limit();
     let runtimes = Runtimes::new()?;
+    // Before anybody is told that we are here: a signal that comes early must drain too.
+    let signals = runtimes.control.block_on(async { Signals::new() })?;
     let sockets = runtimes.workers.block_on(Sockets::bind(&config))?;
+    make_functions_dir(&config)?;
     let (app, data_dir) = build(config, &runtimes, &sockets)?;
     banner::listening(&app);
 
-    let (drain_control, drain_token) = drain();
+    let (trigger_drain, trigger_token) = drain();
+    // The control listener answers until the very end: `/health` says that we drain.
+    let (control_drain, control_token) = drain();
     let limits = connection_limits(&app);
     let functions = Functions::new(Arc::clone(&app));
     let control = Control::new(Arc::clone(&app));
-    runtimes.workers.spawn(serve(
-        sockets.triggers,
-        limits,
-        drain_token.clone(),
-        functions,
-    ));
-    // The control listener answers until the very end: `/health` says that we drain.
-    let (control_drain, control_token) = crate::http::listener::drain();
+    runtimes
+        .workers
+        .spawn(serve(sockets.triggers, limits, trigger_token, functions));
     runtimes
         .control
         .spawn(serve(sockets.control, limits, control_token, control));
-    drop(drain_token);
-
     let watcher = start_watcher(&app)?;
-    runtimes
-        .control
-        .block_on(until_stopped(&app, drain_control, control_drain))?;
 
+    let draining = until_stopped(&app, signals, &watcher, (trigger_drain, control_drain));
+    runtimes.control.block_on(draining);
+
+    // What still runs is dropped with its threads, and records that it was cut; so the ledger closes
+    // after them.
+    runtimes.stop();
     drop(watcher);
     app.logs.flush();
     app.ledger.close().context("closing the ledger failed")?;
-    runtimes.stop();
     drop(data_dir);
     banner::stopped();
     Ok(())
+}
+
+/// A drop folder that is missing at the start is a first start.
+fn make_functions_dir(config: &Config) -> anyhow::Result<()> {
+    let folder = &config.functions_dir;
+    std::fs::create_dir_all(folder)
+        .with_context(|| format!("making the functions folder {} failed", folder.display()))
 }
 
 /// The three groups of threads.
@@ -107,11 +124,25 @@ impl Runtimes {
         })
     }
 
-    /// Gives up on what still runs.
+    /// Gives up on what still runs: its tasks are dropped.
     fn stop(self) {
         for runtime in [self.workers, self.background, self.control] {
-            runtime.shutdown_timeout(Duration::from_millis(100));
+            runtime.shutdown_timeout(STOP_TIMEOUT);
         }
+    }
+}
+
+/// Each loaded function and each connection holds a descriptor; the soft limit is often 1,024.
+fn raise_descriptor_limit() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+
+    let limit = getrlimit(Resource::Nofile);
+    let raised = rustix::process::Rlimit {
+        current: limit.maximum,
+        ..limit
+    };
+    if let Err(error) = setrlimit(Resource::Nofile, raised) {
+        tracing::warn!(%error, "the limit on open files stays as it is");
     }
 }
 
@@ -151,7 +182,7 @@ fn build(
     let data_dir = DataDir::open(&config.data_dir)?;
     let program = std::env::current_exe().context("finding this program's own file failed")?;
     let sandboxes = Sandboxes::new(EngineSettings {
-        sandboxes_max: config.sandbox.concurrency_max,
+        sandboxes_max: config.sandbox.concurrency_max + SPARE_SANDBOXES,
         cache_dir: data_dir.cache_dir(),
         compile: Compile::Child {
             program,
@@ -176,7 +207,6 @@ fn build(
     let app = App {
         listen: sockets.triggers.local_addr()?,
         control: sockets.control.local_addr()?,
-        tariff: config.billing,
         concurrency: Concurrency::new(config.sandbox.concurrency_max, memory_budget_bytes),
         config,
         clock,
@@ -187,6 +217,8 @@ fn build(
         ledger,
         logs,
         metrics,
+        faults: Faults::default(),
+        room: Room::default(),
         draining: AtomicBool::new(false),
         workers: runtimes.workers.handle().clone(),
     };
@@ -252,14 +284,14 @@ fn start_watcher(app: &Arc<App>) -> anyhow::Result<DropWatcher> {
 /// Waits for a signal, then for what runs.
 async fn until_stopped(
     app: &App,
-    triggers: DrainControl,
-    control: DrainControl,
-) -> anyhow::Result<()> {
-    let mut signals = Signals::new()?;
+    mut signals: Signals,
+    watcher: &DropWatcher,
+    (triggers, control): (DrainControl, DrainControl),
+) {
     signals.next().await;
     app.draining.store(true, Ordering::Relaxed);
-    let running = app.concurrency.running();
-    banner::draining(running, app.config.drain_timeout);
+    watcher.stop();
+    banner::draining(app.concurrency.running(), app.config.drain_timeout);
 
     let all_ended = async {
         triggers.finish().await;
@@ -277,7 +309,6 @@ async fn until_stopped(
             tracing::warn!("stopping now; {} invocations are cut", app.concurrency.running());
         }
     }
-    Ok(())
 }
 
 /// Requests to stop.

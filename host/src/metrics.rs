@@ -58,9 +58,9 @@ impl Metrics {
     }
 
     /// Counts an invocation that was not admitted.
-    pub(crate) fn throttled(&self, name: &FunctionName, refused: &Refused) {
+    pub(crate) fn throttled(&self, function: &FunctionMetrics, refused: &Refused) {
         match refused {
-            Refused::Function { .. } => add(&self.function(name).throttled, 1),
+            Refused::Function { .. } => add(&function.throttled, 1),
             Refused::Process { .. } => add(&self.throttled_process, 1),
             Refused::Memory { .. } => add(&self.throttled_memory, 1),
         }
@@ -247,13 +247,11 @@ mod tests {
     fn a_refusal_and_a_gauge_are_rendered_and_a_forgotten_function_is_not() {
         let metrics = Metrics::default();
         let name = FunctionName::parse("f").unwrap();
-        metrics.throttled(
-            &name,
-            &Refused::Function {
-                function: name.clone(),
-                limit: 1,
-            },
-        );
+        let refused = Refused::Function {
+            function: name.clone(),
+            limit: 1,
+        };
+        metrics.throttled(&metrics.function(&name), &refused);
         metrics.answered(StatusCode::NOT_FOUND);
         let text = metrics.render(&[("mayfly_up", "Always 1.", 1)]);
         for line in [

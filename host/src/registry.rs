@@ -1,9 +1,7 @@
 //! Functions and their versions: the one truth about what may be invoked.
 //!
 //! The durable side is in storage (records and artifacts); the maps here are derived from it and
-//! rebuilt at start. Whatever publishes, the drop folder for now, calls [`Registry::publish`], which
-//! checks, stores and swaps in that order, so a reader sees the old version or the new one and
-//! nothing between.
+//! rebuilt at start. Whatever publishes, the drop folder for now, calls [`Registry::publish`].
 //!
 //! Knows nothing of folders, of HTTP, or of how a guest runs.
 
@@ -13,22 +11,26 @@ pub(crate) mod version;
 pub(crate) mod watcher;
 
 mod candidate;
+mod publish;
+mod read_file;
 
-use std::sync::Arc;
+use std::collections::HashSet;
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 
 use dashmap::DashMap;
-use domain::names::VersionId;
-use domain::routing::{Match, RequestPath, Route, RouteMethod, RouteTable};
+use domain::routing::{Match, RequestPath, RouteMethod, RouteTable};
 use domain::{Clock, FunctionName};
 use parking_lot::{Mutex, RwLock};
-use sandbox::{GuestKind, GuestSpec, Sandboxes};
-use storage::{ArtifactId, Artifacts, FunctionRecord, Origin, Records, StorageError};
+use sandbox::{GuestSpec, Sandboxes};
+use storage::{ArtifactId, Artifacts, FunctionRecord, Records, StorageError};
 
 use crate::concurrency::Running;
 use crate::invoke::{InvokeError, unknown};
-use crate::manifest::Manifest;
 use crate::metrics::Metrics;
 
+pub(crate) use publish::{Draft, Published};
 pub(crate) use refusals::Refusals;
 pub(crate) use version::{Configuration, Version};
 
@@ -39,8 +41,12 @@ pub(crate) struct Registry {
     /// Kept across versions, so that a swap does not forget what still runs.
     running: DashMap<FunctionName, Arc<Running>>,
     routes: RwLock<RouteTable<FunctionName>>,
-    /// Held while something is published or removed; readers never take it.
+    /// Held while something is published, removed or swept; readers never take it.
     publishing: Mutex<()>,
+    /// Versions that were replaced; what runs of them needs their artifacts.
+    retired: Mutex<Vec<Weak<Version>>>,
+    /// Whether all that waited to be published at start was looked at.
+    ready: AtomicBool,
     parts: Parts,
 }
 
@@ -57,54 +63,6 @@ pub(crate) struct Parts {
     pub(crate) log_stream_suffix: String,
 }
 
-/// A function as someone wants to publish it.
-#[derive(Debug)]
-pub(crate) struct Draft {
-    pub(crate) name: FunctionName,
-    pub(crate) wasm: Vec<u8>,
-    pub(crate) manifest: Manifest,
-}
-
-/// What publishing did.
-#[derive(Debug)]
-pub(crate) enum Published {
-    /// A new version is live.
-    Live(Arc<Version>),
-    /// Artifact and configuration are those that are live already.
-    Unchanged,
-}
-
-/// Why something can't be published. Each text is for the author of the function.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum PublishError {
-    /// The artifact can never run.
-    #[error(transparent)]
-    Refused(#[from] sandbox::Refusal),
-    /// It could not be compiled.
-    #[error(transparent)]
-    Compile(#[from] sandbox::CompileError),
-    /// It does not fit what the host offers.
-    #[error(transparent)]
-    Link(#[from] sandbox::LoadError),
-    /// Another function has the route.
-    #[error("route `{route}` belongs to function `{owner}` already")]
-    RouteTaken {
-        /// The route.
-        route: String,
-        /// Its owner.
-        owner: FunctionName,
-    },
-    /// Another function's name differs in upper and lower case only.
-    #[error("function `{other}` has this name already, but for upper and lower case")]
-    CaseClash {
-        /// The other.
-        other: FunctionName,
-    },
-    /// The data directory did not take it.
-    #[error("storing the function failed")]
-    Storage(#[from] StorageError),
-}
-
 impl Registry {
     /// Reads what was published before. A record that can't be read any more is left out and logged.
     ///
@@ -117,6 +75,8 @@ impl Registry {
             running: DashMap::new(),
             routes: RwLock::default(),
             publishing: Mutex::new(()),
+            retired: Mutex::default(),
+            ready: AtomicBool::new(false),
             parts,
         };
         for record in registry.parts.records.functions()? {
@@ -132,6 +92,17 @@ impl Registry {
             }
         }
         Ok(registry)
+    }
+
+    /// Whether what lay in the drop folder at start was looked at: functions of which only an older
+    /// version, or none, is live until then may answer otherwise afterwards.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.ready.load(Ordering::Acquire)
+    }
+
+    /// Says that what lay in the drop folder at start was looked at.
+    pub(super) fn set_ready(&self) {
+        self.ready.store(true, Ordering::Release);
     }
 
     /// The version to run for `name`.
@@ -172,48 +143,6 @@ impl Registry {
         self.functions.len()
     }
 
-    /// Checks, compiles, stores and swaps in. Blocking; seconds for a large artifact.
-    ///
-    /// # Errors
-    ///
-    /// [`PublishError`]; what was live before still is.
-    pub(crate) fn publish(&self, draft: &Draft) -> Result<Published, PublishError> {
-        let configuration = |kind| Configuration::new(draft, kind);
-        if let Ok(live) = self.resolve(&draft.name)
-            && live.artifact == ArtifactId::of(&draft.wasm)
-            && live.configuration == configuration(live.configuration.kind)
-        {
-            return Ok(Published::Unchanged);
-        }
-        let kind = sandbox::inspect(&draft.wasm, &draft.manifest.limits)?;
-        let configuration = configuration(kind);
-        let publishing = self.publishing.lock();
-        self.check_names_and_routes(&draft.name, &configuration.routes)?;
-        drop(publishing);
-
-        let artifact = self.parts.artifacts.put(&draft.wasm)?;
-        self.parts
-            .sandboxes
-            .compile(sandbox_hash(artifact), &draft.wasm)?;
-        let record = FunctionRecord {
-            name: draft.name.clone(),
-            version: VersionId::Latest,
-            artifact,
-            origin: Origin::Drop,
-            configuration: configuration.to_json(),
-            updated_at_us: self.parts.clock.unix_us(),
-        };
-        let version = Arc::new(self.version(record.clone(), configuration));
-        self.parts.sandboxes.check_links(&version.guest)?;
-
-        let publishing = self.publishing.lock();
-        self.check_names_and_routes(&draft.name, &version.configuration.routes)?;
-        self.parts.records.put_function(&record)?;
-        self.swap_in(&version);
-        drop(publishing);
-        Ok(Published::Live(version))
-    }
-
     /// Forgets a function; what runs of it ends by itself. False when there was none.
     ///
     /// # Errors
@@ -223,6 +152,7 @@ impl Registry {
         let _publishing = self.publishing.lock();
         let existed = self.parts.records.delete_function(name)?;
         if let Some((_, version)) = self.functions.remove(name) {
+            self.retire(&version);
             let mut routes = self.routes.write();
             for route in &version.configuration.routes {
                 routes.remove(route);
@@ -234,19 +164,36 @@ impl Registry {
         Ok(existed)
     }
 
-    /// Deletes artifacts that no function has any more; how many.
+    /// Deletes artifacts and compiled code that no function has any more; how many files.
     ///
     /// # Errors
     ///
-    /// [`StorageError`] when the directory can't be read.
+    /// [`StorageError`] when the artifacts can't be listed or deleted. Compiled code that can't be is
+    /// only logged: it is made again when it is missing.
     pub(crate) fn sweep_artifacts(&self) -> Result<usize, StorageError> {
         let _publishing = self.publishing.lock();
-        let keep = self
-            .functions
-            .iter()
-            .map(|version| version.artifact)
-            .collect();
-        self.parts.artifacts.sweep(&keep)
+        let keep = self.artifacts_in_use();
+        let artifacts = self.parts.artifacts.sweep(&keep)?;
+        let keep = keep.into_iter().map(sandbox_hash).collect();
+        let code = self.parts.sandboxes.sweep(&keep).unwrap_or_else(|error: io::Error| {
+            tracing::warn!(%error, "compiled code that nothing uses could not be deleted");
+            0
+        });
+        Ok(artifacts + code)
+    }
+
+    /// The artifacts of what is live, and of what still runs.
+    fn artifacts_in_use(&self) -> HashSet<ArtifactId> {
+        let mut retired = self.retired.lock();
+        retired.retain(|version| version.strong_count() > 0);
+        let running = retired.iter().filter_map(Weak::upgrade);
+        let mut artifacts: HashSet<_> = running.map(|version| version.artifact).collect();
+        artifacts.extend(self.functions.iter().map(|version| version.artifact));
+        artifacts
+    }
+
+    fn retire(&self, version: &Arc<Version>) {
+        self.retired.lock().push(Arc::downgrade(version));
     }
 
     /// Puts a version where readers find it.
@@ -254,6 +201,9 @@ impl Registry {
         let old = self
             .functions
             .insert(version.name.clone(), Arc::clone(version));
+        if let Some(old) = &old {
+            self.retire(old);
+        }
         let old_routes = old
             .as_ref()
             .map_or(&[][..], |old| &old.configuration.routes);
@@ -272,34 +222,6 @@ impl Registry {
                 );
             }
         }
-    }
-
-    fn check_names_and_routes(
-        &self,
-        name: &FunctionName,
-        routes: &[Route],
-    ) -> Result<(), PublishError> {
-        let clash = self.functions.iter().find(|other| {
-            other.name != *name && other.name.as_str().eq_ignore_ascii_case(name.as_str())
-        });
-        if let Some(other) = clash {
-            return Err(PublishError::CaseClash {
-                other: other.name.clone(),
-            });
-        }
-        let table = self.routes.read();
-        for route in routes {
-            if let Some(owner) = table.owner(route)
-                && owner != name
-            {
-                let route = route.to_string();
-                return Err(PublishError::RouteTaken {
-                    route,
-                    owner: owner.clone(),
-                });
-            }
-        }
-        Ok(())
     }
 
     fn version(&self, record: FunctionRecord, configuration: Configuration) -> Version {
@@ -336,28 +258,5 @@ fn sandbox_hash(artifact: ArtifactId) -> sandbox::ArtifactHash {
     sandbox::ArtifactHash::from_bytes(*artifact.as_bytes())
 }
 
-/// What a function answers to that names no routes: `ANY /NAME` and all below it.
-fn default_routes(name: &FunctionName) -> Vec<Route> {
-    ["", "/{proxy+}"]
-        .iter()
-        .filter_map(|rest| Route::new(RouteMethod::Any, &format!("/{name}{rest}")).ok())
-        .collect()
-}
-
-impl Configuration {
-    fn new(draft: &Draft, kind: GuestKind) -> Self {
-        let manifest = &draft.manifest;
-        Self {
-            kind,
-            description: manifest.description.clone(),
-            limits: manifest.limits,
-            environment: manifest.environment.clone(),
-            concurrency: manifest.concurrency,
-            routes: manifest
-                .routes
-                .clone()
-                .unwrap_or_else(|| default_routes(&draft.name)),
-            size_bytes: draft.wasm.len() as u64,
-        }
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -24,6 +24,8 @@ use storage::{
 use crate::app::{App, Random};
 use crate::concurrency::Concurrency;
 use crate::config::{Config, Flags};
+use crate::faults::Faults;
+use crate::http::body::Room;
 use crate::http::dispatch::response_from;
 use crate::invoke::invoke;
 use crate::manifest::Manifest;
@@ -100,7 +102,6 @@ fn app(root: &std::path::Path, background: &tokio::runtime::Runtime) -> App {
     let address = SocketAddr::from(([127, 0, 0, 1], 3000));
     let config = Config::resolve(None, |_| None, Flags::default()).unwrap();
     App {
-        tariff: config.billing,
         config,
         listen: address,
         control: address,
@@ -119,6 +120,8 @@ fn app(root: &std::path::Path, background: &tokio::runtime::Runtime) -> App {
         .unwrap(),
         logs: Logs::open(&data_dir, LogSettings::default()).unwrap(),
         metrics,
+        faults: Faults::default(),
+        room: Room::default(),
         clock,
         draining: AtomicBool::new(false),
         workers: background.handle().clone(),
@@ -174,8 +177,8 @@ fn each_step_of_the_path_is_measured() {
         runtime.block_on(invoke(&app, invocation.clone())).unwrap()
     });
     measure("the spine and its response", || {
-        let completed = runtime.block_on(invoke(&app, invocation.clone()));
-        response_from(completed, id, false)
+        let completed = runtime.block_on(invoke(&app, invocation.clone())).unwrap();
+        response_from(completed, id)
     });
 }
 
@@ -201,13 +204,14 @@ fn before_the_sandbox(app: &App) -> Bytes {
             parts: &parts,
             body: &Bytes::new(),
             route: &route,
-            parameters: &[],
+            values: &[],
             path: "/hello",
             peer: app.listen,
             local_port: 3000,
             id,
             received_us: app.clock.unix_us(),
         })
+        .unwrap()
     };
     measure("event JSON", event);
     measure("resolve", || app.registry.resolve(&name));
@@ -229,7 +233,7 @@ fn after_the_sandbox(app: &App, version: &Version, invocation: &Invocation, outc
             ran,
             0,
             (&usage, Ending::Outcome(outcome)),
-            &app.tariff,
+            &app.config.billing,
         )
     };
     measure("report", report);

@@ -12,8 +12,8 @@ use storage::{EntryQuery, StorageError, SummaryQuery, SummaryRow};
 use super::error::ApiError;
 use super::query::Query;
 use crate::app::App;
+use crate::faults::chain;
 use crate::http::error::{HttpResponse, json_response};
-use crate::invoke::chain;
 use crate::time_text::rfc3339_ms;
 
 /// Most records of one answer.
@@ -63,12 +63,11 @@ pub(super) async fn list_billing(app: &Arc<App>, query: &Query) -> Result<HttpRe
         until_us: None,
         limit: limit(query)?,
     };
-    let read = blocking(app, move |app| app.ledger.entries(&entries)).await?;
-    let views: Vec<EntryView> = read.iter().map(EntryView::from).collect();
-    Ok(json_response(
-        StatusCode::OK,
-        serde_json::to_vec(&views).unwrap_or_default(),
-    ))
+    let body = blocking(app, move |app| {
+        let read = app.ledger.entries(&entries)?;
+        Ok(json_array(read.iter().map(EntryView::from)))
+    });
+    Ok(json_response(StatusCode::OK, body.await?))
 }
 
 pub(super) async fn summarise_billing(
@@ -81,12 +80,11 @@ pub(super) async fn summarise_billing(
         since_us: query.instant_us("since")?,
         until_us: None,
     };
-    let read = blocking(app, move |app| app.ledger.summary(&summary)).await?;
-    let views: Vec<SummaryView> = read.iter().map(SummaryView::from).collect();
-    Ok(json_response(
-        StatusCode::OK,
-        serde_json::to_vec(&views).unwrap_or_default(),
-    ))
+    let body = blocking(app, move |app| {
+        let read = app.ledger.summary(&summary)?;
+        Ok(json_array(read.iter().map(SummaryView::from)))
+    });
+    Ok(json_response(StatusCode::OK, body.await?))
 }
 
 /// A deleted function has records too, so the name need not be one of a function that exists.
@@ -103,6 +101,21 @@ fn limit(query: &Query) -> Result<usize, ApiError> {
         .number("limit", ENTRIES_MAX)?
         .unwrap_or(ENTRIES_DEFAULT);
     Ok(usize::try_from(limit).unwrap_or(usize::MAX))
+}
+
+/// Views as a JSON array, made one by one.
+fn json_array<T: Serialize>(views: impl Iterator<Item = T>) -> Vec<u8> {
+    let mut json = vec![b'['];
+    for view in views {
+        if json.len() > 1 {
+            json.push(b',');
+        }
+        // Texts and numbers into memory: there is nothing that can fail.
+        let written = serde_json::to_writer(&mut json, &view);
+        debug_assert!(written.is_ok(), "{written:?}");
+    }
+    json.push(b']');
+    json
 }
 
 /// Queries read files, which has no place on a thread that serves.

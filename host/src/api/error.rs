@@ -1,11 +1,12 @@
 //! Errors of the control API, in the form that AWS clients read: the type in a header, type and
 //! message in the body.
 
+use http::header::RETRY_AFTER;
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 use serde_json::json;
 
 use crate::http::body::BodyError;
-use crate::http::error::{HttpResponse, json_response};
+use crate::http::error::{HttpResponse, RETRY_AFTER_SECONDS, json_response, may_be_tried_again};
 
 const ERROR_TYPE: HeaderName = HeaderName::from_static("x-amzn-errortype");
 
@@ -87,9 +88,11 @@ impl ApiError {
             }
         }
         let mut response = json_response(self.status, body.to_string());
-        response
-            .headers_mut()
-            .insert(ERROR_TYPE, HeaderValue::from_static(self.code));
+        let headers = response.headers_mut();
+        headers.insert(ERROR_TYPE, HeaderValue::from_static(self.code));
+        if may_be_tried_again(self.status) {
+            headers.insert(RETRY_AFTER, RETRY_AFTER_SECONDS);
+        }
         response
     }
 }
@@ -100,6 +103,7 @@ impl From<BodyError> for ApiError {
             BodyError::TooLarge => "RequestEntityTooLargeException",
             BodyError::TooSlow => "RequestTimeoutException",
             BodyError::Broken => "InvalidRequestContentException",
+            BodyError::NoRoom => "ServiceException",
         };
         Self::new(error.status(), code, error.to_string())
     }

@@ -13,10 +13,14 @@ use crate::invoke::ledger_failure;
 /// 200 while invocations are taken; 503 with the reason when they are not.
 pub(super) fn health(app: &App) -> HttpResponse {
     let ledger = ledger_failure(&app.ledger.health());
-    let (status, word) = match (&ledger, app.is_draining()) {
-        (Some(_), _) => (StatusCode::SERVICE_UNAVAILABLE, "failed"),
-        (None, true) => (StatusCode::SERVICE_UNAVAILABLE, "draining"),
-        (None, false) => (StatusCode::OK, "ok"),
+    let (status, word) = if ledger.is_some() {
+        (StatusCode::SERVICE_UNAVAILABLE, "failed")
+    } else if app.is_draining() {
+        (StatusCode::SERVICE_UNAVAILABLE, "draining")
+    } else if !app.registry.is_ready() {
+        (StatusCode::SERVICE_UNAVAILABLE, "starting")
+    } else {
+        (StatusCode::OK, "ok")
     };
     let body = json!({
         "status": word,

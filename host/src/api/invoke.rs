@@ -8,16 +8,15 @@ use bytes::Bytes;
 use domain::{FunctionName, Invocation, RequestId, Trigger};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use http_body_util::Full;
-use serde::de::IgnoredAny;
 use storage::LogEvent;
 
 use super::error::ApiError;
 use super::query::Query;
-use crate::answer::Answer;
+use crate::answer::{self, Answer};
 use crate::app::App;
 use crate::concurrency::Refused;
 use crate::http::error::{HttpResponse, json_response};
-use crate::invoke::{Completed, InvokeError, chain, invoke};
+use crate::invoke::{Completed, InvokeError, invoke};
 
 /// Bytes of the log that a caller gets back with `X-Amz-Log-Type: Tail`.
 const LOG_TAIL_BYTES: usize = 4_096;
@@ -36,6 +35,9 @@ pub(super) async fn invoke_function(
     id: RequestId,
 ) -> Result<HttpResponse, ApiError> {
     query.only(&["Qualifier"])?;
+    if app.is_draining() {
+        return Err(ApiError::service(StatusCode::SERVICE_UNAVAILABLE));
+    }
     let name = target(app, function, query.text("Qualifier"))?;
     let keep_log = match header(headers, LOG_TYPE)?.unwrap_or("None") {
         "None" => false,
@@ -121,8 +123,9 @@ fn checked_event(event: Bytes) -> Result<Bytes, ApiError> {
     if event.is_empty() {
         return Ok(Bytes::from_static(b"{}"));
     }
-    match serde_json::from_slice::<IgnoredAny>(&event) {
-        Ok(_) => Ok(event),
+    let parsed = answer::parse_json(&event);
+    match parsed {
+        Ok(()) => Ok(event),
         Err(error) => Err(ApiError::new(
             StatusCode::BAD_REQUEST,
             "InvalidRequestContentException",
@@ -149,11 +152,11 @@ fn api_error(app: &App, error: &InvokeError) -> ApiError {
             ApiError::throttled("ConcurrentInvocationLimitExceeded")
         }
         InvokeError::Refused(Refused::Memory { .. }) | InvokeError::LedgerClosed { .. } => {
-            tracing::error!("{error}");
+            app.faults.note(&app.clock, error);
             ApiError::service(StatusCode::SERVICE_UNAVAILABLE)
         }
         InvokeError::Sandbox { .. } | InvokeError::Record { .. } => {
-            tracing::error!("{}", chain(error));
+            app.faults.note(&app.clock, error);
             ApiError::service(StatusCode::INTERNAL_SERVER_ERROR)
         }
     }

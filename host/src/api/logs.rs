@@ -10,8 +10,8 @@ use storage::{LogCursor, LogEvent, LogSource};
 use super::error::ApiError;
 use super::query::Query;
 use crate::app::App;
+use crate::faults::chain;
 use crate::http::error::{HttpResponse, json_response};
-use crate::invoke::chain;
 
 /// Most events of one answer.
 const EVENTS_MAX: u64 = 10_000;

@@ -66,7 +66,7 @@ pub(super) fn run(_: &Dev, places: &Places) -> anyhow::Result<ExitCode> {
         .name("build".to_owned())
         .spawn(move || watch::build_changes(&functions_dir, &tools, before, &done))
         .context("starting the thread that builds failed")?;
-    start_log();
+    start_log()?;
     lifecycle::run(config)?;
     Ok(ExitCode::SUCCESS)
 }

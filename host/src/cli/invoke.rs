@@ -23,7 +23,7 @@ const EVENT_BYTES_MAX: u64 = 64 << 20;
 /// Runs a function on one event and prints its answer.
 ///
 /// The event is JSON: -d gives it, -p names a file, otherwise it is read from stdin. Without any of
-/// them, or when it is empty, the event is null.
+/// them, or when it is empty, the event is {}.
 ///
 /// Exit code 0: the function answered. 1: the function failed (its error object is still printed to
 /// stdout, and a line to stderr), or it could not be run. 2: the command line is wrong.
@@ -138,10 +138,10 @@ fn read_bounded(reader: impl std::io::Read, place: &str) -> anyhow::Result<Vec<u
     Ok(bytes)
 }
 
-/// The event, if it is JSON; nothing at all is `null`.
+/// The event, if it is JSON; nothing at all is `{}`, as for Lambda.
 fn checked_event(bytes: Vec<u8>, place: &str) -> anyhow::Result<Bytes> {
     if bytes.iter().all(u8::is_ascii_whitespace) {
-        return Ok(Bytes::from_static(b"null"));
+        return Ok(Bytes::from_static(b"{}"));
     }
     if let Err(error) = serde_json::from_slice::<&serde_json::value::RawValue>(&bytes) {
         anyhow::bail!(
@@ -158,8 +158,8 @@ mod tests {
     #[test]
     fn an_event_is_json_or_nothing() {
         let event = |text: &str| checked_event(text.as_bytes().to_vec(), "-d");
-        assert_eq!(event("").unwrap(), "null");
-        assert_eq!(event(" \n").unwrap(), "null");
+        assert_eq!(event("").unwrap(), "{}");
+        assert_eq!(event(" \n").unwrap(), "{}");
         assert_eq!(event(" {\"a\" : 1} ").unwrap(), " {\"a\" : 1} ");
         assert_eq!(
             event("{a:1}").unwrap_err().to_string(),

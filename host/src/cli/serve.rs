@@ -5,6 +5,9 @@
 use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
+use anyhow::Context as _;
+use tracing_subscriber::EnvFilter;
+
 use super::places::Places;
 use crate::lifecycle;
 
@@ -27,7 +30,7 @@ pub(super) struct Serve {}
 /// Serves.
 pub(super) fn run(_: &Serve, places: &Places) -> anyhow::Result<ExitCode> {
     let config = places.config()?;
-    start_log();
+    start_log()?;
     lifecycle::run(config)?;
     Ok(ExitCode::SUCCESS)
 }
@@ -38,17 +41,32 @@ pub(super) fn compile_worker() -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Libraries that log what guests print and clients send once they are asked for details. They stay
+/// at warnings, whatever `MAYFLY_LOG` says.
+const QUIET: [&str; 4] = [
+    "wasmtime=warn",
+    "wasmtime_wasi=warn",
+    "cranelift=warn",
+    "hyper=warn",
+];
+
 /// Sends what the server has to say to stderr, filtered by `MAYFLY_LOG`.
-pub(super) fn start_log() {
-    const FILTER: &str = "info,wasmtime=warn,wasmtime_wasi=warn,cranelift=warn";
-    let filter = std::env::var("MAYFLY_LOG")
+pub(super) fn start_log() -> anyhow::Result<()> {
+    let wanted = std::env::var("MAYFLY_LOG")
         .ok()
         .filter(|filter| !filter.is_empty());
-    let filter = filter.and_then(|filter| tracing_subscriber::EnvFilter::try_new(filter).ok());
+    let wanted = wanted.as_deref().unwrap_or("info");
+    let mut filter = EnvFilter::try_new(wanted).with_context(|| {
+        format!("MAYFLY_LOG is `{wanted}`; write `debug` or `info,mayfly=debug`")
+    })?;
+    for directive in QUIET {
+        filter = filter.add_directive(directive.parse().context("a directive of our own")?);
+    }
     let logger = tracing_subscriber::fmt()
-        .with_env_filter(filter.unwrap_or_else(|| tracing_subscriber::EnvFilter::new(FILTER)))
+        .with_env_filter(filter)
         .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr);
     // Only a test that runs several servers in one process has one already.
     let _started = logger.try_init();
+    Ok(())
 }

@@ -5,18 +5,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use domain::limits::PAYLOAD_BYTES_MAX;
 use domain::routing::{Match, RequestPath, Route, RouteMethod};
 use domain::{Fault, FunctionError, FunctionName, Invocation, RequestId, Trigger};
-use http::header::{CONNECTION, HOST};
+use http::header::{CONNECTION, EXPECT, HOST};
 use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
 use http_body_util::Full;
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 
-use super::body::{BodyLimits, read_body};
-use super::error::{HttpResponse, error_response, with_request_id, wrong_method};
+use super::body::{BodyError, BodyLimits, discard, read_body};
+use super::error::{HttpResponse, error_response, json_response, with_request_id, wrong_method};
 use super::listener::{Peer, Service};
 use crate::answer::Answer;
 use crate::app::App;
@@ -27,6 +25,12 @@ use crate::trigger::http::event::{Source, event_from};
 /// Longest request target, in bytes.
 const TARGET_BYTES_MAX: usize = 8 << 10;
 
+/// Most headers of a request. The server itself refuses more than 100, with a bare status.
+const HEADERS_MAX: usize = 96;
+
+/// Most bytes of a request's headers, names and values together.
+const HEADER_BYTES_MAX: usize = 32 << 10;
+
 /// Answers requests for functions.
 #[derive(Debug, Clone)]
 pub(crate) struct Functions {
@@ -36,12 +40,7 @@ pub(crate) struct Functions {
 
 impl Functions {
     pub(crate) fn new(app: Arc<App>) -> Self {
-        let http = &app.config.http;
-        let body_limits = BodyLimits {
-            bytes_max: PAYLOAD_BYTES_MAX,
-            idle: http.body_idle_timeout,
-            total: http.body_timeout,
-        };
+        let body_limits = BodyLimits::of(&app.config.http);
         Self { app, body_limits }
     }
 }
@@ -49,16 +48,16 @@ impl Functions {
 impl Service for Functions {
     async fn answer(&self, request: Request<Incoming>, peer: Peer) -> HttpResponse {
         let id = self.app.request_id();
-        let mut response = match self.run(request, peer, id).await {
+        let (parts, mut body) = request.into_parts();
+        let mut response = match self.run(&parts, &mut body, peer, id).await {
             Ok(response) => response,
-            Err(refused) => *refused,
+            Err(refused) => {
+                let mut response = *refused;
+                finish_body(&parts, &mut body, &mut response).await;
+                response
+            }
         };
-        if leaves_a_body_unread(response.status()) {
-            // What is left of it must not be read as a request.
-            response
-                .headers_mut()
-                .insert(CONNECTION, HeaderValue::from_static("close"));
-        }
+        with_request_id(&mut response, id);
         self.app.metrics.answered(response.status());
         response
     }
@@ -71,22 +70,28 @@ fn reject(status: StatusCode, message: &str, id: RequestId) -> Rejection {
     Box::new(error_response(status, message, id))
 }
 
-fn leaves_a_body_unread(status: StatusCode) -> bool {
-    matches!(
-        status,
-        StatusCode::PAYLOAD_TOO_LARGE | StatusCode::REQUEST_TIMEOUT | StatusCode::URI_TOO_LONG
-    )
+/// Gets what is left of a refused request's body out of the way, or closes the connection after the
+/// answer: it must never be read as the next request.
+pub(crate) async fn finish_body(parts: &Parts, body: &mut Incoming, response: &mut HttpResponse) {
+    // A client that waits to be asked for its body must not be asked.
+    let is_waiting = parts.headers.contains_key(EXPECT);
+    let ended = body.is_end_stream() || (!is_waiting && discard(body).await);
+    if !ended {
+        response
+            .headers_mut()
+            .insert(CONNECTION, HeaderValue::from_static("close"));
+    }
 }
 
 impl Functions {
     async fn run(
         &self,
-        request: Request<Incoming>,
+        parts: &Parts,
+        body: &mut Incoming,
         peer: Peer,
         id: RequestId,
     ) -> Result<HttpResponse, Rejection> {
-        let (parts, body) = request.into_parts();
-        check_target(&parts, id)?;
+        check_head(parts, id)?;
         let path = RequestPath::parse(parts.uri.path()).map_err(|error| {
             reject(
                 StatusCode::BAD_REQUEST,
@@ -96,39 +101,37 @@ impl Functions {
         })?;
         let routed = self.route(&parts.method, &path, id)?;
 
-        let body = read_body(body, self.body_limits)
+        // The room is held as long as the event may be.
+        let (body, _room) = read_body(body, self.body_limits, &self.app.room)
             .await
             .map_err(|error| reject(error.status(), &error.to_string(), id))?;
         let event = event_from(&Source {
-            parts: &parts,
+            parts,
             body: &body,
             route: &routed.route,
-            parameters: &routed.borrowed_parameters(),
+            values: &routed.values,
             path: &path.decoded(),
             peer: peer.remote,
             local_port: peer.local_port,
             id,
             received_us: self.app.clock.unix_us(),
         });
-        if event.len() > PAYLOAD_BYTES_MAX {
-            // A binary body grows by a third on its way into an event.
-            return Err(reject(
-                StatusCode::PAYLOAD_TOO_LARGE,
-                "Request Entity Too Large",
-                id,
-            ));
-        }
-        let function = routed.function;
+        let Some(event) = event else {
+            let too_large = BodyError::TooLarge;
+            return Err(reject(too_large.status(), &too_large.to_string(), id));
+        };
         let invocation = Invocation {
             id,
             attempt: 1,
-            function,
+            function: routed.function,
             trigger: Trigger::Http,
             event,
             keep_log: false,
         };
-        let completed = invoke(&self.app, invocation).await;
-        Ok(response_from(completed, id, parts.method == Method::HEAD))
+        match invoke(&self.app, invocation).await {
+            Ok(completed) => Ok(response_from(completed, id)),
+            Err(error) => Ok(self.refusal(&error, id)),
+        }
     }
 
     fn route(
@@ -142,14 +145,11 @@ impl Functions {
             Match::Found {
                 route,
                 target,
-                parameters,
+                values,
             } => Ok(Routed {
-                route: route.clone(),
+                route: Arc::clone(route),
                 function: target.clone(),
-                parameters: parameters
-                    .into_iter()
-                    .map(|(name, value)| (name.to_owned(), value))
-                    .collect(),
+                values,
             }),
             Match::WrongMethod { allowed } => {
                 let allowed: Vec<_> = allowed.iter().map(|method| method.as_str()).collect();
@@ -158,31 +158,54 @@ impl Functions {
             Match::NotFound => Err(reject(StatusCode::NOT_FOUND, "Not Found", id)),
         })
     }
-}
 
-struct Routed {
-    route: Route,
-    function: FunctionName,
-    parameters: Vec<(String, String)>,
-}
-
-impl Routed {
-    fn borrowed_parameters(&self) -> Vec<(&str, String)> {
-        self.parameters
-            .iter()
-            .map(|(name, value)| (name.as_str(), value.clone()))
-            .collect()
+    /// An invocation that never ran, or that we failed.
+    fn refusal(&self, error: &InvokeError, id: RequestId) -> HttpResponse {
+        let (status, message) = match error {
+            InvokeError::UnknownFunction { .. } => (StatusCode::NOT_FOUND, "Not Found"),
+            InvokeError::Refused(Refused::Function { .. } | Refused::Process { .. }) => {
+                (StatusCode::TOO_MANY_REQUESTS, "Too Many Requests")
+            }
+            InvokeError::Refused(Refused::Memory { .. })
+            | InvokeError::LedgerClosed { .. }
+            | InvokeError::Sandbox { .. }
+            | InvokeError::Record { .. } => {
+                (StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable")
+            }
+        };
+        match error.fault() {
+            Fault::Caller | Fault::Function => {
+                tracing::debug!(invocation.id = %id, "refused: {error}");
+            }
+            Fault::Host => self.app.faults.note(&self.app.clock, error),
+        }
+        error_response(status, message, id)
     }
 }
 
+struct Routed {
+    route: Arc<Route>,
+    function: FunctionName,
+    values: Vec<String>,
+}
+
 /// What the server lets through and we do not.
-fn check_target(parts: &Parts, id: RequestId) -> Result<(), Rejection> {
+fn check_head(parts: &Parts, id: RequestId) -> Result<(), Rejection> {
     let target = parts
         .uri
         .path_and_query()
         .map_or("", |target| target.as_str());
     if target.len() > TARGET_BYTES_MAX {
         return Err(reject(StatusCode::URI_TOO_LONG, "URI Too Long", id));
+    }
+    let headers = &parts.headers;
+    let bytes: usize = headers
+        .iter()
+        .map(|(name, value)| name.as_str().len() + value.len())
+        .sum();
+    if headers.len() > HEADERS_MAX || bytes > HEADER_BYTES_MAX {
+        let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+        return Err(reject(status, "Request Header Fields Too Large", id));
     }
     if matches!(parts.method, Method::CONNECT | Method::TRACE) {
         return Err(reject(
@@ -213,30 +236,16 @@ fn is_host(host: &HeaderValue) -> bool {
         })
 }
 
-/// The response to an invocation.
-pub(crate) fn response_from(
-    completed: Result<Completed, InvokeError>,
-    id: RequestId,
-    is_head: bool,
-) -> HttpResponse {
-    let answer = match completed {
-        Ok(completed) => completed.answer,
-        Err(error) => return refusal(&error, id),
-    };
-    match answer {
+/// The response to an invocation that ran.
+pub(crate) fn response_from(completed: Completed, id: RequestId) -> HttpResponse {
+    match completed.answer {
         Ok(Answer::Http(answer)) => {
-            let body = if is_head { Bytes::new() } else { answer.body };
-            let mut response = Response::new(Full::new(body));
+            let mut response = Response::new(Full::new(answer.body));
             *response.status_mut() = answer.status;
             *response.headers_mut() = answer.headers;
-            with_request_id(&mut response, id);
             response
         }
-        Ok(Answer::Payload(payload)) => {
-            let mut response = super::error::json_response(StatusCode::OK, payload);
-            with_request_id(&mut response, id);
-            response
-        }
+        Ok(Answer::Payload(payload)) => json_response(StatusCode::OK, payload),
         Err(FunctionError::TimedOut { .. }) => error_response(
             StatusCode::GATEWAY_TIMEOUT,
             "Endpoint request timed out",
@@ -252,27 +261,6 @@ pub(crate) fn response_from(
             | FunctionError::ResponseTooLarge,
         ) => error_response(StatusCode::BAD_GATEWAY, "Internal Server Error", id),
     }
-}
-
-/// An invocation that never ran, or that we failed.
-fn refusal(error: &InvokeError, id: RequestId) -> HttpResponse {
-    let (status, message) = match error {
-        InvokeError::UnknownFunction { .. } => (StatusCode::NOT_FOUND, "Not Found"),
-        InvokeError::Refused(Refused::Function { .. } | Refused::Process { .. }) => {
-            (StatusCode::TOO_MANY_REQUESTS, "Too Many Requests")
-        }
-        InvokeError::Refused(Refused::Memory { .. })
-        | InvokeError::LedgerClosed { .. }
-        | InvokeError::Sandbox { .. }
-        | InvokeError::Record { .. } => (StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable"),
-    };
-    match error.fault() {
-        Fault::Caller | Fault::Function => {
-            tracing::debug!(invocation.id = %id, "refused: {error}");
-        }
-        Fault::Host => tracing::error!(invocation.id = %id, "{}", crate::invoke::chain(error)),
-    }
-    error_response(status, message, id)
 }
 
 /// How long a peer may take to read before its connection is cut.

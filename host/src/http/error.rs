@@ -14,19 +14,27 @@ pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-reques
 pub(crate) type HttpResponse = Response<Full<Bytes>>;
 
 /// Seconds after which a client that was refused may try again.
-const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("1");
+pub(crate) const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("1");
 
-/// A response of a function's route that no function gave.
+/// A response of a function's route that no function gave. The header with the id is added to every
+/// response, by [`with_request_id`].
 pub(crate) fn error_response(status: StatusCode, message: &str, id: RequestId) -> HttpResponse {
     let body = json!({ "message": message, "requestId": id }).to_string();
     let mut response = json_response(status, body);
-    with_request_id(&mut response, id);
-    if status == StatusCode::SERVICE_UNAVAILABLE || status == StatusCode::TOO_MANY_REQUESTS {
+    if may_be_tried_again(status) {
         response
             .headers_mut()
             .insert(RETRY_AFTER, RETRY_AFTER_SECONDS);
     }
     response
+}
+
+/// Whether a status means "not now".
+pub(crate) fn may_be_tried_again(status: StatusCode) -> bool {
+    matches!(
+        status,
+        StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS
+    )
 }
 
 /// 405, naming the methods that would do.

@@ -1,18 +1,16 @@
-//! What lies in the drop folder: entries that could be functions, and how they are read.
+//! What lies in the drop folder: entries that could be functions, and what is read of them.
 //!
-//! Reading never blocks and never follows a link: a FIFO, a device or a symbolic link is refused by
-//! what it is, before a byte of it is read. Knows nothing of when to look; see
-//! [`super::drop_folder`].
+//! An entry is told apart from a later state of itself by looking at its files from outside; they are
+//! read by [`super::read_file`]. Knows nothing of when to look; see [`super::drop_folder`].
 
-use std::fs::File;
-use std::io::Read as _;
+use std::io::{self, ErrorKind};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use domain::FunctionName;
 use domain::names::NameError;
-use rustix::fs::{Mode, OFlags};
+use domain::{Fault, FunctionName};
 
+use super::read_file::read_file;
 use crate::manifest::{Manifest, ManifestError};
 use crate::registry::Draft;
 
@@ -27,8 +25,19 @@ pub(super) const MANIFEST_BYTES_MAX: u64 = 256 << 10;
 pub(super) enum Entry {
     /// `NAME.wasm`, with or without `NAME.toml`.
     File(String),
-    /// `NAME/` with `function.toml`.
+    /// `NAME/` with `function.toml`, or with what `mayfly build` made.
     Folder(String),
+}
+
+/// Whether an entry is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Presence {
+    /// A file of it is.
+    There,
+    /// Nothing of it is.
+    Gone,
+    /// That can't be told now.
+    Unknown,
 }
 
 /// What tells one state of an entry from another without reading it.
@@ -36,6 +45,13 @@ pub(super) enum Entry {
 pub(super) struct Fingerprint {
     artifact: Option<Stamp>,
     manifest: Option<Stamp>,
+}
+
+/// Where an entry's artifact is, as its manifest said when it had a certain stamp.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) artifact: PathBuf,
+    said_by: Option<Stamp>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,6 +75,12 @@ pub(super) enum CandidateError {
         what: String,
         /// What it is.
         kind: &'static str,
+    },
+    /// A link on the way to a file.
+    #[error("{folder} is a symbolic link; a function's files must lie in the functions folder itself")]
+    LinkedFolder {
+        /// Which folder.
+        folder: String,
     },
     /// Too long.
     #[error("{what} has more than {limit} bytes")]
@@ -106,6 +128,29 @@ pub(super) enum CandidateError {
     },
 }
 
+impl CandidateError {
+    /// Whose failure this is. The host's goes away without a change of the file.
+    pub(super) fn fault(&self) -> Fault {
+        match self {
+            Self::Io { source, .. } => match source.kind() {
+                // The first heals with a change of the file; the others are paths that can't be.
+                ErrorKind::PermissionDenied
+                | ErrorKind::NotADirectory
+                | ErrorKind::InvalidFilename => Fault::Caller,
+                _ => Fault::Host,
+            },
+            Self::Name(_)
+            | Self::NotAFile { .. }
+            | Self::LinkedFolder { .. }
+            | Self::TooLarge { .. }
+            | Self::NotBuilt { .. }
+            | Self::Manifest { .. }
+            | Self::ManifestEncoding { .. }
+            | Self::Changing { .. } => Fault::Caller,
+        }
+    }
+}
+
 impl Entry {
     /// The entry that a directory entry of the drop folder stands for, if it could be one.
     pub(super) fn recognise(root: &Path, file_name: &str) -> Option<Self> {
@@ -115,9 +160,14 @@ impl Entry {
         if let Some(stem) = file_name.strip_suffix(".wasm") {
             return Some(Self::File(stem.to_owned()));
         }
-        let manifest = root.join(file_name).join("function.toml");
-        let is_function = std::fs::symlink_metadata(manifest).is_ok();
-        is_function.then(|| Self::Folder(file_name.to_owned()))
+        let folder = Self::Folder(file_name.to_owned());
+        let is_function = match folder.presence(root) {
+            Presence::There => true,
+            Presence::Gone => false,
+            // One that we may not look into is something else, unless it is named like a function.
+            Presence::Unknown => FunctionName::parse(file_name).is_ok(),
+        };
+        is_function.then_some(folder)
     }
 
     /// The entry that a change of the file `relative` to the drop folder may concern.
@@ -127,19 +177,36 @@ impl Entry {
         if first.starts_with('.') {
             return None;
         }
-        if parts.next().is_some() || root.join(first).is_dir() {
-            return Some(Self::Folder(first.to_owned()));
+        if let Some(stem) = first.strip_suffix(".wasm") {
+            return Some(Self::File(stem.to_owned()));
         }
-        let stem = first
-            .strip_suffix(".wasm")
-            .or_else(|| first.strip_suffix(".toml"))?;
-        Some(Self::File(stem.to_owned()))
+        let is_inside = parts.next().is_some();
+        match first.strip_suffix(".toml") {
+            Some(stem) if !is_inside && !is_folder(&root.join(first)) => {
+                Some(Self::File(stem.to_owned()))
+            }
+            // It may have been a folder until now.
+            _ => Some(Self::Folder(first.to_owned())),
+        }
     }
 
     /// The name as it is written in the folder, valid or not.
     pub(super) fn name_text(&self) -> &str {
         match self {
             Self::File(name) | Self::Folder(name) => name,
+        }
+    }
+
+    /// The function it would be, if its name is one.
+    pub(super) fn function(&self) -> Option<FunctionName> {
+        FunctionName::parse(self.name_text()).ok()
+    }
+
+    /// The other entry that would be the same function.
+    pub(super) fn twin(&self) -> Self {
+        match self {
+            Self::File(name) => Self::Folder(name.clone()),
+            Self::Folder(name) => Self::File(name.clone()),
         }
     }
 
@@ -158,63 +225,73 @@ impl Entry {
         }
     }
 
-    fn default_artifact_path(&self) -> PathBuf {
+    /// Where the artifact of the function `name` is, if this is its manifest.
+    fn artifact_path(&self, name: &FunctionName, manifest: &Manifest) -> PathBuf {
         match self {
             Self::File(name) => PathBuf::from(format!("{name}.wasm")),
-            Self::Folder(name) => Path::new(name).join("build").join(format!("{name}.wasm")),
+            Self::Folder(folder) => Path::new(folder).join(manifest.artifact_path(name)),
         }
     }
 
-    /// Where the artifact is: where the manifest says, or where `mayfly build` puts it.
-    pub(super) fn artifact_path(&self, root: &Path) -> PathBuf {
-        let named = match self {
-            Self::File(_) => None,
-            Self::Folder(name) => {
-                let manifest = self.read_manifest(root).ok();
-                manifest
-                    .and_then(|m| m.build.artifact)
-                    .map(|path| Path::new(name).join(path))
+    /// Whether anything of it is there that makes it an entry.
+    pub(super) fn presence(&self, root: &Path) -> Presence {
+        let signs = match self {
+            Self::File(name) => [Some(PathBuf::from(format!("{name}.wasm"))), None],
+            Self::Folder(_) => {
+                let built = |name| self.artifact_path(&name, &Manifest::default());
+                [Some(self.manifest_path()), self.function().map(built)]
             }
         };
-        named.unwrap_or_else(|| self.default_artifact_path())
-    }
-
-    /// Whether anything of it is there at all.
-    pub(super) fn exists(&self, root: &Path) -> bool {
-        let sign = match self {
-            Self::File(_) => self.default_artifact_path(),
-            Self::Folder(_) => self.manifest_path(),
-        };
-        std::fs::symlink_metadata(root.join(sign)).is_ok()
-    }
-
-    /// Its state now.
-    pub(super) fn fingerprint(&self, root: &Path) -> Fingerprint {
-        let stamp = |path: PathBuf| {
-            let found = std::fs::symlink_metadata(root.join(path)).ok()?;
-            Some(Stamp {
-                inode: (found.dev(), found.ino()),
-                size: found.size(),
-                modified: (found.mtime(), found.mtime_nsec()),
-                changed: (found.ctime(), found.ctime_nsec()),
-            })
-        };
-        Fingerprint {
-            artifact: stamp(self.artifact_path(root)),
-            manifest: stamp(self.manifest_path()),
+        let mut presence = Presence::Gone;
+        for sign in signs.into_iter().flatten() {
+            match std::fs::symlink_metadata(root.join(sign)) {
+                Ok(_) => return Presence::There,
+                Err(error) if is_nothing(&error) => {}
+                Err(_) => presence = Presence::Unknown,
+            }
         }
+        presence
+    }
+
+    /// Its state now, and where its artifact is; `None` when that can't be told. The place that is
+    /// `known` spares reading a manifest again that did not change.
+    pub(super) fn state(&self, root: &Path, known: Option<Place>) -> (Fingerprint, Option<Place>) {
+        let manifest = stamp(&root.join(self.manifest_path()));
+        let place = known
+            .filter(|place| place.said_by == manifest)
+            .or_else(|| self.place(root, manifest));
+        let artifact = place.as_ref().map(|place| root.join(&place.artifact));
+        let fingerprint = Fingerprint {
+            artifact: artifact.and_then(|path| stamp(&path)),
+            manifest,
+        };
+        (fingerprint, place)
+    }
+
+    fn place(&self, root: &Path, said_by: Option<Stamp>) -> Option<Place> {
+        let name = self.function()?;
+        let manifest = match self {
+            Self::File(_) => Manifest::default(),
+            Self::Folder(_) => match self.read_manifest(root) {
+                Ok(manifest) => manifest,
+                Err(CandidateError::Changing { .. }) => return None,
+                Err(error) if error.fault() == Fault::Host => return None,
+                // A manifest that is wrong says nothing.
+                Err(_) => Manifest::default(),
+            },
+        };
+        let artifact = self.artifact_path(&name, &manifest);
+        Some(Place { artifact, said_by })
     }
 
     /// Reads it.
     pub(super) fn read(&self, root: &Path) -> Result<Draft, CandidateError> {
         let name = FunctionName::parse(self.name_text())?;
         let manifest = self.read_manifest(root)?;
-        let artifact = self.artifact_path(root);
-        let what = artifact.display().to_string();
-        let wasm = match read_regular(&root.join(&artifact), &what, ARTIFACT_BYTES_MAX) {
-            Err(CandidateError::Io { source, .. })
-                if source.kind() == std::io::ErrorKind::NotFound
-                    && matches!(self, Self::Folder(_)) =>
+        let artifact = self.artifact_path(&name, &manifest);
+        let wasm = match read_file(root, &artifact, ARTIFACT_BYTES_MAX) {
+            Err(CandidateError::Io { what, source })
+                if is_nothing(&source) && matches!(self, Self::Folder(_)) =>
             {
                 let name = name.to_string();
                 return Err(CandidateError::NotBuilt { path: what, name });
@@ -230,15 +307,13 @@ impl Entry {
 
     fn read_manifest(&self, root: &Path) -> Result<Manifest, CandidateError> {
         let path = self.manifest_path();
-        let file = path.display().to_string();
-        let bytes = match read_regular(&root.join(&path), &file, MANIFEST_BYTES_MAX) {
-            Err(CandidateError::Io { source, .. })
-                if source.kind() == std::io::ErrorKind::NotFound =>
-            {
+        let bytes = match read_file(root, &path, MANIFEST_BYTES_MAX) {
+            Err(CandidateError::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {
                 return Ok(Manifest::default());
             }
             other => other?,
         };
+        let file = path.display().to_string();
         let Ok(text) = String::from_utf8(bytes) else {
             return Err(CandidateError::ManifestEncoding { file });
         };
@@ -246,178 +321,28 @@ impl Entry {
     }
 }
 
-/// Reads a whole regular file, without following a link and without waiting for a writer.
-fn read_regular(path: &Path, what: &str, limit: u64) -> Result<Vec<u8>, CandidateError> {
-    let io = |source| CandidateError::Io {
-        what: what.to_owned(),
-        source,
-    };
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let file = match rustix::fs::open(path, flags, Mode::empty()) {
-        Ok(descriptor) => File::from(descriptor),
-        Err(rustix::io::Errno::LOOP) => {
-            return Err(CandidateError::NotAFile {
-                what: what.to_owned(),
-                kind: "a symbolic link",
-            });
-        }
-        Err(rustix::io::Errno::NXIO) => {
-            return Err(CandidateError::NotAFile {
-                what: what.to_owned(),
-                kind: "a socket",
-            });
-        }
-        Err(errno) => return Err(io(errno.into())),
-    };
-    let before = file.metadata().map_err(io)?;
-    if !before.is_file() {
-        let kind = kind_of(&before);
-        return Err(CandidateError::NotAFile {
-            what: what.to_owned(),
-            kind,
-        });
-    }
-    let too_large = || CandidateError::TooLarge {
-        what: what.to_owned(),
-        limit,
-    };
-    if before.len() > limit {
-        return Err(too_large());
-    }
-    let mut bytes = Vec::with_capacity(usize::try_from(before.len()).unwrap_or(0));
-    (&file)
-        .take(limit + 1)
-        .read_to_end(&mut bytes)
-        .map_err(io)?;
-    if bytes.len() as u64 > limit {
-        return Err(too_large());
-    }
-    let after = file.metadata().map_err(io)?;
-    let changed = (before.mtime(), before.mtime_nsec()) != (after.mtime(), after.mtime_nsec());
-    if changed || after.len() != bytes.len() as u64 {
-        return Err(CandidateError::Changing {
-            what: what.to_owned(),
-        });
-    }
-    Ok(bytes)
+/// Whether an error says that there is nothing at a path, and not that it can't be looked at.
+pub(super) fn is_nothing(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::NotFound | ErrorKind::NotADirectory
+    )
 }
 
-fn kind_of(metadata: &std::fs::Metadata) -> &'static str {
-    use std::os::unix::fs::FileTypeExt as _;
+/// Whether a folder is at this path, and no link to one.
+pub(super) fn is_folder(path: &Path) -> bool {
+    std::fs::symlink_metadata(path).is_ok_and(|found| found.is_dir())
+}
 
-    let kind = metadata.file_type();
-    if kind.is_dir() {
-        "a folder"
-    } else if kind.is_fifo() {
-        "a named pipe"
-    } else if kind.is_socket() {
-        "a socket"
-    } else {
-        "a device"
-    }
+fn stamp(path: &Path) -> Option<Stamp> {
+    let found = std::fs::symlink_metadata(path).ok()?;
+    Some(Stamp {
+        inode: (found.dev(), found.ino()),
+        size: found.size(),
+        modified: (found.mtime(), found.mtime_nsec()),
+        changed: (found.ctime(), found.ctime_nsec()),
+    })
 }
 
 #[cfg(test)]
-mod tests {
-    use std::fs;
-    use std::os::unix::fs::symlink;
-
-    use super::*;
-
-    #[track_caller]
-    fn check_refused(root: &Path, entry: &Entry, reason: &str) {
-        let error = entry.read(root).unwrap_err();
-        assert_eq!(
-            crate::invoke::chain(&error).split(": ").next().unwrap(),
-            reason
-        );
-    }
-
-    #[test]
-    fn what_is_not_a_regular_file_is_refused_by_what_it_is_and_never_waited_for() {
-        let root = tempfile::tempdir().unwrap();
-        let root = root.path();
-        let file = |name: &str| Entry::File(name.to_owned());
-        symlink("/etc/passwd", root.join("link.wasm")).unwrap();
-        symlink("loop.wasm", root.join("loop.wasm")).unwrap();
-        fs::create_dir(root.join("dir.wasm")).unwrap();
-        rustix::fs::mknodat(
-            rustix::fs::CWD,
-            root.join("pipe.wasm"),
-            rustix::fs::FileType::Fifo,
-            Mode::RUSR | Mode::WUSR,
-            0,
-        )
-        .unwrap();
-        let _socket = std::os::unix::net::UnixListener::bind(root.join("sock.wasm")).unwrap();
-
-        let only = "only a regular file can be a function";
-        check_refused(
-            root,
-            &file("link"),
-            &format!("link.wasm is a symbolic link; {only}"),
-        );
-        check_refused(
-            root,
-            &file("loop"),
-            &format!("loop.wasm is a symbolic link; {only}"),
-        );
-        check_refused(root, &file("dir"), &format!("dir.wasm is a folder; {only}"));
-        check_refused(
-            root,
-            &file("pipe"),
-            &format!("pipe.wasm is a named pipe; {only}"),
-        );
-        check_refused(
-            root,
-            &file("sock"),
-            &format!("sock.wasm is a socket; {only}"),
-        );
-    }
-
-    #[test]
-    fn entries_are_wasm_files_and_folders_with_a_manifest() {
-        let root = tempfile::tempdir().unwrap();
-        let root = root.path();
-        fs::create_dir_all(root.join("f")).unwrap();
-        fs::create_dir_all(root.join("target")).unwrap();
-        fs::write(root.join("f/function.toml"), "").unwrap();
-        let recognise = |name| Entry::recognise(root, name);
-        assert_eq!(recognise("a.wasm"), Some(Entry::File("a".to_owned())));
-        assert_eq!(recognise("f"), Some(Entry::Folder("f".to_owned())));
-        for other in [
-            ".a.wasm",
-            "target",
-            "a.toml",
-            "Cargo.toml",
-            "a.wasm~",
-            "missing",
-        ] {
-            assert_eq!(recognise(other), None, "{other}");
-        }
-        let concerned = |path| Entry::concerned(root, Path::new(path));
-        assert_eq!(concerned("a.toml"), Some(Entry::File("a".to_owned())));
-        assert_eq!(
-            concerned("f/build/f.wasm"),
-            Some(Entry::Folder("f".to_owned()))
-        );
-        assert_eq!(concerned("f"), Some(Entry::Folder("f".to_owned())));
-        assert_eq!(concerned(".a.swp"), None);
-    }
-
-    #[test]
-    fn a_folder_that_is_not_built_says_what_to_do() {
-        let root = tempfile::tempdir().unwrap();
-        fs::create_dir(root.path().join("f")).unwrap();
-        fs::write(root.path().join("f/function.toml"), "").unwrap();
-        let entry = Entry::Folder("f".to_owned());
-        check_refused(
-            root.path(),
-            &entry,
-            "there is no artifact at f/build/f.wasm; run `mayfly build f`",
-        );
-        fs::write(root.path().join("f/function.toml"), "memory_mb = 0").unwrap();
-        let error = entry.read(root.path()).unwrap_err().to_string();
-        assert!(error.starts_with("f/function.toml:1:"), "{error}");
-    }
-}
+mod tests;

@@ -3,24 +3,30 @@
 //! The folder publishes *into* the registry and is never read on behalf of a request. An entry is
 //! published once its files are complete: when a writer closed one or moved one into place, or when
 //! nothing has changed for a while. A bad entry keeps the last good version; its reason is kept for
-//! people to read, and logged once.
+//! people to read, and logged once. It is tried again when its files change, when another function
+//! gives up what it wants, or after a while if the failure was ours.
+//!
+//! A folder that can't be read, or was never there, says nothing: what was published stays. One that
+//! was there and is deleted takes its functions along.
 //!
 //! This file is the state machine, driven by [`super::watcher`]; it knows nothing of threads and
 //! notifications.
 
+mod attempt;
+mod root;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use domain::{Clock, FunctionName};
-use storage::Origin;
 
-use super::candidate::{CandidateError, Entry, Fingerprint};
-use super::refusals::{Refusals, RefusedFile};
-use super::{Published, Registry};
-use crate::invoke::chain;
+use super::Registry;
+use super::candidate::{Entry, Fingerprint, Place, Presence, is_folder};
+use super::refusals::Refusals;
+use crate::faults::chain;
 
 /// How long an entry must be gone before its function is removed; editors delete and create again.
 const GONE_FOR: Duration = Duration::from_millis(200);
@@ -28,29 +34,63 @@ const GONE_FOR: Duration = Duration::from_millis(200);
 /// How soon an entry that was found half-written is looked at again.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
+/// How soon something is tried again that failed through no fault of the files.
+pub(super) const TRY_AGAIN: Duration = Duration::from_secs(1);
+
+/// How much may be published or removed before what nothing uses any more is deleted.
+const CHANGES_UNSWEPT_MAX: u32 = 20;
+
 /// The drop folder and what was seen of it.
 #[derive(Debug)]
 pub(crate) struct DropFolder {
+    /// Absolute, as notifications are.
     root: PathBuf,
     /// Files that nobody closed are complete when they did not change for this long.
     stable: Duration,
     registry: Arc<Registry>,
     refusals: Arc<Refusals>,
     clock: Clock,
+    /// Set when nothing more is to be published.
+    stop: Arc<AtomicBool>,
+    progress: Progress,
+    /// The last look at everything failed, or there was none.
+    owes_scan: bool,
     seen: BTreeMap<Entry, Seen>,
+    /// The entry that is looked at now.
+    at: Option<Entry>,
     /// Which entry each function was published from.
     sources: HashMap<FunctionName, Entry>,
-    first_pass: bool,
+    /// Labels of files that are refused for a name that is no text.
+    odd_names: BTreeSet<String>,
+    /// Refused entries are to be tried again at once.
+    reconsidered: bool,
+    changes_unswept: u32,
+}
+
+/// How far we got since the start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Progress {
+    /// The first pass has not ended.
+    First,
+    /// The folder could not be read yet.
+    Waiting,
+    /// All that lay in the folder was seen, and what was not there was removed.
+    Settled,
 }
 
 #[derive(Debug)]
 struct Seen {
     fingerprint: Fingerprint,
+    place: Option<Place>,
     since: Instant,
     /// A writer closed a file of it, or moved one into place, since it changed last.
     closed: bool,
     /// The state that was published or refused.
     done: Option<Fingerprint>,
+    /// What it was refused for belongs to another function.
+    wants_others: bool,
+    /// Not to be tried before.
+    not_before: Option<Instant>,
     gone_since: Option<Instant>,
 }
 
@@ -71,130 +111,154 @@ impl DropFolder {
         (registry, refusals): (Arc<Registry>, Arc<Refusals>),
         clock: Clock,
     ) -> Self {
-        let seen = BTreeMap::new();
-        let sources = HashMap::new();
         Self {
-            root,
+            // An empty path has no absolute form, and is no folder either.
+            root: std::path::absolute(&root).unwrap_or(root),
             stable,
             registry,
             refusals,
             clock,
-            seen,
-            sources,
-            first_pass: true,
+            stop: Arc::default(),
+            progress: Progress::First,
+            owes_scan: true,
+            seen: BTreeMap::new(),
+            at: None,
+            sources: HashMap::new(),
+            odd_names: BTreeSet::new(),
+            reconsidered: false,
+            changes_unswept: CHANGES_UNSWEPT_MAX,
         }
     }
 
-    /// The folder.
+    /// The folder, absolute.
     pub(super) fn root(&self) -> &Path {
         &self.root
     }
 
-    /// Folders whose files matter, the root not among them.
+    /// Set it, and nothing more is published but what is being published now.
+    pub(super) fn stop(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.stop)
+    }
+
+    pub(super) fn is_stopped(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+
+    /// Says that what lay here at start was looked at.
+    pub(super) fn set_ready(&self) {
+        self.registry.set_ready();
+    }
+
+    /// The folders whose files matter, the root among them; links are not.
     pub(super) fn folders(&self) -> BTreeSet<PathBuf> {
         let mut folders = BTreeSet::new();
-        for entry in self.seen.keys() {
+        for (entry, seen) in &self.seen {
             if let Entry::Folder(name) = entry {
                 folders.insert(self.root.join(name));
-                let artifact = self.root.join(entry.artifact_path(&self.root));
-                folders.extend(artifact.parent().map(Path::to_path_buf));
+                let artifact = seen.place.as_ref().map(|place| &place.artifact);
+                let parent = artifact.and_then(|path| path.parent());
+                folders.extend(parent.map(|parent| self.root.join(parent)));
             }
         }
+        folders.retain(|folder| is_folder(folder));
+        folders.insert(self.root.clone());
         folders
     }
 
     /// Looks at what changed and publishes what is complete; when to look again by itself, if at
     /// all.
     pub(super) fn pass(&mut self, changes: &Changes) -> Option<Duration> {
-        let entries = if changes.everything {
-            match self.scan() {
-                Ok(mut entries) => {
-                    entries.extend(self.seen.keys().cloned());
-                    entries
+        let everything = changes.everything || self.owes_scan;
+        let entries = if everything {
+            let Some(entries) = self.scan() else {
+                if self.progress == Progress::First {
+                    self.progress = Progress::Waiting;
                 }
-                Err(error) => {
-                    tracing::error!(%error, "the drop folder {} can't be read", self.root.display());
-                    return Some(self.stable);
-                }
-            }
+                return Some(TRY_AGAIN);
+            };
+            entries
         } else {
-            let pending = self.seen.iter().filter(|(_, seen)| seen.is_pending());
-            pending
-                .map(|(entry, _)| entry.clone())
-                .chain(changes.entries.keys().cloned())
-                .collect()
+            self.pending(changes)
         };
         let mut again: Option<Duration> = None;
         for entry in entries {
-            let closed = changes.entries.get(&entry).copied().unwrap_or(false);
-            if let Some(wait) = self.look(&entry, closed) {
-                again = Some(again.map_or(wait, |known| known.min(wait)));
+            if self.is_stopped() {
+                return None;
             }
+            let closed = changes.entries.get(&entry).copied().unwrap_or(false);
+            self.at = Some(entry.clone());
+            let wait = self.look(&entry, closed);
+            self.at = None;
+            again = sooner(again, wait);
         }
-        if self.first_pass {
-            self.first_pass = false;
-            self.remove_unseen();
+        if everything && self.progress != Progress::Settled {
+            again = sooner(again, self.settle());
+        }
+        if std::mem::take(&mut self.reconsidered) {
+            return Some(Duration::ZERO);
         }
         again
     }
 
-    fn scan(&self) -> io::Result<BTreeSet<Entry>> {
-        let listing = match std::fs::read_dir(&self.root) {
-            Ok(listing) => listing,
-            // A folder that is gone has nothing in it.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(BTreeSet::new()),
-            Err(error) => return Err(error),
-        };
-        let mut entries = BTreeSet::new();
-        for item in listing {
-            let name = item?.file_name();
-            match name.to_str() {
-                Some(name) => entries.extend(Entry::recognise(&self.root, name)),
-                None => self.refuse_name(&name.to_string_lossy()),
+    /// Deletes what nothing uses any more, now and then.
+    pub(super) fn sweep(&mut self) {
+        if self.changes_unswept < CHANGES_UNSWEPT_MAX {
+            return;
+        }
+        self.changes_unswept = 0;
+        match self.registry.sweep_artifacts() {
+            Ok(0) => {}
+            Ok(swept) => tracing::info!("deleted {swept} files of artifacts that nothing uses"),
+            Err(error) => {
+                tracing::warn!(error = %chain(&error), "artifacts that nothing uses stay");
             }
         }
-        Ok(entries)
     }
 
-    fn refuse_name(&self, file: &str) {
-        if file.ends_with(".wasm") && !file.starts_with('.') {
-            self.refuse(file, None, "the file name is not UTF-8");
-        }
+    /// What changed, and what is not done.
+    fn pending(&self, changes: &Changes) -> BTreeSet<Entry> {
+        let pending = self.seen.iter().filter(|(_, seen)| seen.is_pending());
+        pending
+            .map(|(entry, _)| entry.clone())
+            .chain(changes.entries.keys().cloned())
+            .collect()
     }
 
     /// Looks at one entry; how soon to look again, if it is not done.
     fn look(&mut self, entry: &Entry, closed: bool) -> Option<Duration> {
         let now = self.clock.now();
-        if !entry.exists(&self.root) {
+        if entry.presence(&self.root) == Presence::Gone {
             return self.look_at_gone(entry, now);
         }
-        let fingerprint = entry.fingerprint(&self.root);
-        // What lies there when we start was not being written a moment ago, as far as we can tell.
+        let place = self.seen.get(entry).and_then(|seen| seen.place.clone());
+        let (fingerprint, place) = entry.state(&self.root, place);
         let seen = self.seen.entry(entry.clone()).or_insert(Seen {
             fingerprint,
+            place: None,
             since: now,
-            closed: self.first_pass,
+            // What lies there when we start was not being written a moment ago, as far as we can
+            // tell.
+            closed: self.progress == Progress::First,
             done: None,
+            wants_others: false,
+            not_before: None,
             gone_since: None,
         });
         seen.gone_since = None;
+        seen.place = place;
         if seen.fingerprint != fingerprint {
-            *seen = Seen {
-                fingerprint,
-                since: now,
-                closed: false,
-                ..*seen
-            };
+            seen.fingerprint = fingerprint;
+            seen.since = now;
+            seen.closed = false;
         }
         seen.closed |= closed;
         if seen.done == Some(fingerprint) {
             return None;
         }
-        let age = now.saturating_duration_since(seen.since);
-        if !seen.closed && age < self.stable {
-            return Some(self.stable - age);
+        match seen.wait(now, self.stable) {
+            Some(wait) => Some(wait),
+            None => self.publish(entry, fingerprint),
         }
-        self.publish(entry, fingerprint)
     }
 
     fn look_at_gone(&mut self, entry: &Entry, now: Instant) -> Option<Duration> {
@@ -204,141 +268,82 @@ impl DropFolder {
         if gone_for < GONE_FOR {
             return Some(GONE_FOR - gone_for);
         }
+        if let Some(wait) = seen.held_back(now) {
+            return Some(wait);
+        }
+        if let Some(name) = self.function_of_gone(entry)
+            && !self.remove(&name)
+        {
+            return self.hold_back(entry, TRY_AGAIN);
+        }
         self.seen.remove(entry);
         self.refusals.remove(&entry.label());
-        let owned = FunctionName::parse(entry.name_text()).ok();
-        if let Some(name) = owned.filter(|name| self.sources.get(name) == Some(entry)) {
-            self.remove(&name);
-        }
         None
     }
 
-    fn remove(&mut self, name: &FunctionName) {
+    /// The function that goes with an entry, if none takes it over.
+    fn function_of_gone(&mut self, entry: &Entry) -> Option<FunctionName> {
+        let name = entry.function()?;
+        // After a restart nobody knows where a function came from until its entry is published.
+        let is_owner = self.sources.get(&name).is_none_or(|source| source == entry);
+        if !is_owner {
+            return None;
+        }
+        if self.seen.contains_key(&entry.twin()) {
+            self.sources.remove(&name);
+            self.reconsider();
+            return None;
+        }
+        Some(name)
+    }
+
+    /// Removes a function; false when that failed, and the function is still there.
+    fn remove(&mut self, name: &FunctionName) -> bool {
         match self.registry.remove(name) {
-            Ok(_) => {
+            Ok(existed) => {
                 self.sources.remove(name);
-                tracing::info!(function.name = %name, "removed function `{name}`");
-                // What was refused because of it may be published now.
-                self.reconsider();
+                if existed {
+                    tracing::info!(function.name = %name, "removed function `{name}`");
+                    self.changes_unswept += 1;
+                    self.reconsider();
+                }
+                true
             }
             Err(error) => {
                 tracing::error!(error = %chain(&error), "function `{name}` could not be removed");
+                false
             }
         }
     }
 
-    fn publish(&mut self, entry: &Entry, fingerprint: Fingerprint) -> Option<Duration> {
-        let outcome = self.try_publish(entry);
-        let mark = |folder: &mut Self| {
-            if let Some(seen) = folder.seen.get_mut(entry) {
-                seen.done = Some(fingerprint);
-            }
-        };
-        match outcome {
-            Ok(published) => {
-                mark(self);
-                self.refusals.remove(&entry.label());
-                if let Published::Live(version) = published {
-                    let limits = version.configuration.limits;
-                    tracing::info!(
-                        function.name = %version.name,
-                        "function `{}` is live: {}, {} MB, {} ms",
-                        version.name,
-                        version.configuration.kind.as_str(),
-                        limits.memory.get(),
-                        limits.timeout.ms(),
-                    );
-                }
-                None
-            }
-            Err(Refused::Changing) => Some(LOOK_AGAIN),
-            Err(Refused::Because(reason)) => {
-                mark(self);
-                let name = FunctionName::parse(entry.name_text()).ok();
-                self.refuse(&entry.label(), name.as_ref(), &reason);
-                None
-            }
-        }
-    }
-
-    fn try_publish(&mut self, entry: &Entry) -> Result<Published, Refused> {
-        let draft = entry.read(&self.root).map_err(|error| match error {
-            CandidateError::Changing { .. } => Refused::Changing,
-            other => Refused::Because(other.to_string()),
-        })?;
-        let name = draft.name.clone();
-        if let Some(other) = self.sources.get(&name)
-            && other != entry
-        {
-            let label = other.label();
-            return Err(Refused::Because(format!(
-                "function `{name}` is published from {label} already; remove one of the two"
-            )));
-        }
-        let published = self
-            .registry
-            .publish(&draft)
-            .map_err(|error| Refused::Because(chain(&error)))?;
-        self.sources.insert(name, entry.clone());
-        Ok(published)
-    }
-
-    fn refuse(&self, file: &str, name: Option<&FunctionName>, reason: &str) {
-        let serving = name.is_some_and(|name| self.registry.resolve(name).is_ok());
-        let refused = RefusedFile {
-            file: file.to_owned(),
-            function: name.map(|name| name.as_str().to_owned()),
-            reason: reason.to_owned(),
-            since_us: self.clock.unix_us(),
-        };
-        if self.refusals.insert(refused) {
-            let kept = if serving {
-                "; the last good version keeps serving"
-            } else {
-                ""
-            };
-            let file = file.escape_debug();
-            tracing::warn!("refused {file}: {reason}{kept}");
-        }
-    }
-
-    /// Forgets that refused entries are done, so that the next pass tries them again.
-    fn reconsider(&mut self) {
-        let refused: BTreeSet<String> = self
-            .refusals
-            .list()
-            .into_iter()
-            .map(|refused| refused.file)
-            .collect();
-        for (entry, seen) in &mut self.seen {
-            if refused.contains(&entry.label()) {
-                seen.done = None;
-            }
-        }
-    }
-
-    /// Removes functions that were dropped before the last stop and are gone now.
-    fn remove_unseen(&mut self) {
-        for version in self.registry.list() {
-            let name = &version.name;
-            let there = [
-                Entry::File(name.to_string()),
-                Entry::Folder(name.to_string()),
-            ];
-            if version.origin == Origin::Drop && !there.iter().any(|e| self.seen.contains_key(e)) {
-                self.remove(name);
-            }
-        }
-    }
-}
-
-enum Refused {
-    Changing,
-    Because(String),
 }
 
 impl Seen {
     fn is_pending(&self) -> bool {
         self.done != Some(self.fingerprint) || self.gone_since.is_some()
     }
+
+    /// How long it must be left alone to count as complete.
+    fn wait(&self, now: Instant, stable: Duration) -> Option<Duration> {
+        let age = now.saturating_duration_since(self.since);
+        if !self.closed && age < stable {
+            return Some(stable - age);
+        }
+        self.held_back(now)
+    }
+
+    fn held_back(&self, now: Instant) -> Option<Duration> {
+        let wait = self.not_before?.saturating_duration_since(now);
+        (!wait.is_zero()).then_some(wait)
+    }
 }
+
+fn sooner(one: Option<Duration>, other: Option<Duration>) -> Option<Duration> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -2,33 +2,44 @@
 //!
 //! Notifications are hints. What they miss (an overflow, a network file system) a look at everything
 //! finds, at a fixed interval. Compiling happens on this thread, one artifact at a time, away from
-//! every event.
+//! every event. A panic is logged, and the thread goes on with a look at everything.
 
-use std::collections::BTreeSet;
-use std::path::PathBuf;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::time::Duration;
+use std::any::Any;
+use std::ops::ControlFlow;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::time::{Duration, Instant};
 
 use domain::Clock;
+use notify::Event;
 use notify::event::{AccessKind, AccessMode, EventKind, ModifyKind, RenameMode};
-use notify::{Event, RecommendedWatcher, RecursiveMode, Watcher as _};
+use parking_lot::Mutex;
 
 use super::candidate::Entry;
-use super::drop_folder::{Changes, DropFolder};
+use super::drop_folder::{Changes, DropFolder, TRY_AGAIN};
+use crate::folder_watch::{FolderWatch, is_reason_to_look};
 
-/// Notifications taken in one go; more are left for the next round.
-const BATCH_MAX: usize = 10_000;
+/// Notifications that wait, and that are taken in one go. When there are more, everything is looked
+/// at.
+const PENDING_MAX: usize = 10_000;
+
+/// How long a stop waits for the artifact that is being published.
+const STOP_WAIT: Duration = Duration::from_secs(2);
 
 enum Message {
     Notified(notify::Result<Event>),
     Stop,
 }
 
-/// A running watcher. Stops when it is dropped, after the artifact it is at.
+/// A running watcher. Stops when it is dropped, or told to before.
 #[derive(Debug)]
 pub(crate) struct DropWatcher {
-    stop: Sender<Message>,
-    thread: Option<std::thread::JoinHandle<()>>,
+    stop: Arc<AtomicBool>,
+    wake: SyncSender<Message>,
+    /// Nothing is ever sent; it is closed when the thread has ended.
+    ended: Mutex<Receiver<()>>,
 }
 
 impl DropWatcher {
@@ -43,134 +54,145 @@ impl DropWatcher {
         clock: Clock,
         first_pass: impl FnOnce() + Send + 'static,
     ) -> std::io::Result<Self> {
-        let (sender, receiver) = channel();
-        let stop = sender.clone();
-        let thread = std::thread::Builder::new()
+        let (wake, receiver) = sync_channel(PENDING_MAX);
+        let (ends, ended) = sync_channel(0);
+        let stop = folder.stop();
+        let sender = wake.clone();
+        std::thread::Builder::new()
             .name("drop-folder".to_owned())
             .spawn(move || {
-                let watch = Watch::new(&sender);
-                drop(sender);
-                Driver {
+                let lost = Arc::default();
+                let driver = Driver {
+                    watch: watch(sender, Arc::clone(&lost)),
                     folder,
-                    watch,
+                    receiver,
+                    lost,
                     rescan,
+                    next_rescan: clock.now(),
+                    wait: Some(Duration::ZERO),
                     clock,
-                }
-                .run(&receiver, first_pass);
+                    first_pass: Some(first_pass),
+                };
+                driver.run();
+                drop(ends);
             })?;
         Ok(Self {
             stop,
-            thread: Some(thread),
+            wake,
+            ended: Mutex::new(ended),
         })
+    }
+
+    /// Publishes nothing more but what is being published now. Does not wait.
+    pub(crate) fn stop(&self) {
+        self.stop.store(true, Ordering::Relaxed);
+        // When the queue is full the thread is awake.
+        drop(self.wake.try_send(Message::Stop));
     }
 }
 
 impl Drop for DropWatcher {
     fn drop(&mut self) {
-        let stopping = self.stop.send(Message::Stop);
-        if let Some(thread) = self.thread.take().filter(|_| stopping.is_ok()) {
-            let ended = thread.join();
-            if ended.is_err() {
-                tracing::error!("the drop folder's thread panicked");
-            }
+        self.stop();
+        // Compiling may take a minute; a child that outlives us has limits of its own.
+        if self.ended.lock().recv_timeout(STOP_WAIT) == Err(RecvTimeoutError::Timeout) {
+            tracing::warn!("an artifact is still being published; it is given up");
         }
     }
 }
 
-/// Which folders are watched. Without notifications the interval has to do.
-struct Watch {
-    watcher: Option<RecommendedWatcher>,
-    folders: BTreeSet<PathBuf>,
-}
-
-impl Watch {
-    fn new(sender: &Sender<Message>) -> Self {
-        let sender = sender.clone();
-        let handler = move |event| {
-            // The receiver is gone only when we stop.
-            drop(sender.send(Message::Notified(event)));
-        };
-        let watcher = notify::recommended_watcher(handler)
-            .inspect_err(|error| tracing::warn!(%error, "no notifications; looking at intervals"))
-            .ok();
-        Self {
-            watcher,
-            folders: BTreeSet::new(),
-        }
-    }
-
-    fn follow(&mut self, wanted: BTreeSet<PathBuf>) {
-        let Some(watcher) = &mut self.watcher else {
+/// Sends what may matter, and remembers when something did not fit.
+fn watch(sender: SyncSender<Message>, lost: Arc<AtomicBool>) -> FolderWatch {
+    let handler = move |event| {
+        if !is_reason_to_look(&event) {
             return;
-        };
-        for gone in self.folders.difference(&wanted) {
-            drop(watcher.unwatch(gone));
         }
-        let mut followed = BTreeSet::new();
-        for folder in wanted {
-            // A folder that is not there yet is tried again after the next look.
-            let known = self.folders.contains(&folder) && folder.is_dir();
-            if known || watcher.watch(&folder, RecursiveMode::NonRecursive).is_ok() {
-                followed.insert(folder);
-            }
+        // The receiver is gone only when we stop.
+        if let Err(TrySendError::Full(_)) = sender.try_send(Message::Notified(event)) {
+            lost.store(true, Ordering::Relaxed);
         }
-        self.folders = followed;
-    }
+    };
+    let watcher = notify::recommended_watcher(handler)
+        .inspect_err(|error| tracing::warn!(%error, "no notifications; looking at intervals"));
+    FolderWatch::new(watcher.ok())
 }
 
-struct Driver {
+struct Driver<F> {
     folder: DropFolder,
-    watch: Watch,
+    watch: FolderWatch,
+    receiver: Receiver<Message>,
+    /// Notifications were lost.
+    lost: Arc<AtomicBool>,
     rescan: Duration,
+    next_rescan: Instant,
+    /// How soon to look again without being notified.
+    wait: Option<Duration>,
     clock: Clock,
+    first_pass: Option<F>,
 }
 
-impl Driver {
-    fn run(mut self, receiver: &Receiver<Message>, first_pass: impl FnOnce()) {
+impl<F: FnOnce()> Driver<F> {
+    fn run(mut self) {
         self.follow();
-        let mut wait = self.folder.pass(&Changes {
-            everything: true,
-            ..Changes::default()
-        });
-        self.follow();
-        first_pass();
-        let mut next_rescan = self.clock.now() + self.rescan;
         loop {
-            let until_rescan = next_rescan.saturating_duration_since(self.clock.now());
-            let timeout = wait.map_or(until_rescan, |wait| wait.min(until_rescan));
-            let Some(mut changes) = self.collect(receiver, timeout) else {
-                return;
-            };
-            if self.clock.now() >= next_rescan {
-                changes.everything = true;
-                next_rescan = self.clock.now() + self.rescan;
-            }
-            wait = self.folder.pass(&changes);
-            if changes.everything || !changes.entries.is_empty() {
-                self.follow();
+            // What a panic leaves behind is checked by the next look at everything.
+            match catch_unwind(AssertUnwindSafe(|| self.turn())) {
+                Ok(ControlFlow::Continue(())) => {}
+                Ok(ControlFlow::Break(())) => return,
+                Err(panic) => {
+                    tracing::error!("the drop folder's thread panicked: {}", text_of(&*panic));
+                    self.folder.recover();
+                    self.wait = Some(TRY_AGAIN);
+                }
             }
         }
     }
 
-    fn follow(&mut self) {
-        let mut folders = self.folder.folders();
-        folders.insert(self.folder.root().to_path_buf());
-        self.watch.follow(folders);
+    /// Waits, looks, and watches what is there now.
+    fn turn(&mut self) -> ControlFlow<()> {
+        let until_rescan = self
+            .next_rescan
+            .saturating_duration_since(self.clock.now());
+        let timeout = self.wait.map_or(until_rescan, |wait| wait.min(until_rescan));
+        let mut changes = self.collect(timeout)?;
+        let now = self.clock.now();
+        if now >= self.next_rescan {
+            changes.everything = true;
+            self.next_rescan = now + self.rescan;
+        }
+        self.wait = self.folder.pass(&changes);
+        if self.folder.is_stopped() {
+            return ControlFlow::Break(());
+        }
+        if (changes.everything || !changes.entries.is_empty()) && self.follow() {
+            // What happened there before it was watched is found by looking.
+            self.next_rescan = now;
+        }
+        self.folder.sweep();
+        if let Some(first_pass) = self.first_pass.take() {
+            self.folder.set_ready();
+            first_pass();
+        }
+        ControlFlow::Continue(())
     }
 
-    /// Waits for the first notification, then takes what else is there. `None` when it is time to
+    fn follow(&mut self) -> bool {
+        self.watch.follow(self.folder.folders())
+    }
+
+    /// Waits for the first notification, then takes what else is there. Breaks when it is time to
     /// stop.
-    fn collect(&self, receiver: &Receiver<Message>, timeout: Duration) -> Option<Changes> {
+    fn collect(&self, timeout: Duration) -> ControlFlow<(), Changes> {
         let mut changes = Changes::default();
-        let mut next = match receiver.recv_timeout(timeout) {
+        let mut next = match self.receiver.recv_timeout(timeout) {
             Ok(message) => Some(message),
             Err(RecvTimeoutError::Timeout) => None,
-            Err(RecvTimeoutError::Disconnected) => return None,
+            Err(RecvTimeoutError::Disconnected) => return ControlFlow::Break(()),
         };
         let mut taken = 0;
         while let Some(message) = next {
             match message {
-                Message::Stop => return None,
+                Message::Stop => return ControlFlow::Break(()),
                 Message::Notified(Ok(event)) => self.note(&event, &mut changes),
                 Message::Notified(Err(error)) => {
                     tracing::warn!(%error, "a notification failed; looking at everything");
@@ -178,29 +200,25 @@ impl Driver {
                 }
             }
             taken += 1;
-            next = if taken < BATCH_MAX {
-                receiver.try_recv().ok()
+            next = if taken < PENDING_MAX {
+                self.receiver.try_recv().ok()
             } else {
                 None
             };
         }
-        Some(changes)
+        changes.everything |= self.lost.swap(false, Ordering::Relaxed);
+        ControlFlow::Continue(changes)
     }
 
     fn note(&self, event: &Event, changes: &mut Changes) {
         if event.need_rescan() {
             changes.everything = true;
         }
-        let finished = match event.kind {
+        let finished = matches!(
+            event.kind,
             EventKind::Access(AccessKind::Close(AccessMode::Write))
-            | EventKind::Modify(ModifyKind::Name(RenameMode::To | RenameMode::Both)) => true,
-            EventKind::Access(_) => return,
-            EventKind::Any
-            | EventKind::Create(_)
-            | EventKind::Modify(_)
-            | EventKind::Remove(_)
-            | EventKind::Other => false,
-        };
+                | EventKind::Modify(ModifyKind::Name(RenameMode::To | RenameMode::Both))
+        );
         for path in &event.paths {
             let Ok(relative) = path.strip_prefix(self.folder.root()) else {
                 continue;
@@ -222,3 +240,13 @@ fn is_write(kind: EventKind) -> bool {
         EventKind::Create(_) | EventKind::Modify(ModifyKind::Data(_) | ModifyKind::Any)
     )
 }
+
+fn text_of(panic: &(dyn Any + Send)) -> &str {
+    let owned = panic.downcast_ref::<String>().map(String::as_str);
+    owned
+        .or_else(|| panic.downcast_ref::<&str>().copied())
+        .unwrap_or("no message")
+}
+
+#[cfg(test)]
+mod tests;

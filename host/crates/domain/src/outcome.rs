@@ -13,6 +13,12 @@ use crate::report::Status;
 /// Longest error message that is stored or answered, in bytes; a guest can make longer ones.
 pub const ERROR_MESSAGE_BYTES_MAX: usize = 4_096;
 
+/// Longest `errorType` that is kept of what a guest gave, in characters.
+pub const ERROR_TYPE_CHARS_MAX: usize = 256;
+
+/// The `errorType` of a failure that has none of its own.
+const DEFAULT_ERROR_TYPE: &str = "Runtime.ExitError";
+
 /// What a guest ended with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
@@ -26,10 +32,11 @@ pub enum Outcome {
 /// How a guest failed. Always [`crate::Fault::Function`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FunctionError {
-    /// The handler returned an error; the payload is the guest's own JSON object.
+    /// The handler returned an error; the payload is the guest's own JSON object. Made by
+    /// [`FunctionError::returned`].
     #[error("function returned `{error_type}`: {message}")]
     Returned {
-        /// The guest's `errorType`, or `Runtime.ExitError` where it gave none.
+        /// The guest's `errorType` on one short line, or `Runtime.ExitError` where it gave none.
         error_type: String,
         /// The guest's `errorMessage`.
         message: String,
@@ -78,12 +85,28 @@ pub enum FunctionError {
 }
 
 impl FunctionError {
+    /// An error that a guest returned: its `errorType`, if it gave one, its `errorMessage`, and the
+    /// whole object.
+    ///
+    /// The type becomes a field of report lines and of records, so what could end a field or a line
+    /// is replaced, and it is cut. The object goes to the caller as it is.
+    #[must_use]
+    pub fn returned(error_type: Option<&str>, message: String, payload: Bytes) -> Self {
+        Self::Returned {
+            error_type: error_type
+                .and_then(clean_type)
+                .unwrap_or_else(|| DEFAULT_ERROR_TYPE.to_owned()),
+            message,
+            payload,
+        }
+    }
+
     /// The error's type as Lambda's clients know it.
     #[must_use]
     pub fn error_type(&self) -> &str {
         match self {
             Self::Returned { error_type, .. } => error_type,
-            Self::Exited { .. } | Self::Trapped { .. } => "Runtime.ExitError",
+            Self::Exited { .. } | Self::Trapped { .. } => DEFAULT_ERROR_TYPE,
             Self::TimedOut { .. } => "Sandbox.Timedout",
             Self::OutOfMemory => "Runtime.OutOfMemory",
             Self::Init { .. } => "Runtime.InitError",
@@ -182,6 +205,20 @@ impl FunctionError {
     }
 }
 
+/// The first characters of a guest's `errorType` on one line; `None` if nothing can be seen of them.
+fn clean_type(error_type: &str) -> Option<String> {
+    // Unicode's own ends of lines and paragraphs are no control characters.
+    let breaks = |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}');
+    let cleaned = error_type
+        .trim()
+        .chars()
+        .take(ERROR_TYPE_CHARS_MAX)
+        .map(|c| if breaks(c) { ' ' } else { c })
+        .collect::<String>();
+    let cleaned = cleaned.trim();
+    (!cleaned.is_empty()).then(|| cleaned.to_owned())
+}
+
 /// Cuts a text that a guest may have made arbitrarily long, at a character boundary.
 fn cut(mut text: String) -> String {
     if text.len() > ERROR_MESSAGE_BYTES_MAX {
@@ -237,12 +274,41 @@ mod tests {
     #[test]
     fn a_returned_error_is_passed_on_as_the_guest_wrote_it() {
         let payload = Bytes::from_static(br#"{"errorMessage":"no", "extra": 1}"#);
-        let error = FunctionError::Returned {
-            error_type: "X".to_owned(),
-            message: "no".to_owned(),
-            payload: payload.clone(),
-        };
+        let error = FunctionError::returned(Some("X\n"), "no".to_owned(), payload.clone());
         assert_eq!(error.payload(id()), payload);
+        assert_eq!(error.error_type(), "X");
+    }
+
+    #[track_caller]
+    fn check_type(given: Option<&str>, expected: &str) {
+        let error = FunctionError::returned(given, String::new(), Bytes::new());
+        assert_eq!(error.error_type(), expected, "{given:?}");
+    }
+
+    #[test]
+    fn an_error_type_is_one_short_line() {
+        check_type(Some("Nope"), "Nope");
+        check_type(Some(" Not Found "), "Not Found");
+        check_type(
+            Some("X\tBilled Duration: 0 ms\nREPORT\u{1b}[31m\u{2028}Y\0"),
+            "X Billed Duration: 0 ms REPORT [31m Y",
+        );
+        let long = "ä".repeat(3 << 20);
+        check_type(Some(&long), &"ä".repeat(ERROR_TYPE_CHARS_MAX));
+        check_type(Some(&format!("{}X", " ".repeat(3 << 20))), "X");
+    }
+
+    #[test]
+    fn an_error_type_that_says_nothing_is_the_default() {
+        for given in [
+            None,
+            Some(""),
+            Some(" \t\n"),
+            Some("\0\0"),
+            Some(&*format!("\u{7f}{}X", "\0".repeat(300))),
+        ] {
+            check_type(given, "Runtime.ExitError");
+        }
     }
 
     #[test]

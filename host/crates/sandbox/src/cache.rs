@@ -8,6 +8,7 @@
 //! Accepted: whoever can already write to the directory as this user could change a file between the
 //! check and the mapping. Knows nothing of modules.
 
+use std::collections::HashSet;
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::hash::{Hash, Hasher};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -31,6 +32,12 @@ const KEY_BYTES: usize = 32;
 
 /// Separates this use of the key from any later one.
 const DOMAIN: &[u8] = b"mayfly compiled code 1";
+
+/// How the names of compiled code end.
+const EXTENSION: &str = ".cwasm";
+
+/// How the names of files end that are being written.
+const TEMPORARY: &str = ".tmp";
 
 /// Read at once while a file is checked.
 const READ_BYTES: usize = 64 << 10;
@@ -88,6 +95,9 @@ impl CodeCache {
         if metadata.permissions().mode() & 0o077 != 0 {
             fs::set_permissions(dir, Permissions::from_mode(0o700))?;
         }
+        if let Err(error) = remove_temporaries(dir) {
+            tracing::warn!(path = %dir.display(), %error, "half-written code could not be removed");
+        }
         Ok(Self {
             dir: dir.to_owned(),
             key: key(dir)?,
@@ -102,7 +112,23 @@ impl CodeCache {
             .iter()
             .map(|byte| format!("{byte:02x}"))
             .collect::<String>();
-        self.dir.join(format!("{artifact}-{engine}.cwasm"))
+        self.dir.join(format!("{artifact}-{engine}{EXTENSION}"))
+    }
+
+    /// Removes the code of every artifact that is not in `keep`, and all code for other engines; how
+    /// many files that were. Code that is loaded stays loaded.
+    pub(crate) fn sweep(&self, keep: &HashSet<ArtifactHash>) -> io::Result<usize> {
+        let mut removed = 0;
+        for (name, path) in list(&self.dir)? {
+            let Some(artifact) = artifact_of(&name) else {
+                continue;
+            };
+            if !keep.contains(&artifact) || self.path(artifact) != path {
+                remove(&path)?;
+                removed += 1;
+            }
+        }
+        Ok(removed)
     }
 
     /// Looks for an artifact's code and checks all of it.
@@ -153,9 +179,10 @@ impl CodeCache {
     /// Keeps an artifact's code: written aside, synced, renamed into place.
     pub(crate) fn keep(&self, artifact: ArtifactHash, code: &Verified<Vec<u8>>) -> io::Result<()> {
         let number = self.temporary.fetch_add(1, Ordering::Relaxed);
-        let temporary = self
-            .dir
-            .join(format!("{artifact}.{}.{number}.tmp", std::process::id()));
+        let temporary = self.dir.join(format!(
+            "{artifact}.{}.{number}{TEMPORARY}",
+            std::process::id()
+        ));
         let written = self.write(&temporary, artifact, code.get()).and_then(|()| {
             fs::rename(&temporary, self.path(artifact))?;
             File::open(&self.dir)?.sync_all()
@@ -237,16 +264,48 @@ fn read_key(path: &Path) -> io::Result<Option<[u8; KEY_BYTES]>> {
 }
 
 fn replace_key(dir: &Path, path: &Path, key: &[u8]) -> io::Result<()> {
-    let temporary = dir.join(format!("key.{}.tmp", std::process::id()));
-    if let Err(error) = fs::remove_file(&temporary)
-        && error.kind() != io::ErrorKind::NotFound
-    {
-        return Err(error);
-    }
+    let temporary = dir.join(format!("key.{}{TEMPORARY}", std::process::id()));
+    remove(&temporary)?;
     let mut file = create_new(&temporary)?;
     file.write_all(key)?;
     file.sync_all()?;
     fs::rename(&temporary, path)
+}
+
+/// Removes what a process that was killed left half written. In a container the next process may have
+/// its number, and would find its own names taken.
+fn remove_temporaries(dir: &Path) -> io::Result<()> {
+    for (name, path) in list(dir)? {
+        if name.ends_with(TEMPORARY) {
+            remove(&path)?;
+        }
+    }
+    Ok(())
+}
+
+/// The artifact whose code a file of this name holds, for whichever engine.
+fn artifact_of(name: &str) -> Option<ArtifactHash> {
+    let (artifact, _engine) = name.strip_suffix(EXTENSION)?.split_once('-')?;
+    artifact.parse().ok()
+}
+
+fn list(dir: &Path) -> io::Result<Vec<(String, PathBuf)>> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        if let Ok(name) = entry.file_name().into_string() {
+            files.push((name, entry.path()));
+        }
+    }
+    Ok(files)
+}
+
+/// Removes a file that may be gone already.
+fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
 }
 
 fn create_new(path: &Path) -> io::Result<File> {

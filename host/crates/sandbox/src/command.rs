@@ -13,9 +13,6 @@ use crate::failure::{self, Phase};
 use crate::run::SandboxError;
 use crate::wasi::Exit;
 
-/// The `errorType` of an error object that has none.
-const DEFAULT_ERROR_TYPE: &str = "Runtime.ExitError";
-
 /// Calls `_start`.
 pub(crate) async fn call(
     store: &mut Store<State>,
@@ -75,15 +72,7 @@ fn answer(stdout: Bytes, too_large: bool) -> Outcome {
 /// The error that a failed program described on stdout, if it did.
 fn returned_error(stdout: &Bytes) -> Option<FunctionError> {
     let text = std::str::from_utf8(stdout).ok()?;
-    let ErrorObject {
-        error_type,
-        error_message,
-    } = ErrorObject::parse(text)?;
-    Some(FunctionError::Returned {
-        error_type: error_type.unwrap_or_else(|| DEFAULT_ERROR_TYPE.to_owned()),
-        message: error_message,
-        payload: stdout.clone(),
-    })
+    Some(ErrorObject::parse(text)?.returned(stdout.clone()))
 }
 
 /// The members of an error object that mean something here.
@@ -92,8 +81,8 @@ fn returned_error(stdout: &Bytes) -> Option<FunctionError> {
 pub(crate) struct ErrorObject {
     /// Anything but a text counts as none.
     #[serde(default, deserialize_with = "text_or_none")]
-    pub(crate) error_type: Option<String>,
-    pub(crate) error_message: String,
+    error_type: Option<String>,
+    error_message: String,
 }
 
 impl ErrorObject {
@@ -104,6 +93,11 @@ impl ErrorObject {
             return None;
         }
         serde_json::from_str(text).ok()
+    }
+
+    /// What it means; `payload` is the whole object.
+    pub(crate) fn returned(self, payload: Bytes) -> FunctionError {
+        FunctionError::returned(self.error_type.as_deref(), self.error_message, payload)
     }
 }
 
@@ -150,6 +144,14 @@ mod tests {
         check(
             r#" {"errorType":"E","errorMessage":"no","x":[1]} "#,
             Some(("E", "no")),
+        );
+        check(
+            r#"{"errorType":"","errorMessage":"no"}"#,
+            Some(("Runtime.ExitError", "no")),
+        );
+        check(
+            r#"{"errorType":"E\tStatus: ok\nREPORT","errorMessage":"no"}"#,
+            Some(("E Status: ok REPORT", "no")),
         );
         check(
             r#"{"errorType":5,"errorMessage":"no"}"#,

@@ -4,42 +4,28 @@
 //! engine. A child is stopped by the system, and the server answers "too expensive". Knows nothing of
 //! the cache.
 
-use std::ffi::OsString;
-use std::io::{self, Read, Write};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::mpsc;
-use std::thread;
-use std::time::Duration;
+mod child;
+mod worker;
 
-use rustix::process::{Resource, Rlimit};
+use std::io;
+use std::path::PathBuf;
+
 use wasmparser::{Parser, Payload};
 use wasmtime::Engine;
 
 use crate::failure::{printable, short};
 use crate::settings::Compile;
 
-/// CPU time of one compilation, in seconds.
-const CPU_SECONDS_MAX: u64 = 30;
-
-/// Wall time of one compilation.
-const WALL_MAX: Duration = Duration::from_secs(60);
-
-/// Address space of the child.
-const ADDRESS_SPACE_BYTES_MAX: u64 = 4 << 30;
-
-/// Open files of the child.
-const OPEN_FILES_MAX: u64 = 16;
-
-/// What the child adds to its nice value.
-const NICENESS: i32 = 10;
+pub use worker::{WorkerLimits, compile_worker, compile_worker_within};
 
 /// Longest wasm and longest compiled code that are passed through a pipe.
 const PIPE_BYTES_MAX: u64 = 1 << 30;
 
-/// First byte of what the child writes: code follows, or the reason why there is none.
+/// First byte of what the child writes: code follows, or why the module is refused, or why the child
+/// itself failed.
 const COMPILED: u8 = 0;
 const REFUSED: u8 = 1;
+const FAILED: u8 = 2;
 
 /// What compiling a file came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,7 +65,8 @@ pub enum CompileError {
         /// What the system said.
         source: io::Error,
     },
-    /// The worker could not read its input, write its output, or limit itself.
+    /// The worker could not read its input, write its output, or limit itself; or it ended in another
+    /// way that is not the module's fault.
     #[error("the compile worker failed while {doing}")]
     Worker {
         /// What it was doing.
@@ -106,7 +93,7 @@ pub(crate) fn compile(
     })?;
     match settings {
         Compile::InProcess => in_process(engine, &wasm),
-        Compile::Child { program, args } => in_child(program, args, &wasm),
+        Compile::Child { program, args } => child::compile(program, args, &wasm, child::WALL_MAX),
     }
 }
 
@@ -147,143 +134,6 @@ fn in_process(engine: &Engine, wasm: &[u8]) -> Result<Vec<u8>, CompileError> {
         .map_err(|error| CompileError::Refused {
             message: short(&error),
         })
-}
-
-/// The body of the child process: wasm on stdin, compiled code on stdout.
-///
-/// Limits itself first, for good: call it in a process that does nothing else.
-///
-/// # Errors
-///
-/// [`CompileError`] when the worker itself failed. That a module was refused is not an error here; it
-/// is told to the parent.
-pub fn compile_worker() -> Result<(), CompileError> {
-    limit_self().map_err(|source| CompileError::Worker {
-        doing: "limiting itself",
-        source,
-    })?;
-    let mut wasm = Vec::new();
-    io::stdin()
-        .lock()
-        .take(PIPE_BYTES_MAX)
-        .read_to_end(&mut wasm)
-        .map_err(|source| CompileError::Worker {
-            doing: "reading the module",
-            source,
-        })?;
-    let engine = crate::engine::compiler().map_err(|error| CompileError::Setup {
-        message: short(&error),
-    })?;
-    let (tag, body) = match in_process(&engine, &wasm) {
-        Ok(code) => (COMPILED, code),
-        Err(CompileError::Refused { message }) => (REFUSED, message.into_bytes()),
-        Err(other) => return Err(other),
-    };
-    let mut stdout = io::stdout().lock();
-    stdout
-        .write_all(&[tag])
-        .and_then(|()| stdout.write_all(&body))
-        .and_then(|()| stdout.flush())
-        .map_err(|source| CompileError::Worker {
-            doing: "writing the code",
-            source,
-        })
-}
-
-fn limit_self() -> io::Result<()> {
-    let limits = [
-        (Resource::Cpu, CPU_SECONDS_MAX),
-        (Resource::As, ADDRESS_SPACE_BYTES_MAX),
-        (Resource::Nofile, OPEN_FILES_MAX),
-        (Resource::Core, 0),
-    ];
-    for (resource, most) in limits {
-        let limit = Rlimit {
-            current: Some(most),
-            maximum: Some(most),
-        };
-        rustix::process::setrlimit(resource, limit)?;
-    }
-    rustix::process::nice(NICENESS)?;
-    Ok(())
-}
-
-fn in_child(program: &Path, args: &[OsString], wasm: &[u8]) -> Result<Vec<u8>, CompileError> {
-    let failed = |source| CompileError::Child {
-        program: program.to_owned(),
-        source,
-    };
-    let mut child = Command::new(program)
-        .args(args)
-        .env_clear()
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .map_err(failed)?;
-    let answer = converse(&mut child, wasm);
-    if answer.is_none() {
-        // It may have ended by itself in the meantime.
-        let _killed = child.kill();
-    }
-    let status = child.wait().map_err(failed)?;
-    match answer {
-        None => Err(CompileError::TooExpensive {
-            limit: format!("stopped after {} s", WALL_MAX.as_secs()),
-        }),
-        Some(Ok(answer)) if status.success() => unpack(answer).map_err(failed),
-        Some(Err(source)) if status.success() => Err(failed(source)),
-        Some(_) => Err(CompileError::TooExpensive {
-            limit: ended_how(status),
-        }),
-    }
-    .and_then(|answer| answer)
-}
-
-/// Gives the child its input and takes its output; `None` if that took too long.
-fn converse(child: &mut Child, wasm: &[u8]) -> Option<io::Result<Vec<u8>>> {
-    let (stdin, stdout) = (child.stdin.take(), child.stdout.take());
-    thread::scope(|scope| {
-        scope.spawn(move || {
-            // A child that ends early closes the pipe; its exit status says why.
-            let _written = stdin.map(|mut stdin| stdin.write_all(wasm));
-        });
-        let (sender, receiver) = mpsc::channel();
-        scope.spawn(move || {
-            let mut code = Vec::new();
-            let read = stdout.map_or(Ok(0), |stdout| {
-                stdout.take(PIPE_BYTES_MAX).read_to_end(&mut code)
-            });
-            // The receiver is gone when time is up.
-            let _sent = sender.send(read.map(|_| code));
-        });
-        let answer = receiver.recv_timeout(WALL_MAX).ok();
-        if answer.is_none() {
-            // Ends both threads: the pipes close.
-            let _killed = child.kill();
-        }
-        answer
-    })
-}
-
-fn unpack(mut answer: Vec<u8>) -> io::Result<Result<Vec<u8>, CompileError>> {
-    match answer.first() {
-        Some(&COMPILED) => {
-            answer.remove(0);
-            Ok(Ok(answer))
-        }
-        Some(&REFUSED) => {
-            let message = String::from_utf8_lossy(&answer[1..]).into_owned();
-            Ok(Err(CompileError::Refused { message }))
-        }
-        _ => Err(io::Error::other(
-            "it answered something else than the worker does",
-        )),
-    }
-}
-
-fn ended_how(status: ExitStatus) -> String {
-    format!("the compiler ended with {status}")
 }
 
 #[cfg(test)]

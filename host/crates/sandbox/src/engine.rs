@@ -4,6 +4,8 @@
 //! Knows nothing of events.
 
 use std::fs;
+use std::io;
+use std::path::PathBuf;
 
 use wasmtime::{
     Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, Strategy,
@@ -40,6 +42,31 @@ const BACKTRACE_FRAMES_MAX: usize = 20;
 
 /// Version of the engine, as in `Cargo.lock`; a test compares the two.
 pub(crate) const ENGINE_VERSION: &str = "48.0.8";
+
+/// Why there are no sandboxes.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// The engine did not take the settings, or the machine did not give it the address space.
+    #[error("making the engine failed: {message}")]
+    Engine {
+        /// What it said.
+        message: String,
+    },
+    /// The code cache can't be used.
+    #[error("opening the code cache `{}` failed", path.display())]
+    Cache {
+        /// Its directory.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The thread that interrupts guests can't be started.
+    #[error("starting the epoch ticker failed")]
+    Ticker {
+        /// What the system said.
+        source: io::Error,
+    },
+}
 
 /// An engine that runs guests.
 pub(crate) fn pooled(profile: Profile, sandboxes_max: u32) -> wasmtime::Result<Engine> {

@@ -45,13 +45,14 @@ mod ticker;
 mod wasi;
 
 pub use artifact::ArtifactHash;
-pub use compile::{CompileError, Compiled, compile_worker};
+pub use compile::{CompileError, Compiled, WorkerLimits, compile_worker, compile_worker_within};
+pub use engine::EngineError;
 pub use guest::{Guest, GuestKind, GuestSpec, LoadError};
 pub use inspect::inspect;
 pub use log::{GuestLine, GuestLog};
 pub use observed::Observed;
 pub use refusal::Refusal;
 pub use run::{RunRequest, SandboxError};
-pub use sandboxes::{EngineError, PoolCounts, Sandboxes};
+pub use sandboxes::{PoolCounts, Sandboxes};
 pub use settings::{Compile, EngineReport, EngineSettings, Profile};
 pub use snapshot::{SnapshotError, snapshot};

@@ -4,7 +4,9 @@
 //! guest that used up its slice moves, as the same future, to the background runtime; one that waits
 //! in a host call stays. Dropping the future ends the guest wherever it is.
 
+use std::any::Any;
 use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -16,8 +18,12 @@ use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 use tokio::time::Sleep;
 
+use crate::failure::printable;
 use crate::guest::LoadError;
 use crate::observed::Observed;
+
+/// Longest text kept of a panic, in characters.
+const PANIC_CHARS_MAX: usize = 300;
 
 /// One event for one guest.
 #[derive(Debug, Clone)]
@@ -126,7 +132,9 @@ impl Future for Running {
         };
         let before = this.clock.now();
         this.observed.enter(before);
-        let polled = execution.as_mut().poll(context);
+        // A panic must not unwind through the caller: this run failed, nothing else did.
+        let polled = catch_unwind(AssertUnwindSafe(|| execution.as_mut().poll(context)))
+            .unwrap_or_else(|panic| Poll::Ready(Err(stopped_by(&*panic))));
         let after = this.clock.now();
         this.observed
             .add_cpu(after.saturating_duration_since(before));
@@ -138,6 +146,18 @@ impl Future for Running {
             }
             Poll::Pending => this.poll_deadline(context),
         }
+    }
+}
+
+/// What a panic said, short and printable.
+fn stopped_by(panic: &(dyn Any + Send)) -> SandboxError {
+    let text = panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("no text");
+    SandboxError::Stopped {
+        message: format!("it panicked: {}", printable(text, PANIC_CHARS_MAX)),
     }
 }
 
@@ -205,5 +225,50 @@ impl Drop for HandOver {
         }
         // A run that was dropped in the middle ends here; one that ended keeps its time.
         self.observed.end(self.clock.now());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn panic_after(yields: u32) -> Ended {
+        for _ in 0..yields {
+            tokio::task::yield_now().await;
+        }
+        panic!("boom {yields}\n");
+    }
+
+    #[test]
+    fn a_panic_ends_its_own_run_and_nothing_else() {
+        let runtime = crate::tests::support::multi_thread(1);
+        let clock = Clock::system();
+        for yields in [0, 3] {
+            for long in [false, true] {
+                let observed = Observed::new();
+                if long {
+                    observed.set_ran_long();
+                }
+                let limit = (
+                    clock.now() + std::time::Duration::from_secs(60),
+                    Timeout::DEFAULT,
+                );
+                let running = Running::new(
+                    panic_after(yields),
+                    Arc::clone(&observed),
+                    clock.clone(),
+                    limit,
+                );
+                let run = HandOver::new(running, runtime.handle().clone());
+                let error = runtime.block_on(run).unwrap_err();
+                assert!(
+                    matches!(&error, SandboxError::Stopped { message }
+                        if *message == format!("it panicked: boom {yields}\\n")),
+                    "{error:?}"
+                );
+                let duration = observed.usage(&clock).duration;
+                assert_eq!(observed.usage(&clock).duration, duration, "it ended");
+            }
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! The engine and what belongs to it: everything that lives as long as the process.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use crate::artifact::ArtifactHash;
 use crate::budget::Totals;
 use crate::cache::{CodeCache, Found, Verified};
 use crate::compile::{self, CompileError, Compiled};
+use crate::engine::EngineError;
 use crate::execute::{self, Event, State, Surroundings};
 use crate::failure::short;
 use crate::guest::{Entry, Guest, GuestSpec, LoadError, Loaded};
@@ -51,31 +53,6 @@ impl fmt::Debug for Sandboxes {
             .field("report", &self.0.report)
             .finish_non_exhaustive()
     }
-}
-
-/// Why there are no sandboxes.
-#[derive(Debug, thiserror::Error)]
-pub enum EngineError {
-    /// The engine did not take the settings, or the machine did not give it the address space.
-    #[error("making the engine failed: {message}")]
-    Engine {
-        /// What it said.
-        message: String,
-    },
-    /// The code cache can't be used.
-    #[error("opening the code cache `{}` failed", path.display())]
-    Cache {
-        /// Its directory.
-        path: std::path::PathBuf,
-        /// What the system said.
-        source: std::io::Error,
-    },
-    /// The thread that interrupts guests can't be started.
-    #[error("starting the epoch ticker failed")]
-    Ticker {
-        /// What the system said.
-        source: std::io::Error,
-    },
 }
 
 /// Slots of the pool that are in use.
@@ -155,6 +132,18 @@ impl Sandboxes {
                 Ok(Compiled::Fresh)
             }
         }
+    }
+
+    /// Deletes compiled code that is not of an artifact in `keep`, or not for this engine; how many
+    /// files. What is loaded already runs on.
+    ///
+    /// Must not run beside a [`Sandboxes::compile`] whose artifact is not in `keep` yet.
+    ///
+    /// # Errors
+    ///
+    /// What the system said, when the cache can't be read or a file can't be deleted.
+    pub fn sweep(&self, keep: &HashSet<ArtifactHash>) -> std::io::Result<usize> {
+        self.0.cache.sweep(keep)
     }
 
     /// Makes a guest. Nothing is loaded yet.

@@ -40,9 +40,6 @@ const INPUT_BYTES: usize = 65_536;
 const PAYLOAD: u8 = 0;
 const ERROR: u8 = 1;
 
-/// The `errorType` of an error object that has none.
-const DEFAULT_ERROR_TYPE: &str = "Runtime.ExitError";
-
 /// The part of the context that is the same for every event of one guest.
 #[derive(Debug)]
 pub(crate) struct ContextTemplate(String);
@@ -224,13 +221,7 @@ fn read_answer(store: &Store<State>, memory: Memory, packed: u64) -> Result<Byte
 
 fn returned_error(text: &str) -> Stop {
     match ErrorObject::parse(text) {
-        Some(error) => Stop::Function(FunctionError::Returned {
-            error_type: error
-                .error_type
-                .unwrap_or_else(|| DEFAULT_ERROR_TYPE.to_owned()),
-            message: error.error_message,
-            payload: Bytes::copy_from_slice(text.as_bytes()),
-        }),
+        Some(error) => Stop::Function(error.returned(Bytes::copy_from_slice(text.as_bytes()))),
         None => invalid("its error is not a JSON object with an `errorMessage`"),
     }
 }

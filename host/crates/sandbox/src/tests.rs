@@ -1,6 +1,6 @@
 //! Guests in WAT, run the way the host runs them. One file per question.
 
-mod support;
+pub(crate) mod support;
 
 mod cancel;
 mod code_cache;
@@ -16,3 +16,4 @@ mod smoke;
 mod snapshots;
 mod streams;
 mod time;
+mod wasi;

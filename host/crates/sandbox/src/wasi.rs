@@ -4,12 +4,14 @@
 //! The context of one guest is made when the guest first asks for something; one that never does
 //! pays nothing for it.
 
+mod shadow;
+
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use domain::Clock;
 use domain::limits::RANDOM_BYTES_PER_CALL_MAX;
-use wasmtime::{Caller, Engine, Linker};
+use wasmtime::{Engine, Linker};
 use wasmtime_wasi::p1::{self, WasiP1Ctx};
 use wasmtime_wasi::p2::pipe::MemoryInputPipe;
 use wasmtime_wasi::{HostMonotonicClock, HostWallClock, WasiCtxBuilder, WasiView as _};
@@ -92,14 +94,7 @@ impl Exit {
 pub(crate) fn linker(engine: &Engine) -> wasmtime::Result<Linker<State>> {
     let mut linker = Linker::new(engine);
     p1::add_to_linker_async(&mut linker, State::wasi)?;
-    // The stock function turns codes from 126 on into traps.
-    linker.allow_shadowing(true);
-    linker.func_wrap(
-        MODULE,
-        "proc_exit",
-        |_: Caller<'_, State>, code: i32| -> wasmtime::Result<()> { Err(Exit::new(code).into()) },
-    )?;
-    linker.allow_shadowing(false);
+    shadow::add(&mut linker)?;
     Ok(linker)
 }
 

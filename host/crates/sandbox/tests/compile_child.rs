@@ -13,19 +13,38 @@ use std::sync::Arc;
 use domain::{Clock, FunctionName, Limits, Outcome, RequestId, VersionId};
 use sandbox::{
     ArtifactHash, Compile, CompileError, Compiled, EngineSettings, GuestSpec, Observed, RunRequest,
-    Sandboxes,
+    Sandboxes, WorkerLimits,
 };
 
 const WORKER: &str = "compile-worker";
 const GARBAGE: &str = "answer-garbage";
 const CRASH: &str = "crash";
+const SHORT_OF_TIME: &str = "short-of-time";
+const SHORT_OF_MEMORY: &str = "short-of-memory";
+const NO_ROOM: &str = "no-room";
+const PANIC: &str = "panic";
 
 fn main() -> ExitCode {
     match std::env::args().nth(1).as_deref() {
-        Some(WORKER) => match sandbox::compile_worker() {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(_) => ExitCode::FAILURE,
-        },
+        Some(WORKER) => ended(sandbox::compile_worker()),
+        Some(SHORT_OF_TIME) => ended(sandbox::compile_worker_within(WorkerLimits {
+            cpu_seconds: 1,
+            ..WorkerLimits::default()
+        })),
+        Some(SHORT_OF_MEMORY) => ended(sandbox::compile_worker_within(WorkerLimits {
+            address_space_bytes: 96 << 20,
+            ..WorkerLimits::default()
+        })),
+        // More than any process may have, so the limits can't be set.
+        Some(NO_ROOM) => {
+            let limits = WorkerLimits {
+                cpu_seconds: 10,
+                ..WorkerLimits::default()
+            };
+            let _first = sandbox::compile_worker_within(limits);
+            ended(sandbox::compile_worker())
+        }
+        Some(PANIC) => panic!("the worker has a bug"),
         Some(GARBAGE) => {
             print!("not what a worker says");
             ExitCode::SUCCESS
@@ -36,9 +55,19 @@ fn main() -> ExitCode {
             a_child_says_why_a_module_is_refused();
             a_child_that_ends_otherwise_is_an_error();
             a_program_that_does_not_exist_is_the_hosts_failure();
-            println!("compile_child: 4 passed");
+            a_module_that_takes_too_long_is_too_expensive();
+            a_module_that_takes_too_much_memory_is_too_expensive();
+            a_worker_that_fails_by_itself_is_the_hosts_failure();
+            println!("compile_child: 7 passed");
             ExitCode::SUCCESS
         }
+    }
+}
+
+fn ended(worked: Result<(), CompileError>) -> ExitCode {
+    match worked {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
     }
 }
 
@@ -165,4 +194,77 @@ fn a_program_that_does_not_exist_is_the_hosts_failure() {
         .compile(ArtifactHash::of(&wasm), &wasm)
         .unwrap_err();
     assert!(matches!(error, CompileError::Child { .. }), "{error:?}");
+}
+
+/// A module with `count` functions, each a straight line of `length` additions; in the binary format,
+/// because parsing it as text would take longer than compiling it.
+fn bomb(count: usize, length: usize) -> Vec<u8> {
+    fn leb(mut value: usize) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        while value > 0x7f {
+            bytes.push(0x80 | (value & 0x7f) as u8);
+            value >>= 7;
+        }
+        bytes.push(value as u8);
+        bytes
+    }
+    let section = |id: u8, body: &[u8]| [&[id][..], &leb(body.len()), body].concat();
+    // local.get 0, local.get 0, i32.mul, i32.const 3, i32.add, local.set 0
+    let step = [0x20, 0, 0x20, 0, 0x6c, 0x41, 3, 0x6a, 0x21, 0];
+    // One group of locals: one i32.
+    let body = [&[1, 1, 0x7f][..], &step.repeat(length), &[0x0b]].concat();
+    let body = [leb(body.len()), body].concat();
+    [
+        b"\0asm\x01\0\0\0".to_vec(),
+        section(1, &[1, 0x60, 0, 0]),
+        section(3, &[leb(count), vec![0; count]].concat()),
+        section(7, b"\x01\x06_start\0\0"),
+        section(10, &[leb(count), body.repeat(count)].concat()),
+    ]
+    .concat()
+}
+
+/// Compiles `wasm` in a worker of the kind `argument`, which must not succeed.
+fn failure(argument: &str, wasm: &[u8]) -> CompileError {
+    let host = host(this_program(), argument);
+    host.sandboxes
+        .compile(ArtifactHash::of(wasm), wasm)
+        .unwrap_err()
+}
+
+fn a_module_that_takes_too_long_is_too_expensive() {
+    let wasm = bomb(400, 2_000);
+    sandbox::inspect(&wasm, &Limits::default()).unwrap();
+    let error = failure(SHORT_OF_TIME, &wasm);
+    assert!(
+        matches!(&error, CompileError::TooExpensive { limit } if limit.contains("CPU time")),
+        "{error:?}"
+    );
+    // The same worker is good enough for others.
+    let host = host(this_program(), SHORT_OF_TIME);
+    let wasm = answering();
+    host.sandboxes
+        .compile(ArtifactHash::of(&wasm), &wasm)
+        .unwrap();
+}
+
+fn a_module_that_takes_too_much_memory_is_too_expensive() {
+    let error = failure(SHORT_OF_MEMORY, &bomb(1, 200_000));
+    assert!(
+        matches!(&error, CompileError::TooExpensive { limit } if limit.contains("memory")),
+        "{error:?}"
+    );
+}
+
+fn a_worker_that_fails_by_itself_is_the_hosts_failure() {
+    for (argument, said) in [
+        (NO_ROOM, "limiting itself"),
+        (PANIC, "the worker has a bug"),
+    ] {
+        let error = failure(argument, &answering());
+        let CompileError::Worker { source, .. } = &error else {
+            panic!("{argument}: {error:?}");
+        };
+        assert!(source.to_string().contains(said), "{argument}: {source}");
+    }
 }

@@ -12,6 +12,7 @@
 //! Absent on purpose: prices, invoices, and what a record is for.
 
 mod anchor;
+mod blocks;
 mod catalogue;
 mod frame;
 mod journal;
@@ -87,7 +88,7 @@ pub enum LedgerHealth {
         /// What is short, and where.
         reason: String,
     },
-    /// It does not, until a restart.
+    /// It does not, until a restart; or, where the reason says so, until the next try succeeds.
     Failed {
         /// What failed.
         reason: String,
@@ -138,6 +139,7 @@ impl Ledger {
     pub fn open(data_dir: &DataDir, settings: LedgerSettings) -> Result<Self, StorageError> {
         data_dir.require_writable()?;
         let directory = data_dir.subdirectory(DIRECTORY)?;
+        blocks::keep_in_place(&directory);
         let mut catalogue = Catalogue::open(data_dir.path())?;
         let resume = recovery::recover(&directory, &mut catalogue)?;
         let segment_bytes = settings
@@ -154,7 +156,8 @@ impl Ledger {
             closing: Mutex::new(false),
             closed: Condvar::new(),
         });
-        shared.journal.prepare();
+        // Without one, the first rotation makes it, or says why it can't.
+        drop(shared.journal.prepare(1));
         let threads = upkeep::spawn(&shared)
             .map_err(StorageError::io("starting the threads of", data_dir.path()))?;
         Ok(Self(Arc::new(Owner {
@@ -226,6 +229,13 @@ impl Ledger {
         Ok(query.rows(sums))
     }
 
+    /// Whether new invocations may start: [`Ledger::health`] without its reason. Takes no lock.
+    #[must_use]
+    pub fn is_writable(&self) -> bool {
+        let shared = self.shared();
+        shared.journal.takes_records() && !shared.is_short_of_space.load(Ordering::Relaxed)
+    }
+
     /// Whether records are taken.
     #[must_use]
     pub fn health(&self) -> LedgerHealth {
@@ -233,6 +243,9 @@ impl Ledger {
         let directory = shared.journal.directory.display();
         match shared.journal.condition() {
             Condition::Failed(reason) => LedgerHealth::Failed { reason },
+            Condition::Stuck(reason) => LedgerHealth::Failed {
+                reason: format!("no new segment can be made, and it is tried again: {reason}"),
+            },
             Condition::Closed => LedgerHealth::Failed {
                 reason: "the ledger is closed".to_owned(),
             },
@@ -313,7 +326,7 @@ impl Shared {
     fn status(&self) -> Result<(), StorageError> {
         match self.journal.condition() {
             Condition::Failed(reason) => Err(StorageError::Failed { reason }),
-            Condition::Open | Condition::Full | Condition::Closed => Ok(()),
+            Condition::Open | Condition::Full | Condition::Stuck(_) | Condition::Closed => Ok(()),
         }
     }
 

@@ -16,6 +16,7 @@ mod files;
 pub mod ledger;
 pub mod logs;
 pub mod records;
+mod space;
 
 pub use artifacts::{ArtifactId, ArtifactIdError, Artifacts};
 pub use data_dir::DataDir;

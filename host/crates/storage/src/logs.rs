@@ -1,12 +1,15 @@
-//! What functions print, and what we say about them: bounded log files for each function.
+//! What functions print, and what we say about them: log files, bounded for each function and over
+//! all of them.
 //!
 //! [`Logs::append`] copies into memory and returns; a thread writes a moment later. Losing log lines
 //! is better than holding up an invocation: when memory or the disk is full, events are dropped,
-//! counted, and a later line of the log says how many.
+//! counted, and a later line of the log says how many. Writing stops long before the disk has too
+//! little space for the ledger.
 //!
 //! One event is one line, without control characters, and what a function prints can't pass for one
 //! of our own lines. Knows nothing of invocations.
 
+mod budget;
 mod buffer;
 mod cursor;
 mod store;
@@ -15,7 +18,7 @@ mod tests;
 mod text;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -24,7 +27,7 @@ use parking_lot::{Condvar, Mutex};
 
 use self::buffer::Buffer;
 use self::store::Store;
-use crate::{DataDir, StorageError};
+use crate::{DataDir, StorageError, space};
 
 pub use cursor::{CursorError, LogCursor};
 pub use text::{TEXT_BYTES_MAX, escape};
@@ -38,6 +41,9 @@ pub struct LogSettings {
     pub segment_bytes: u64,
     /// Files kept of each function, the newest ones. Default 8, at least 2.
     pub segments_per_function: u32,
+    /// Bytes that the files of all functions may take together; beyond it the oldest files of the
+    /// largest logs are removed. Default 1 GiB.
+    pub total_bytes: u64,
     /// How long an event may wait in memory. Default 50 ms.
     pub flush_every: Duration,
     /// Bytes that may wait in memory over all functions; one function may take a quarter of it.
@@ -50,6 +56,7 @@ impl Default for LogSettings {
         Self {
             segment_bytes: 1 << 20,
             segments_per_function: 8,
+            total_bytes: 1 << 30,
             flush_every: Duration::from_millis(50),
             buffer_bytes: 16 << 20,
         }
@@ -93,6 +100,9 @@ struct Shared {
     /// Taken before `buffer` by whoever needs both.
     store: Mutex<Store>,
     dropped: AtomicU64,
+    is_short_of_space: AtomicBool,
+    /// For tests: as if there was little space.
+    fail_space: AtomicBool,
     closing: Mutex<bool>,
     closed: Condvar,
 }
@@ -109,12 +119,10 @@ impl Logs {
         let shared = Arc::new(Shared {
             data_dir: data_dir.clone(),
             buffer: Mutex::new(Buffer::new(settings.buffer_bytes)),
-            store: Mutex::new(Store::new(
-                directory,
-                settings.segment_bytes,
-                settings.segments_per_function,
-            )),
+            store: Mutex::new(Store::new(directory, &settings)),
             dropped: AtomicU64::new(0),
+            is_short_of_space: AtomicBool::new(false),
+            fail_space: AtomicBool::new(false),
             closing: Mutex::new(false),
             closed: Condvar::new(),
         });
@@ -223,13 +231,42 @@ impl Shared {
         }
         let mut store = self.store.lock();
         let waiting = self.buffer.lock().take();
+        if waiting.is_empty() {
+            return;
+        }
+        let has_space = self.has_space(&store);
         for (function, waiting) in waiting {
-            if let Err(error) = store.append(&function, &waiting) {
+            let written = match has_space {
+                true => store.append(&function, &waiting),
+                false => Err(StorageError::Full {
+                    path: store.directory().to_owned(),
+                }),
+            };
+            if let Err(error) = written {
                 tracing::debug!(%function, %error, "a log could not be written: {error}");
                 let lost = self.buffer.lock().put_back_as_lost(&function, &waiting);
                 self.count_dropped(lost);
             }
         }
+        if let Err(error) = store.keep_within_budget() {
+            tracing::warn!(%error, "logs can't be shortened: {error}");
+        }
+    }
+
+    /// Whether logs can be written without taking space from the ledger.
+    fn has_space(&self, store: &Store) -> bool {
+        let has_space = !self.fail_space.load(Ordering::Relaxed)
+            && space::is_enough_for_others(store.directory());
+        let was_short = self.is_short_of_space.swap(!has_space, Ordering::Relaxed);
+        let directory = store.directory().display();
+        match (was_short, has_space) {
+            (false, false) => {
+                tracing::warn!(%directory, "little space is left: no logs are written");
+            }
+            (true, true) => tracing::info!(%directory, "there is space for logs again"),
+            _ => {}
+        }
+        has_space
     }
 
     fn count_dropped(&self, events: u64) {

@@ -9,13 +9,13 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::Duration;
 
-use notify::event::{AccessKind, AccessMode};
-use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
+use notify::RecommendedWatcher;
 
 use super::sources::Sources;
 use crate::cli::build::function::{self, Found};
 use crate::cli::build::{Say, Tools, build_or_tell};
 use crate::cli::output::note;
+use crate::folder_watch::{FolderWatch, is_reason_to_look};
 
 /// An editor writes several files at once; this long nothing must happen before we build.
 const QUIET: Duration = Duration::from_millis(150);
@@ -72,19 +72,19 @@ pub(super) fn build_changes(
     done: &BTreeSet<String>,
 ) {
     let (wake, woken) = channel();
-    let mut watches = Watches::new(notify::recommended_watcher(move |event| {
+    let mut watch = watch(notify::recommended_watcher(move |event| {
         if is_reason_to_look(&event) {
             let _sent = wake.send(());
         }
     }));
-    watches.update(functions_dir, &before);
+    watch.follow(folders(functions_dir, &before));
     build(functions_dir, tools, Say::News, |name, _| {
         !done.contains(name)
     });
     let mut known = before;
     loop {
         let now = Known::look(functions_dir);
-        watches.update(functions_dir, &now);
+        watch.follow(folders(functions_dir, &now));
         let changed = now.changed_since(&known);
         if changed.is_empty() {
             wait(&woken);
@@ -94,23 +94,6 @@ pub(super) fn build_changes(
             });
         }
         known = now;
-    }
-}
-
-/// Whether something may have changed. That somebody read a file, as we do when we look, is nothing;
-/// an error may stand for anything.
-fn is_reason_to_look(event: &notify::Result<notify::Event>) -> bool {
-    const WRITTEN: AccessKind = AccessKind::Close(AccessMode::Write);
-    match event {
-        Ok(event) => match event.kind {
-            EventKind::Access(access) => access == WRITTEN,
-            EventKind::Any
-            | EventKind::Create(_)
-            | EventKind::Modify(_)
-            | EventKind::Remove(_)
-            | EventKind::Other => true,
-        },
-        Err(_) => true,
     }
 }
 
@@ -157,49 +140,25 @@ fn wait(woken: &Receiver<()>) {
     }
 }
 
-/// The folders that are watched: those with source, one by one, since below them lie folders with
-/// thousands of files that a build writes.
-#[derive(Debug)]
-struct Watches {
-    watcher: Option<RecommendedWatcher>,
-    watched: BTreeSet<PathBuf>,
+/// The watch on the folders; `None` and a note where there are no notifications.
+fn watch(watcher: notify::Result<RecommendedWatcher>) -> FolderWatch {
+    let watcher = watcher.inspect_err(|error| {
+        let every = LOOK_INTERVAL.as_secs();
+        note(&format!(
+            "changes are not notified here ({error}); looking every {every} s"
+        ));
+    });
+    FolderWatch::new(watcher.ok())
 }
 
-impl Watches {
-    fn new(watcher: notify::Result<RecommendedWatcher>) -> Self {
-        let watcher = watcher
-            .inspect_err(|error| {
-                let every = LOOK_INTERVAL.as_secs();
-                note(&format!(
-                    "changes are not notified here ({error}); looking every {every} s"
-                ));
-            })
-            .ok();
-        Self {
-            watcher,
-            watched: BTreeSet::new(),
-        }
-    }
-
-    fn update(&mut self, functions_dir: &Path, known: &Known) {
-        let Some(watcher) = &mut self.watcher else {
-            return;
-        };
-        let folders = known
-            .0
-            .values()
-            .flat_map(|sources| sources.folders.iter().cloned());
-        let wanted: BTreeSet<_> = folders.chain([functions_dir.to_owned()]).collect();
-        // A folder that is gone took its watch along.
-        self.watched.retain(|folder| wanted.contains(folder));
-        for folder in wanted {
-            if !self.watched.contains(&folder)
-                && watcher.watch(&folder, RecursiveMode::NonRecursive).is_ok()
-            {
-                self.watched.insert(folder);
-            }
-        }
-    }
+/// The folders to watch: those with source, one by one, since below them lie folders with thousands
+/// of files that a build writes.
+fn folders(functions_dir: &Path, known: &Known) -> BTreeSet<PathBuf> {
+    let folders = known
+        .0
+        .values()
+        .flat_map(|sources| sources.folders.iter().cloned());
+    folders.chain([functions_dir.to_owned()]).collect()
 }
 
 #[cfg(test)]
@@ -227,12 +186,12 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         std::fs::create_dir(root.path().join("a")).unwrap();
         let (wake, woken) = channel();
-        let mut watches = Watches::new(notify::recommended_watcher(move |event| {
+        let mut watch = watch(notify::recommended_watcher(move |event| {
             if is_reason_to_look(&event) {
                 let _sent = wake.send(());
             }
         }));
-        watches.update(root.path(), &Known::look(root.path()));
+        watch.follow(folders(root.path(), &Known::look(root.path())));
         Known::look(root.path());
         assert_eq!(
             woken.recv_timeout(Duration::from_millis(50)),

@@ -10,17 +10,18 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use bytes::Bytes;
 use domain::report::{Ending, Ran};
-use domain::{Clock, FunctionName, Invocation, Outcome, Report, Trigger, VersionId};
+use domain::{Clock, FunctionName, Invocation, Trigger, VersionId};
 use sandbox::{ArtifactHash, Compile, EngineSettings, GuestSpec, Observed, RunRequest, Sandboxes};
 
 use super::{failed, print_answer};
-use crate::answer::{self, Answer};
+use crate::answer::Answer;
 use crate::app::Random;
 use crate::cli::build::function::{MANIFEST, read_manifest};
 use crate::cli::output::{note, printable};
+use crate::closing::{self, Closing};
 use crate::config::Config;
 use crate::manifest::Manifest;
-use crate::time_text::{day, rfc3339_ms};
+use crate::time_text::day;
 
 /// A function as it lies on disk.
 #[derive(Debug)]
@@ -128,45 +129,33 @@ impl Host<'_> {
             observed: Arc::clone(&observed),
         };
         let outcome = sandboxes.run(guest, request).await?;
-        let read = answer::read(Trigger::Invoke, outcome.clone());
-        let outcome = match &read {
-            Ok(_) => outcome,
-            Err(error) => Outcome::Failed(error.clone()),
+        let (answer, outcome) = closing::read(&invocation, outcome);
+        let closing = Closing {
+            invocation: &invocation,
+            ran: Ran {
+                version: VersionId::Latest,
+                limits,
+            },
+            started_at_us,
+            observed: &observed,
+            tariff: &config.billing,
+            clock,
         };
-        let ran = Ran {
-            version: VersionId::Latest,
-            limits,
-        };
-        let ended = (&observed.usage(clock), Ending::Outcome(&outcome));
-        let report = Report::new(&invocation, ran, started_at_us, ended, &config.billing);
+        let ending = Ending::Outcome(&outcome);
+        let report = closing.report(ending);
         Ok(Closed {
-            log: log(&report, &outcome, &observed, clock),
-            answer: match read {
+            log: closing
+                .log(&report, ending)
+                .into_iter()
+                .map(|event| event.text)
+                .collect(),
+            answer: match answer {
                 Ok(Answer::Payload(payload)) => Ok(payload),
                 Ok(Answer::Http(_)) => anyhow::bail!("an answer for HTTP to an event without HTTP"),
                 Err(error) => Err(error.payload(invocation.id)),
             },
         })
     }
-}
-
-/// The log of the invocation, as `mayfly logs` would show it.
-fn log(report: &Report, outcome: &Outcome, observed: &Observed, clock: &Clock) -> Vec<String> {
-    let id = report.request_id;
-    let guest = observed.take_log();
-    let mut lines = vec![Report::start_line(id, report.version)];
-    lines.extend(guest.lines.into_iter().map(|line| line.text));
-    if guest.dropped_bytes > 0 {
-        let dropped_bytes = guest.dropped_bytes;
-        lines.push(format!(
-            "RequestId: {id} Log truncated: {dropped_bytes} bytes were dropped"
-        ));
-    }
-    if let Outcome::Failed(error) = outcome {
-        lines.extend(error.log_lines(id, &rfc3339_ms(clock.unix_us())));
-    }
-    lines.extend([report.end_line(), report.line()]);
-    lines
 }
 
 /// Finds a function by its name in the functions folder, or by the path of its file or folder.

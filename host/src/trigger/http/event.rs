@@ -8,12 +8,14 @@
 //! names is dropped.
 
 use std::borrow::Cow;
+use std::io;
 use std::net::SocketAddr;
 
-use base64::Engine as _;
+use base64::display::Base64Display;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use domain::RequestId;
+use domain::limits::PAYLOAD_BYTES_MAX;
 use domain::names::ACCOUNT_ID;
 use domain::routing::{Route, decode_percent};
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, USER_AGENT};
@@ -49,10 +51,10 @@ pub(crate) struct Source<'a> {
     pub(crate) parts: &'a Parts,
     /// The whole body.
     pub(crate) body: &'a Bytes,
-    /// The route that matched, and whether it is one that the manifest wrote.
+    /// The route that matched.
     pub(crate) route: &'a Route,
-    /// Its variables.
-    pub(crate) parameters: &'a [(&'a str, String)],
+    /// What its variables matched.
+    pub(crate) values: &'a [String],
     /// The target's path, decoded.
     pub(crate) path: &'a str,
     /// Who sent it.
@@ -65,14 +67,31 @@ pub(crate) struct Source<'a> {
     pub(crate) received_us: i64,
 }
 
-/// The bytes of the event.
-pub(crate) fn event_from(source: &Source<'_>) -> Bytes {
+/// The bytes of the event; `None` when there would be more than [`PAYLOAD_BYTES_MAX`]. A body can
+/// grow on its way in: base64 by a third, control characters sixfold.
+pub(crate) fn event_from(source: &Source<'_>) -> Option<Bytes> {
     let capacity = 1_024 + source.body.len() + source.body.len() / 3;
-    let mut event = Vec::with_capacity(capacity);
-    // Maps of strings and numbers into memory: there is nothing that can fail.
-    let written = serde_json::to_writer(&mut event, &Event(source));
-    debug_assert!(written.is_ok(), "{written:?}");
-    Bytes::from(event)
+    let mut event = Bounded(Vec::with_capacity(capacity.min(PAYLOAD_BYTES_MAX)));
+    // Maps of strings and numbers: nothing but the bound can fail.
+    serde_json::to_writer(&mut event, &Event(source)).ok()?;
+    Some(Bytes::from(event.0))
+}
+
+/// Takes up to [`PAYLOAD_BYTES_MAX`].
+struct Bounded(Vec<u8>);
+
+impl io::Write for Bounded {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.0.len() + bytes.len() > PAYLOAD_BYTES_MAX {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        self.0.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 struct Event<'a>(&'a Source<'a>);
@@ -80,11 +99,10 @@ struct Event<'a>(&'a Source<'a>);
 impl Serialize for Event<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let source = self.0;
-        let route_key = source.route.to_string();
         let query = source.parts.uri.query().unwrap_or("");
         let mut event = serializer.serialize_map(None)?;
         event.serialize_entry("version", "2.0")?;
-        event.serialize_entry("routeKey", &route_key)?;
+        event.serialize_entry("routeKey", source.route.key())?;
         event.serialize_entry("rawPath", source.path)?;
         event.serialize_entry("rawQueryString", query)?;
         let cookies = cookies(&source.parts.headers);
@@ -96,16 +114,11 @@ impl Serialize for Event<'_> {
         if !parameters.is_empty() {
             event.serialize_entry("queryStringParameters", &Pairs(&parameters))?;
         }
-        if !source.parameters.is_empty() {
-            event.serialize_entry("pathParameters", &Pairs(source.parameters))?;
+        if !source.values.is_empty() {
+            let variables: Vec<_> = source.route.variables().zip(source.values).collect();
+            event.serialize_entry("pathParameters", &Pairs(&variables))?;
         }
-        event.serialize_entry(
-            "requestContext",
-            &RequestContext {
-                source,
-                route_key: &route_key,
-            },
-        )?;
+        event.serialize_entry("requestContext", &RequestContext(source))?;
         match body_text(&source.parts.headers, source.body) {
             Body::Empty => event.serialize_entry("isBase64Encoded", &false)?,
             Body::Text(text) => {
@@ -113,7 +126,7 @@ impl Serialize for Event<'_> {
                 event.serialize_entry("isBase64Encoded", &false)?;
             }
             Body::Binary => {
-                event.serialize_entry("body", &STANDARD.encode(source.body))?;
+                event.serialize_entry("body", &Base64(source.body))?;
                 event.serialize_entry("isBase64Encoded", &true)?;
             }
         }
@@ -121,14 +134,20 @@ impl Serialize for Event<'_> {
     }
 }
 
-struct RequestContext<'a> {
-    source: &'a Source<'a>,
-    route_key: &'a str,
+/// Bytes that are written as base64, without a copy of it all.
+struct Base64<'a>(&'a [u8]);
+
+impl Serialize for Base64<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&Base64Display::new(self.0, &STANDARD))
+    }
 }
+
+struct RequestContext<'a>(&'a Source<'a>);
 
 impl Serialize for RequestContext<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let source = self.source;
+        let source = self.0;
         let domain = header_text(&source.parts.headers, &HOST);
         let mut context = serializer.serialize_map(None)?;
         context.serialize_entry("accountId", ACCOUNT_ID)?;
@@ -137,7 +156,7 @@ impl Serialize for RequestContext<'_> {
         context.serialize_entry("domainPrefix", domain.split('.').next().unwrap_or(""))?;
         context.serialize_entry("http", &HttpContext(source))?;
         context.serialize_entry("requestId", &source.id)?;
-        context.serialize_entry("routeKey", self.route_key)?;
+        context.serialize_entry("routeKey", source.route.key())?;
         context.serialize_entry("stage", "$default")?;
         context.serialize_entry("time", &crate::time_text::access_log(source.received_us))?;
         context.serialize_entry("timeEpoch", &source.received_us.div_euclid(1_000))?;
@@ -324,133 +343,4 @@ pub(super) fn is_text_type(content_type: &str) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use http::Request;
-    use serde_json::{Value, json};
-
-    use super::*;
-
-    fn event(request: Request<&'static [u8]>) -> Value {
-        let (parts, body) = request.into_parts();
-        let route: Route = "ANY /f/{proxy+}".parse().unwrap();
-        let event = event_from(&Source {
-            parts: &parts,
-            body: &Bytes::from_static(body),
-            route: &route,
-            parameters: &[("proxy", "a b".to_owned())],
-            path: "/f/a b",
-            peer: "10.0.0.9:555".parse().unwrap(),
-            local_port: 3000,
-            id: "01936e5c-0000-7000-8000-000000000000".parse().unwrap(),
-            received_us: 1_795_364_897_840_000,
-        });
-        serde_json::from_slice(&event).unwrap()
-    }
-
-    fn get(uri: &str) -> http::request::Builder {
-        Request::get(uri).header("host", "localhost:3000")
-    }
-
-    #[test]
-    fn an_event_has_the_members_of_payload_2_and_no_empty_ones() {
-        let event = event(
-            get("/f/a%20b")
-                .header("User-Agent", "x")
-                .body(b"" as &[u8])
-                .unwrap(),
-        );
-        let expected = json!({
-            "version": "2.0",
-            "routeKey": "ANY /f/{proxy+}",
-            "rawPath": "/f/a b",
-            "rawQueryString": "",
-            "headers": {
-                "host": "localhost:3000",
-                "user-agent": "x",
-                "content-length": "0",
-                "content-type": "text/plain; charset=utf-8",
-                "x-amzn-trace-id": "Root=1-6b031821-000070008000000000000000",
-                "x-forwarded-for": "10.0.0.9",
-                "x-forwarded-port": "3000",
-                "x-forwarded-proto": "http",
-            },
-            "pathParameters": {"proxy": "a b"},
-            "requestContext": {
-                "accountId": "000000000000",
-                "apiId": "mayfly",
-                "domainName": "localhost:3000",
-                "domainPrefix": "localhost:3000",
-                "http": {"method": "GET", "path": "/f/a b", "protocol": "HTTP/1.1",
-                         "sourceIp": "10.0.0.9", "userAgent": "x"},
-                "requestId": "01936e5c-0000-7000-8000-000000000000",
-                "routeKey": "ANY /f/{proxy+}",
-                "stage": "$default",
-                "time": "22/Nov/2026:16:28:17 +0000",
-                "timeEpoch": 1_795_364_897_840_i64,
-            },
-            "isBase64Encoded": false,
-        });
-        assert_eq!(event, expected);
-    }
-
-    #[test]
-    fn query_values_are_decoded_and_joined_and_the_raw_query_is_kept() {
-        let event = event(
-            get("/f?a=1&a=2&b=x%20y&c&d=%zz&%65=+")
-                .body(b"" as &[u8])
-                .unwrap(),
-        );
-        assert_eq!(event["rawQueryString"], "a=1&a=2&b=x%20y&c&d=%zz&%65=+");
-        let expected = json!({"a": "1,2", "b": "x y", "c": "", "d": "%zz", "e": " "});
-        assert_eq!(event["queryStringParameters"], expected);
-    }
-
-    #[test]
-    fn cookies_and_headers_are_separated_and_origins_can_not_be_forged() {
-        let request = get("/f")
-            .header("cookie", "c1=v1; c2=v2")
-            .header("cookie", "c3=v3")
-            .header("X-Thing", "a")
-            .header("x-thing", "b")
-            .header("x-forwarded-for", "6.6.6.6")
-            .header("x-real-ip", "6.6.6.6")
-            .header("connection", "close")
-            .body(b"" as &[u8])
-            .unwrap();
-        let event = event(request);
-        assert_eq!(event["cookies"], json!(["c1=v1", "c2=v2", "c3=v3"]));
-        assert_eq!(event["headers"]["x-thing"], "a,b");
-        assert_eq!(event["headers"]["x-forwarded-for"], "10.0.0.9");
-        for gone in ["cookie", "x-real-ip", "connection"] {
-            assert_eq!(event["headers"][gone], Value::Null, "{gone}");
-        }
-    }
-
-    #[track_caller]
-    fn check_body(content_type: Option<&str>, body: &'static [u8], text: &str, base64: bool) {
-        let mut request = Request::post("/f");
-        if let Some(content_type) = content_type {
-            request = request.header("content-type", content_type);
-        }
-        let event = event(request.body(body).unwrap());
-        assert_eq!(
-            (&event["body"], &event["isBase64Encoded"]),
-            (&json!(text), &json!(base64))
-        );
-    }
-
-    #[test]
-    fn a_body_is_text_when_its_type_and_its_bytes_say_so() {
-        check_body(Some("application/json"), b"{\"a\":1}", "{\"a\":1}", false);
-        check_body(
-            Some("Application/Problem+JSON; charset=utf-8"),
-            b"{}",
-            "{}",
-            false,
-        );
-        check_body(None, b"hi", "hi", false);
-        check_body(Some("text/plain"), b"\xff", "/w==", true);
-        check_body(Some("image/png"), b"\x89PNG", "iVBORw==", true);
-        check_body(Some("multipart/form-data; boundary=x"), b"a", "YQ==", true);
-    }
-}
+mod tests;

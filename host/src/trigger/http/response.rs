@@ -14,7 +14,8 @@ use bytes::Bytes;
 use domain::FunctionError;
 use http::header::{CONTENT_TYPE, SET_COOKIE};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
-use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
@@ -55,19 +56,25 @@ pub(crate) struct HttpAnswer {
     pub(crate) body: Bytes,
 }
 
-/// As a function writes it. Members that are none of these are ignored.
+/// The members of a response object, not looked into yet; others are ignored.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Structured<'a> {
-    status_code: Value,
+struct Members<'a> {
+    /// There even when it is `null`.
+    #[serde(borrow, default, deserialize_with = "present")]
+    status_code: Option<&'a RawValue>,
     #[serde(borrow, default)]
     headers: Option<&'a RawValue>,
-    #[serde(default)]
-    cookies: Option<Vec<String>>,
-    #[serde(default)]
-    body: Option<String>,
-    #[serde(default)]
-    is_base64_encoded: Option<bool>,
+    #[serde(borrow, default)]
+    cookies: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    body: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    is_base64_encoded: Option<&'a RawValue>,
+}
+
+fn present<'a, D: Deserializer<'a>>(deserializer: D) -> Result<Option<&'a RawValue>, D::Error> {
+    Deserialize::deserialize(deserializer).map(Some)
 }
 
 impl HttpAnswer {
@@ -77,16 +84,35 @@ impl HttpAnswer {
     ///
     /// [`FunctionError::InvalidResponse`] naming the member that breaks a rule.
     pub(crate) fn from_payload(payload: Bytes) -> Result<Self, FunctionError> {
-        let first = payload.iter().find(|byte| !byte.is_ascii_whitespace());
-        match first {
+        let Ok(text) = std::str::from_utf8(&payload) else {
+            return invalid(
+                "the answer is neither JSON nor UTF-8 text; answer with a JSON object that has `statusCode`, `isBase64Encoded` and `body` to send bytes",
+            );
+        };
+        match text.trim_ascii_start().as_bytes().first().copied() {
             None => Ok(Self::inferred(TEXT, Bytes::new())),
-            Some(b'{') if has_status_code(&payload) => structured(&payload),
-            Some(b'"') => match serde_json::from_slice::<String>(&payload) {
+            Some(b'{') => Self::from_object(text, &payload),
+            Some(b'"') => match serde_json::from_str::<String>(text) {
                 Ok(text) => Ok(Self::inferred(JSON, Bytes::from(text))),
-                Err(_) => plain_text(payload),
+                Err(_) => Ok(Self::inferred(TEXT, payload)),
             },
             Some(_) if is_json(&payload) => Ok(Self::inferred(JSON, payload)),
-            Some(_) => plain_text(payload),
+            Some(_) => Ok(Self::inferred(TEXT, payload)),
+        }
+    }
+
+    fn from_object(text: &str, payload: &Bytes) -> Result<Self, FunctionError> {
+        match serde_json::from_str::<Members<'_>>(text) {
+            Ok(members) => match members.status_code {
+                Some(status) => structured(status, &members),
+                None => Ok(Self::inferred(JSON, payload.clone())),
+            },
+            // A broken object that talks of a status was meant as a response.
+            Err(error) if text.contains("\"statusCode\"") => {
+                invalid(format!("the response object is not valid: {error}"))
+            }
+            Err(_) if is_json(payload) => Ok(Self::inferred(JSON, payload.clone())),
+            Err(_) => Ok(Self::inferred(TEXT, payload.clone())),
         }
     }
 
@@ -101,49 +127,27 @@ impl HttpAnswer {
     }
 }
 
-fn plain_text(payload: Bytes) -> Result<HttpAnswer, FunctionError> {
-    if std::str::from_utf8(&payload).is_err() {
-        return invalid(
-            "the answer is neither JSON nor UTF-8 text; answer with a JSON object that has `statusCode`, `isBase64Encoded` and `body` to send bytes",
-        );
-    }
-    Ok(HttpAnswer::inferred(TEXT, payload))
-}
-
-/// Whether the top level of a JSON object has `statusCode`, whatever its value. An answer without
-/// those letters, nearly every one, costs a search and no parsing.
-fn has_status_code(payload: &[u8]) -> bool {
-    #[derive(Deserialize)]
-    struct Probe {
-        #[serde(rename = "statusCode")]
-        _status_code: serde::de::IgnoredAny,
-    }
-    const NEEDLE: &[u8] = b"\"statusCode\"";
-    payload.windows(NEEDLE.len()).any(|window| window == NEEDLE)
-        && match serde_json::from_slice::<Probe>(payload) {
-            Ok(_) => true,
-            // A broken object that talks of a status was meant as a response.
-            Err(error) => !error.to_string().starts_with("missing field"),
-        }
-}
-
-fn structured(payload: &[u8]) -> Result<HttpAnswer, FunctionError> {
-    let response: Structured<'_> = match serde_json::from_slice(payload) {
-        Ok(response) => response,
-        Err(error) => return invalid(format!("the response object is not valid: {error}")),
-    };
-    let status = status(&response.status_code)?;
+fn structured(status: &RawValue, members: &Members<'_>) -> Result<HttpAnswer, FunctionError> {
+    let status = self::status(status)?;
     let mut headers = HeaderMap::new();
-    if let Some(raw) = response.headers {
+    if let Some(raw) = members.headers {
         read_headers(raw, &mut headers)?;
     }
-    for cookie in response.cookies.unwrap_or_default() {
+    let cookies: Option<Vec<String>> = member("cookies", "a list of texts", members.cookies)?;
+    for cookie in cookies.unwrap_or_default() {
         headers.append(SET_COOKIE, header_value("set-cookie", &cookie)?);
     }
     check_header_sizes(&headers)?;
     headers.entry(CONTENT_TYPE).or_insert(TEXT);
-    let text = response.body.unwrap_or_default();
-    let body = if response.is_base64_encoded.unwrap_or(false) {
+
+    let is_base64: Option<bool> = member(
+        "isBase64Encoded",
+        "true or false",
+        members.is_base64_encoded,
+    )?;
+    let text: Option<String> = member("body", "a text", members.body)?;
+    let text = text.unwrap_or_default();
+    let body = if is_base64 == Some(true) {
         match STANDARD.decode(&text) {
             Ok(bytes) => Bytes::from(bytes),
             Err(error) => return invalid(format!("`body` is not base64: {error}")),
@@ -160,12 +164,27 @@ fn structured(payload: &[u8]) -> Result<HttpAnswer, FunctionError> {
     })
 }
 
+/// A member of the response object; `null` is as good as none.
+fn member<T: DeserializeOwned>(
+    name: &str,
+    expected: &str,
+    raw: Option<&RawValue>,
+) -> Result<Option<T>, FunctionError> {
+    match raw
+        .map(|raw| serde_json::from_str::<Option<T>>(raw.get()))
+        .transpose()
+    {
+        Ok(value) => Ok(value.flatten()),
+        Err(error) => invalid(format!("`{name}` must be {expected}: {error}")),
+    }
+}
+
 /// A whole number from 200 to 599, or a text of one.
-fn status(value: &Value) -> Result<StatusCode, FunctionError> {
-    let number = match value {
-        Value::Number(number) => number.as_u64(),
-        Value::String(text) => text.parse::<u16>().ok().map(u64::from),
-        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
+fn status(raw: &RawValue) -> Result<StatusCode, FunctionError> {
+    let number = match serde_json::from_str::<Value>(raw.get()) {
+        Ok(Value::Number(number)) => number.as_u64(),
+        Ok(Value::String(text)) => text.parse::<u16>().ok().map(u64::from),
+        Ok(Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_)) | Err(_) => None,
     };
     let status = number
         .filter(|number| (200..=599).contains(number))
@@ -174,7 +193,7 @@ fn status(value: &Value) -> Result<StatusCode, FunctionError> {
     match status {
         Some(status) => Ok(status),
         None => invalid(format!(
-            "`statusCode` is `{value}`; it must be a number from 200 to 599"
+            "`statusCode` is `{raw}`; it must be a number from 200 to 599"
         )),
     }
 }
@@ -339,10 +358,7 @@ mod tests {
             r#"{"statusCode":200,"cookies":["a\nb"]}"#,
             "header `set-cookie`",
         );
-        check_invalid(
-            r#"{"statusCode":200,"body":{}}"#,
-            "the response object is not valid",
-        );
+        check_invalid(r#"{"statusCode":200,"body":{}}"#, "`body` must be a text");
         check_invalid(
             r#"{"statusCode":200,"body":"%","isBase64Encoded":true}"#,
             "`body` is not base64",
@@ -354,6 +370,8 @@ mod tests {
             &format!(r#"{{"statusCode":200,"headers":{{{}}}}}"#, many.join(",")),
             "200 headers",
         );
-        HttpAnswer::from_payload(Bytes::from_static(b"\xff\xfe")).unwrap_err();
+        for not_utf8 in [b"\xff\xfe" as &[u8], b"{\"a\":\"\xff\"}"] {
+            HttpAnswer::from_payload(Bytes::from_static(not_utf8)).unwrap_err();
+        }
     }
 }

@@ -16,7 +16,8 @@ const IMPORTS_MAX: u64 = 1_000;
 const EXPORTS_MAX: u64 = 10_000;
 const TYPES_MAX: u64 = 20_000;
 const GLOBALS_MAX: u64 = 100_000;
-const DATA_SEGMENTS_MAX: u64 = 10_000;
+/// A program in Go has one for each pointer-free island of its data: 42,000 in a small one.
+const DATA_SEGMENTS_MAX: u64 = 100_000;
 const ELEMENT_SEGMENTS_MAX: u64 = 10_000;
 const CUSTOM_SECTIONS_MAX: u64 = 1_000;
 /// Bytes of one function's body.

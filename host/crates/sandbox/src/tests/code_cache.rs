@@ -1,5 +1,6 @@
 //! Is compiled code that is not exactly what was written ever loaded?
 
+use std::collections::HashSet;
 use std::fs::{self, Permissions};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -160,6 +161,43 @@ fn code_of_another_artifact_or_engine_is_noticed() {
     fs::copy(foreign, &path).unwrap();
     check_recompiled(&host, &wasm, "aaaa");
     drop(elsewhere);
+}
+
+#[test]
+fn a_sweep_keeps_the_code_of_what_is_named_for_this_engine_and_nothing_else() {
+    let (host, wasm, path) = compiled("kept");
+    let other = answer("gone");
+    host.sandboxes
+        .compile(ArtifactHash::of(&other), &other)
+        .unwrap();
+    let dir = path.parent().unwrap();
+    let name = ArtifactHash::of(&wasm);
+    fs::write(dir.join(format!("{name}-0123456789abcdef.cwasm")), "x").unwrap();
+    fs::write(dir.join("notes.txt"), "x").unwrap();
+
+    let keep = HashSet::from([name]);
+    assert_eq!(host.sandboxes.sweep(&keep).unwrap(), 2);
+    assert_eq!(host.sandboxes.sweep(&keep).unwrap(), 0);
+    let found = host.sandboxes.cache().find(name);
+    assert!(matches!(found, Found::Code(_)), "{found:?}");
+    assert!(dir.join("key").is_file() && dir.join("notes.txt").is_file());
+    let gone = host.sandboxes.cache().find(ArtifactHash::of(&other));
+    assert!(matches!(gone, Found::Nothing), "{gone:?}");
+}
+
+#[test]
+fn what_a_killed_process_left_half_written_is_in_nobodys_way() {
+    let (host, wasm, path) = compiled("half");
+    let name = ArtifactHash::of(&wasm);
+    fs::remove_file(&path).unwrap();
+    let half = path.with_file_name(format!("{name}.{}.0.tmp", std::process::id()));
+    fs::write(&half, "x").unwrap();
+    let host = host.restart();
+    assert!(!half.exists());
+    assert_eq!(
+        host.sandboxes.compile(name, &wasm).unwrap(),
+        Compiled::Fresh
+    );
 }
 
 #[test]

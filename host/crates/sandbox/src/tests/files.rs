@@ -232,9 +232,9 @@ fn what_makes_compilers_slow_is_bounded() {
         (
             format!(
                 "(memory (export \"memory\") 1) {}",
-                many("(data (i32.const 0) \"\")", 10_001)
+                many("(data (i32.const 0) \"\")", 100_001)
             ),
-            "data segments; at most 10000",
+            "data segments; at most 100000",
         ),
         (many("(table 1 funcref)", 3), "3 tables; at most 2"),
         (

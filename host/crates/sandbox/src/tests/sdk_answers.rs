@@ -148,6 +148,11 @@ fn an_error_object_is_a_returned_error() {
         &payload[..],
         b"{\"errorType\":\"Nope\",\"errorMessage\":\"no\"}"
     );
+    let ran = answer(
+        &host,
+        b"\x01{\"errorType\":\"A\\tStatus: ok\\nREPORT\",\"errorMessage\":\"no\"}",
+    );
+    assert_eq!(ran.error().error_type(), "A Status: ok REPORT");
     for bad in [
         &b"\x01{}"[..],
         b"\x01",

@@ -26,7 +26,8 @@ pub(super) const ALIGNMENT: usize = 8;
 /// Longest payload. A report with the longest allowed texts takes about 700 bytes.
 pub(super) const PAYLOAD_BYTES_MAX: usize = 1_000;
 /// Longest frame.
-pub(super) const FRAME_BYTES_MAX: usize = HEADER_BYTES + PAYLOAD_BYTES_MAX;
+pub(super) const FRAME_BYTES_MAX: usize =
+    (HEADER_BYTES + PAYLOAD_BYTES_MAX).next_multiple_of(ALIGNMENT);
 /// What is kept of an error type; guests choose its text.
 pub(super) const ERROR_TYPE_BYTES_MAX: usize = 512;
 

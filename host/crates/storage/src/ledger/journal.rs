@@ -2,16 +2,20 @@
 //!
 //! One lock guards the place of the next frame. Under it an append checks that there is room, stores
 //! the frame and stores its length and checksum last; encoding happened before. The sync thread does
-//! the rest ([`sync`]), so that an append makes no system call.
+//! the rest ([`sync`], [`spare`]), so that an append makes no system call. Nobody makes one with the
+//! lock.
 //!
 //! After a failed sync nothing is accepted any more: what the disk has is only known after a restart.
 //!
 //! Knows nothing of the catalogue.
 
+mod spare;
+mod state;
 mod sync;
 
 use std::collections::VecDeque;
-use std::fs::{self, File};
+use std::fs::File;
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -19,10 +23,16 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use domain::{Clock, Report};
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
+use self::spare::Spare;
+use self::state::{Active, Obstacle, Retired, State, Status};
+use super::blocks;
 use super::frame::Encoded;
 use super::mapping::Writer;
 use super::segment::{self, BootId, HEADER_BYTES, Header, Place};
-use crate::{StorageError, files};
+use crate::StorageError;
+
+pub(super) use self::spare::SPARES;
+pub(super) use self::state::{Condition, View};
 
 #[derive(Debug)]
 pub(super) struct Journal {
@@ -31,81 +41,19 @@ pub(super) struct Journal {
     clock: Clock,
     boot: BootId,
     state: Mutex<State>,
+    /// Held by whoever makes a segment; taken before `state`.
+    pub(super) making: Mutex<()>,
     /// Something for the sync thread to do.
     work: Condvar,
     /// The sync thread got further.
     progress: Condvar,
     spares_made: AtomicU64,
+    /// Whether new records may come: what the state says, without its lock.
+    takes_records: AtomicBool,
     /// For tests: the next sync fails.
     pub(super) fail_next_sync: AtomicBool,
-}
-
-#[derive(Debug)]
-struct State {
-    status: Status,
-    active: Active,
-    /// Where the next frame goes.
-    place: Place,
-    /// The first sequence number that may not be on disk.
-    synced: u64,
-    spare: Option<Spare>,
-    /// No spare can be made for want of space.
-    is_full: bool,
-    /// Segments that are filled and not in the catalogue yet, oldest first.
-    retired: VecDeque<Retired>,
-    /// A caller waits for a sync.
-    is_sync_wanted: bool,
-}
-
-#[derive(Debug, Clone)]
-enum Status {
-    Open,
-    Failed(String),
-    Closed,
-}
-
-#[derive(Debug)]
-struct Active {
-    writer: Writer,
-    file: Arc<File>,
-    first_sequence: u64,
-    /// Where the file is until it has its name.
-    unnamed: Option<PathBuf>,
-}
-
-#[derive(Debug)]
-struct Spare {
-    writer: Writer,
-    file: File,
-    path: PathBuf,
-}
-
-#[derive(Debug)]
-struct Retired {
-    file: Arc<File>,
-    first_sequence: u64,
-    end: Place,
-    unnamed: Option<PathBuf>,
-    /// Until it is synced.
-    writer: Option<Writer>,
-    is_synced: bool,
-}
-
-/// A segment that is not in the catalogue yet, as far as it is filled.
-#[derive(Debug, Clone)]
-pub(super) struct View {
-    pub(super) file: Arc<File>,
-    pub(super) first_sequence: u64,
-    pub(super) end: Place,
-}
-
-/// Whether the journal takes records.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Condition {
-    Open,
-    Full,
-    Failed(String),
-    Closed,
+    /// For tests: no spare can be made, though there is space.
+    pub(super) fail_spares: AtomicBool,
 }
 
 /// What recovery found: the segment to go on with, if any, and where.
@@ -129,40 +77,22 @@ impl Journal {
             mut place,
             previous_hash,
         } = resume;
-        let path = segment::path(&directory, place.sequence);
         let active = match active {
             Some((file, first_sequence)) => {
                 let path = segment::path(&directory, first_sequence);
-                let io = StorageError::io("preparing", &path);
-                let length = file
-                    .metadata()
-                    .map(|metadata| metadata.len().max(segment_bytes));
-                let writer = length.and_then(|length| {
-                    // Also for a file that was copied without its zeros: every block must exist.
-                    segment::allocate(&file, 0, length)?;
-                    segment::write_boot(&file, boot)?;
-                    file.sync_all()?;
-                    Writer::new(&file, usize::try_from(length).unwrap_or(usize::MAX))
-                });
+                let writer = resume_writer(&file, place, segment_bytes, boot)
+                    .map_err(StorageError::io("preparing", &path))?;
                 Active {
-                    writer: writer.map_err(io)?,
+                    writer,
                     file: Arc::new(file),
                     first_sequence,
                     unnamed: None,
                 }
             }
             None => {
-                let Spare { writer, file, path } = Spare::make(&directory, 0, segment_bytes)?;
-                let mut active = Active {
-                    writer,
-                    file: Arc::new(file),
-                    first_sequence: place.sequence,
-                    unnamed: Some(path),
-                };
                 place.offset = HEADER_BYTES;
                 let header = header(place, clock.unix_us(), previous_hash, boot);
-                active.writer.store(0, &header.encode());
-                active
+                begin(Spare::make(&directory, 0, segment_bytes)?, &header)
             }
         };
         let journal = Self {
@@ -175,18 +105,21 @@ impl Journal {
                 active,
                 place,
                 synced: place.sequence,
-                spare: None,
-                is_full: false,
+                spares: VecDeque::with_capacity(SPARES),
+                obstacle: None,
                 retired: VecDeque::new(),
                 is_sync_wanted: false,
             }),
+            making: Mutex::new(()),
             work: Condvar::new(),
             progress: Condvar::new(),
             spares_made: AtomicU64::new(1),
+            takes_records: AtomicBool::new(true),
             fail_next_sync: AtomicBool::new(false),
+            fail_spares: AtomicBool::new(false),
         };
         journal.sync()?;
-        tracing::debug!(path = %path.display(), sequence = place.sequence, "opened the ledger");
+        tracing::debug!(directory = %journal.directory.display(), sequence = place.sequence, "opened the ledger");
         Ok(journal)
     }
 
@@ -196,17 +129,21 @@ impl Journal {
             reason: error.to_string(),
         })?;
         let mut state = self.state.lock();
-        match &state.status {
-            Status::Open => {}
-            Status::Failed(reason) => {
-                return Err(StorageError::Failed {
-                    reason: reason.clone(),
-                });
+        loop {
+            state.require_open()?;
+            if state.has_room(encoded.frame_bytes()) {
+                break;
             }
-            Status::Closed => return Err(StorageError::Closed),
-        }
-        if state.place.offset + encoded.frame_bytes() > state.active.writer.len() {
-            self.rotate(&mut state)?;
+            if let Some(spare) = state.spares.pop_front() {
+                self.rotate(&mut state, spare);
+            } else if state.obstacle == Some(Obstacle::Full) {
+                return Err(StorageError::Full {
+                    path: self.directory.clone(),
+                });
+            } else {
+                // The sync thread did not come to it yet.
+                MutexGuard::unlocked(&mut state, || self.prepare(1))?;
+            }
         }
         let Place {
             offset,
@@ -227,33 +164,14 @@ impl Journal {
         Ok(())
     }
 
-    /// Goes on in the spare segment.
-    fn rotate(&self, state: &mut State) -> Result<(), StorageError> {
-        let spare = match state.spare.take() {
-            Some(spare) => spare,
-            None if state.is_full => {
-                return Err(StorageError::Full {
-                    path: self.directory.clone(),
-                });
-            }
-            // The sync thread did not come to it yet.
-            None => self
-                .make_spare()
-                .inspect_err(|_error| state.is_full = true)?,
-        };
+    /// Goes on in a spare segment.
+    fn rotate(&self, state: &mut State, spare: Spare) {
         let place = Place {
             offset: HEADER_BYTES,
             ..state.place
         };
-        let mut active = Active {
-            writer: spare.writer,
-            file: Arc::new(spare.file),
-            first_sequence: place.sequence,
-            unnamed: Some(spare.path),
-        };
         let header = header(place, self.clock.unix_us(), None, self.boot);
-        active.writer.store(0, &header.encode());
-        let full = std::mem::replace(&mut state.active, active);
+        let full = std::mem::replace(&mut state.active, begin(spare, &header));
         state.retired.push_back(Retired {
             file: full.file,
             first_sequence: full.first_sequence,
@@ -263,13 +181,8 @@ impl Journal {
             is_synced: false,
         });
         state.place = place;
+        self.note(state);
         self.work.notify_one();
-        Ok(())
-    }
-
-    fn make_spare(&self) -> Result<Spare, StorageError> {
-        let number = self.spares_made.fetch_add(1, Ordering::Relaxed);
-        Spare::make(&self.directory, number, self.segment_bytes)
     }
 
     /// Refuses records from now on.
@@ -278,27 +191,39 @@ impl Journal {
         if matches!(state.status, Status::Open) {
             state.status = Status::Closed;
         }
-        if let Some(spare) = state.spare.take() {
-            drop(fs::remove_file(&spare.path));
-        }
+        self.note(&state);
+        let spares = std::mem::take(&mut state.spares);
+        drop(state);
         self.work.notify_all();
         self.progress.notify_all();
+        spares.into_iter().for_each(Spare::discard);
     }
 
     /// Refuses records from now on, because of `error`.
     pub(super) fn fail(&self, error: &StorageError) {
-        fail(&mut self.state.lock(), error);
+        let mut state = self.state.lock();
+        let reason = state.fail(error);
+        self.note(&state);
+        drop(state);
         self.progress.notify_all();
+        if let Some(reason) = reason {
+            tracing::error!(reason, "the ledger stopped accepting records: {reason}");
+        }
+    }
+
+    /// Whether new records may come, without the lock that appending takes.
+    pub(super) fn takes_records(&self) -> bool {
+        self.takes_records.load(Ordering::Relaxed)
+    }
+
+    /// To be called after each change of the state that matters to [`Journal::takes_records`].
+    fn note(&self, state: &State) {
+        let takes_records = state.condition() == Condition::Open;
+        self.takes_records.store(takes_records, Ordering::Relaxed);
     }
 
     pub(super) fn condition(&self) -> Condition {
-        let state = self.state.lock();
-        match &state.status {
-            Status::Open if state.is_full => Condition::Full,
-            Status::Open => Condition::Open,
-            Status::Failed(reason) => Condition::Failed(reason.clone()),
-            Status::Closed => Condition::Closed,
-        }
+        self.state.lock().condition()
     }
 
     /// The sequence number of the next record.
@@ -337,40 +262,47 @@ impl Journal {
     /// The oldest segment is in the catalogue now.
     pub(super) fn catalogued(&self, first_sequence: u64) {
         let mut state = self.state.lock();
-        state
+        let index = state
             .retired
-            .retain(|segment| segment.first_sequence != first_sequence);
+            .iter()
+            .position(|segment| segment.first_sequence == first_sequence);
+        let catalogued = index.and_then(|index| state.retired.remove(index));
+        drop(state);
+        // Closes the file.
+        drop(catalogued);
     }
 }
 
-impl Retired {
-    fn view(&self) -> View {
-        View {
-            file: Arc::clone(&self.file),
-            first_sequence: self.first_sequence,
-            end: self.end,
-        }
-    }
+/// Maps the segment that was in use.
+fn resume_writer(
+    file: &File,
+    place: Place,
+    segment_bytes: u64,
+    boot: BootId,
+) -> io::Result<Writer> {
+    let length = file.metadata()?.len().max(segment_bytes);
+    // Also for a file that was copied without its zeros: every block must exist. Those of records do,
+    // since no record has a block of zeros in it.
+    let end = u64::try_from(place.offset).unwrap_or(u64::MAX);
+    blocks::allocate(file, end, length)?;
+    segment::write_boot(file, boot)?;
+    file.sync_all()?;
+    Writer::new(file, usize::try_from(length).unwrap_or(usize::MAX))
 }
 
-impl Spare {
-    fn make(directory: &std::path::Path, number: u64, bytes: u64) -> Result<Self, StorageError> {
-        let path = segment::spare_path(directory, number);
-        let made = files::private()
-            .create_new(true)
-            .open(&path)
-            .and_then(|file| {
-                segment::allocate(&file, 0, bytes)?;
-                let writer = Writer::new(&file, usize::try_from(bytes).unwrap_or(usize::MAX))?;
-                Ok((writer, file))
-            });
-        match made {
-            Ok((writer, file)) => Ok(Self { writer, file, path }),
-            Err(error) => {
-                drop(fs::remove_file(&path));
-                Err(StorageError::io("preparing", &path)(error))
-            }
-        }
+/// Takes a spare into use.
+fn begin(spare: Spare, header: &Header) -> Active {
+    let Spare {
+        mut writer,
+        file,
+        path,
+    } = spare;
+    writer.store(0, &header.encode());
+    Active {
+        writer,
+        file: Arc::new(file),
+        first_sequence: header.first_sequence,
+        unnamed: Some(path),
     }
 }
 
@@ -389,16 +321,4 @@ fn header(
         sealed: None,
         boot,
     }
-}
-
-fn fail(state: &mut MutexGuard<'_, State>, error: &StorageError) {
-    if let Status::Failed(_) = state.status {
-        return;
-    }
-    let reason = match std::error::Error::source(error) {
-        Some(source) => format!("{error}: {source}"),
-        None => error.to_string(),
-    };
-    tracing::error!(reason, "the ledger stopped accepting records: {reason}");
-    state.status = Status::Failed(reason);
 }

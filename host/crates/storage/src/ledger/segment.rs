@@ -28,8 +28,6 @@ use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::FallocateFlags;
-
 use super::frame::{self, Found, Frame};
 use crate::{StorageError, files};
 
@@ -249,34 +247,6 @@ pub(super) fn spares(directory: &Path) -> Result<Vec<PathBuf>, StorageError> {
         .filter(|(name, _)| is_spare(name))
         .map(|(_, path)| path)
         .collect())
-}
-
-/// Makes `file` `bytes` long with every block allocated and zero.
-pub(super) fn allocate(file: &File, from: u64, bytes: u64) -> io::Result<()> {
-    let length = bytes.saturating_sub(from);
-    if length == 0 {
-        return Ok(());
-    }
-    match rustix::fs::fallocate(file, FallocateFlags::empty(), from, length) {
-        Ok(()) => Ok(()),
-        // Some file systems can't, and take zeros instead.
-        Err(rustix::io::Errno::OPNOTSUPP) => zero(file, from, bytes),
-        Err(error) => Err(error.into()),
-    }
-}
-
-/// Overwrites a part of `file` with zeros.
-pub(super) fn zero(file: &File, from: u64, to: u64) -> io::Result<()> {
-    const ZEROS: &[u8] = &[0; 64 << 10];
-    let mut at = from;
-    while at < to {
-        let length = usize::try_from(to - at)
-            .unwrap_or(usize::MAX)
-            .min(ZEROS.len());
-        file.write_all_at(&ZEROS[..length], at)?;
-        at += u64::try_from(length).unwrap_or(u64::MAX);
-    }
-    Ok(())
 }
 
 /// Reads `file` from `from` up to `to`; less if it is shorter.

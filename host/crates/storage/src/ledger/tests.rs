@@ -1,6 +1,8 @@
 //! What the ledger promises, tested from the outside and, for damage, on its files.
 
+mod forged;
 mod frames;
+mod growth;
 mod kill;
 mod recovery;
 mod running;

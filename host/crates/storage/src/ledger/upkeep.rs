@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use super::anchor::Anchor;
 use super::catalogue::{Catalogued, Filter, SegmentInfo};
+use super::journal::SPARES;
 use super::{Shared, recovery, segment};
-use crate::{StorageError, files};
+use crate::{StorageError, files, space};
 
 /// How often the upkeep thread looks.
 const UPKEEP_EVERY: Duration = Duration::from_millis(50);
@@ -18,21 +19,18 @@ const SLOW_EVERY: u32 = 20;
 /// A spare that could not be made is tried again once in this many rounds of the sync thread.
 const PREPARE_EVERY: u32 = 10;
 
-/// Least free space on the disk of the ledger: 1 % of it, but within these, in bytes.
-const FREE_BYTES_MIN: u64 = 64 << 20;
-const FREE_BYTES_MAX: u64 = 1 << 30;
-
 /// The sync thread.
 pub(super) fn keep_synced(shared: &Shared, every: Duration) {
     let mut round = 0_u32;
     while shared.journal.wait_for_work(every) {
+        // First, since a sync may take long, and who appends meanwhile should not have to make one.
+        if !shared.journal.is_hindered() || round.is_multiple_of(PREPARE_EVERY) {
+            // A failure is in the journal's condition; what there is is synced all the same.
+            drop(shared.journal.prepare(SPARES));
+        }
         // A failure is in the journal's status, where every caller meets it.
         if shared.journal.sync().is_err() {
             return;
-        }
-        let is_full = shared.journal.condition() == super::journal::Condition::Full;
-        if !is_full || round.is_multiple_of(PREPARE_EVERY) {
-            shared.journal.prepare();
         }
         round = round.wrapping_add(1);
     }
@@ -59,7 +57,7 @@ pub(super) fn keep_up(shared: &Shared) {
             }
         }
         if is_slow_round {
-            shared.note_free_space(has_free_space(shared));
+            shared.note_free_space(space::is_enough_for_ledger(&shared.journal.directory));
             if let Err(error) = drop_old(shared) {
                 tracing::error!(%error, "dropping old records failed: {error}");
             }
@@ -142,16 +140,6 @@ fn drop_segment(shared: &Shared, segment: &Catalogued) -> Result<(), StorageErro
     tracing::info!(path = %path.display(), records = info.next_sequence - info.first_sequence,
         "dropped a segment of the ledger by retention");
     Ok(())
-}
-
-/// Whether there is more free space than the floor.
-pub(super) fn has_free_space(shared: &Shared) -> bool {
-    let Ok(stat) = rustix::fs::statvfs(&shared.journal.directory) else {
-        return true;
-    };
-    let total = stat.f_blocks.saturating_mul(stat.f_frsize);
-    let free = stat.f_bavail.saturating_mul(stat.f_frsize);
-    free >= (total / 100).clamp(FREE_BYTES_MIN, FREE_BYTES_MAX)
 }
 
 /// Starts both threads.

@@ -12,8 +12,9 @@ use std::path::{Path, PathBuf};
 
 use domain::FunctionName;
 
+use super::budget::Budget;
 use super::buffer::{Lost, Waiting};
-use super::{LogCursor, LogEvent, LogSource, text};
+use super::{LogCursor, LogEvent, LogSettings, LogSource, text};
 use crate::{StorageError, files};
 
 const EXTENSION: &str = ".log";
@@ -34,17 +35,25 @@ pub(super) struct Store {
     segment_bytes: u64,
     segments_max: u32,
     newest: HashMap<FunctionName, Newest>,
+    budget: Budget,
+    /// The budget knows of what earlier processes left.
+    is_measured: bool,
 }
 
 impl Store {
-    pub(super) fn new(directory: PathBuf, segment_bytes: u64, segments_max: u32) -> Self {
-        let segments_max = segments_max.max(SEGMENTS_MIN);
+    pub(super) fn new(directory: PathBuf, settings: &LogSettings) -> Self {
         Self {
             directory,
-            segment_bytes: segment_bytes.max(1),
-            segments_max,
+            segment_bytes: settings.segment_bytes.max(1),
+            segments_max: settings.segments_per_function.max(SEGMENTS_MIN),
             newest: HashMap::new(),
+            budget: Budget::new(settings.total_bytes),
+            is_measured: false,
         }
+    }
+
+    pub(super) fn directory(&self) -> &Path {
+        &self.directory
     }
 
     /// Where the log of `function` is.
@@ -98,27 +107,73 @@ impl Store {
             .open(&path)
             .and_then(|file| append_whole(&file, newest.bytes, lines))
             .map_err(StorageError::io("writing", &path))?;
-        newest.bytes += u64::try_from(lines.len()).unwrap_or(u64::MAX);
+        let bytes = u64::try_from(lines.len()).unwrap_or(u64::MAX);
+        newest.bytes += bytes;
         self.newest.insert(function.clone(), newest);
+        self.budget.add(function, bytes);
         if is_new {
-            self.remove_oldest(&directory)
+            self.remove_oldest(function)
         } else {
             Ok(())
         }
     }
 
-    fn remove_oldest(&self, directory: &Path) -> Result<(), StorageError> {
-        let segments = list(directory)?;
+    fn remove_oldest(&mut self, function: &FunctionName) -> Result<(), StorageError> {
+        let segments = list(&self.directory_of(function))?;
         let most = usize::try_from(self.segments_max).unwrap_or(usize::MAX);
         for (_, path) in segments.iter().take(segments.len().saturating_sub(most)) {
             files::remove(path)?;
         }
+        self.measure(function)
+    }
+
+    /// Removes the oldest files of the largest logs while all together are too large.
+    pub(super) fn keep_within_budget(&mut self) -> Result<(), StorageError> {
+        if !self.is_measured {
+            for (name, _) in files::list(&self.directory)? {
+                if let Ok(function) = FunctionName::parse(&name) {
+                    self.measure(&function)?;
+                }
+            }
+            self.is_measured = true;
+        }
+        while let Some(function) = self.budget.to_shorten() {
+            let before = self.budget.of(&function);
+            let segments = list(&self.directory_of(&function))?;
+            if let [(segment, _)] = segments.as_slice() {
+                // An empty one keeps the number, so that cursors go on.
+                self.newest.remove(&function);
+                let next = path(&self.directory_of(&function), segment + 1);
+                files::private()
+                    .create(true)
+                    .truncate(false)
+                    .open(&next)
+                    .map_err(StorageError::io("writing", &next))?;
+            }
+            if let Some((_, oldest)) = segments.first() {
+                files::remove(oldest)?;
+            }
+            self.measure(&function)?;
+            if self.budget.of(&function) >= before {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn measure(&mut self, function: &FunctionName) -> Result<(), StorageError> {
+        let segments = list(&self.directory_of(function))?;
+        let sizes = segments.iter().map(|(_, path)| fs::metadata(path));
+        // One that is gone takes nothing.
+        let bytes = sizes.flatten().map(|metadata| metadata.len()).sum();
+        self.budget.set(function, bytes);
         Ok(())
     }
 
     /// Removes the log of `function`.
     pub(super) fn remove(&mut self, function: &FunctionName) -> Result<(), StorageError> {
         self.newest.remove(function);
+        self.budget.set(function, 0);
         let directory = self.directory_of(function);
         match fs::remove_dir_all(&directory) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {

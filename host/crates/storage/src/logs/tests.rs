@@ -1,5 +1,7 @@
 //! Logs in use: order, rotation, cursors, bounds, and what can't be written.
 
+mod bounds;
+
 use super::*;
 use std::path::PathBuf;
 

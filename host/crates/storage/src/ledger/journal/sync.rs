@@ -1,7 +1,7 @@
 //! The sync thread's part of the journal.
 //!
-//! Names segments that came into use, syncs what was appended and notes how far that is, and keeps a
-//! spare segment and the next pages ready. It is the only one that holds mappings outside the lock: a
+//! Names segments that came into use, syncs what was appended and notes how far that is, and keeps the
+//! next pages ready. It is the only one that holds mappings outside the lock: a
 //! segment that it marks as synced is not mapped any more, and may be cut.
 
 use std::fs::{self, File};
@@ -11,14 +11,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::{Journal, State, Status, fail};
+use super::Journal;
+use super::spare::{READY_BYTES, SPARES};
+use super::state::{State, Status};
 use crate::ledger::mapping::{Flusher, Writer};
 use crate::ledger::segment::{self, HEADER_BYTES, Place};
 use crate::{StorageError, files};
 
-/// How much of a segment is made ready to be stored to ahead of the next frame, in bytes: about
-/// 4,000 records.
-const READY_BYTES: usize = 512 << 10;
 /// How often a wait looks whether the ledger failed or closed meanwhile.
 const WAIT: Duration = Duration::from_millis(20);
 
@@ -32,30 +31,6 @@ struct Batch {
 }
 
 impl Journal {
-    /// Makes a spare segment if there is none.
-    pub(in crate::ledger) fn prepare(&self) {
-        if self.state.lock().spare.is_some() {
-            return;
-        }
-        let spare = self.make_spare();
-        let mut state = self.state.lock();
-        match spare {
-            Ok(spare) => {
-                spare.writer.flusher().make_ready(0, READY_BYTES);
-                if std::mem::take(&mut state.is_full) {
-                    tracing::info!("there is space for the ledger again");
-                }
-                state.spare = Some(spare);
-            }
-            Err(error) if !state.is_full => {
-                state.is_full = true;
-                let directory = self.directory.display();
-                tracing::error!(%directory, %error, "the ledger can't grow: {error}");
-            }
-            Err(_) => {}
-        }
-    }
-
     /// Makes what was appended before this call durable. For the sync thread alone.
     pub(in crate::ledger) fn sync(&self) -> Result<(), StorageError> {
         let batch = self.batch();
@@ -73,12 +48,11 @@ impl Journal {
             .into_iter()
             .map(|(_writer, _file, first, _end)| first)
             .collect::<Vec<_>>();
-        let mut state = self.state.lock();
         if let Err(error) = synced {
-            fail(&mut state, &error);
-            self.progress.notify_all();
+            self.fail(&error);
             return Err(error);
         }
+        let mut state = self.state.lock();
         for segment in &mut state.retired {
             segment.is_synced |= retired.contains(&segment.first_sequence);
         }
@@ -159,8 +133,9 @@ impl Journal {
     /// Waits until there is something to do, at most `at_most`; `false` when the journal is closed.
     pub(in crate::ledger) fn wait_for_work(&self, at_most: Duration) -> bool {
         let mut state = self.state.lock();
-        let has_work =
-            |state: &State| state.is_sync_wanted || (state.spare.is_none() && !state.is_full);
+        let has_work = |state: &State| {
+            state.is_sync_wanted || (state.spares.len() < SPARES && state.obstacle.is_none())
+        };
         if matches!(state.status, Status::Open) && !has_work(&state) {
             self.work.wait_for(&mut state, at_most);
         }

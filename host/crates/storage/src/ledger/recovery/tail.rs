@@ -7,6 +7,7 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use super::{Chain, check_chain, seal};
+use crate::ledger::blocks;
 use crate::ledger::catalogue::SegmentInfo;
 use crate::ledger::frame::{self, Found};
 use crate::ledger::segment::{self, BootId, Frames, HEADER_BYTES, Header, Place, Stop};
@@ -87,7 +88,7 @@ impl Scanned {
         tracing::warn!(%path, offset, cut_bytes, "cut {cut_bytes} bytes that were never synced");
         let io = StorageError::io("cutting", &self.path);
         let as_u64 = |value| u64::try_from(value).unwrap_or(u64::MAX);
-        segment::zero(&self.file, as_u64(offset), as_u64(used))
+        blocks::zero(&self.file, as_u64(offset), as_u64(used))
             .and_then(|()| self.file.sync_all())
             .map_err(io)
     }
@@ -114,16 +115,28 @@ impl Scanned {
         }
     }
 
-    /// Whether anything after the bad place looks like one of our records.
+    /// Whether a record of ours is at the bad place, or after it one that should follow.
+    ///
+    /// Guests choose some of the bytes in a frame, so bytes that look like a frame are none where a
+    /// frame may have been half stored, nor when there was no time for their sequence number.
     fn has_record_after(&self, offset: usize) -> bool {
-        let mut at = offset;
-        while at < self.bytes.len() {
-            if let Found::Frame(_) = frame::at(&self.bytes, at) {
-                return true;
-            }
-            at += frame::ALIGNMENT;
+        if let Found::Frame(_) = frame::at(&self.bytes, offset) {
+            return true;
         }
-        false
+        let from = match self.stop {
+            // Its length is not known: the word that holds it is stored last.
+            Stop::End => offset + frame::FRAME_BYTES_MAX,
+            Stop::Bad(_) => offset + frame::ALIGNMENT,
+        };
+        let room = self.bytes.len().saturating_sub(offset) / frame::HEADER_BYTES;
+        let room = u64::try_from(room).unwrap_or(u64::MAX);
+        let missing = self.place.sequence;
+        (from..self.bytes.len())
+            .step_by(frame::ALIGNMENT)
+            .any(|at| {
+                matches!(frame::at(&self.bytes, at), Found::Frame(frame)
+                if frame.sequence > missing && frame.sequence - missing <= room)
+            })
     }
 
     /// Removes segments that were begun and never synced before the machine went down.

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use super::super::frame::{self, Encoded, Found};
 use super::*;
 
-fn framed(report: &Report, sequence: u64, previous_crc: u32) -> Vec<u8> {
+pub(super) fn framed(report: &Report, sequence: u64, previous_crc: u32) -> Vec<u8> {
     let mut encoded = Encoded::new(report).unwrap();
     let placed = encoded.place(sequence, previous_crc);
     let mut bytes = placed.word.to_le_bytes().to_vec();

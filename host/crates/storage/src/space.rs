@@ -1,0 +1,68 @@
+//! How much space a disk has, and how much of it is kept free for the ledger.
+
+use std::path::Path;
+
+/// Least free space for new invocations: 1 % of the disk, but within these, in bytes.
+const FLOOR_BYTES_MIN: u64 = 64 << 20;
+const FLOOR_BYTES_MAX: u64 = 1 << 30;
+
+/// A disk.
+#[derive(Debug, Clone, Copy)]
+struct Space {
+    total_bytes: u64,
+    free_bytes: u64,
+}
+
+impl Space {
+    /// Of the disk that `path` is on.
+    fn of(path: &Path) -> rustix::io::Result<Self> {
+        let stat = rustix::fs::statvfs(path)?;
+        Ok(Self {
+            total_bytes: stat.f_blocks.saturating_mul(stat.f_frsize),
+            free_bytes: stat.f_bavail.saturating_mul(stat.f_frsize),
+        })
+    }
+
+    fn has_floors(self, floors: u64) -> bool {
+        let floor = (self.total_bytes / 100).clamp(FLOOR_BYTES_MIN, FLOOR_BYTES_MAX);
+        self.free_bytes >= floors.saturating_mul(floor)
+    }
+}
+
+/// Whether the ledger may begin something new in `directory`. A disk that does not say has space.
+pub(crate) fn is_enough_for_ledger(directory: &Path) -> bool {
+    Space::of(directory).map_or(true, |space| space.has_floors(1))
+}
+
+/// Whether others may write to `directory`: they stop well before the ledger has to.
+pub(crate) fn is_enough_for_others(directory: &Path) -> bool {
+    Space::of(directory).map_or(true, |space| space.has_floors(2))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_floor_is_a_share_of_the_disk_within_bounds() {
+        const MB: u64 = 1 << 20;
+        for (total_mb, floor_mb) in [(100, 64), (6_400, 64), (50_000, 500), (9_000_000, 1_024)] {
+            let has_floors = |free_bytes, floors| {
+                let space = Space {
+                    total_bytes: total_mb * MB,
+                    free_bytes,
+                };
+                space.has_floors(floors)
+            };
+            for floors in [1, 2] {
+                assert!(has_floors(floors * floor_mb * MB, floors), "{total_mb}");
+                assert!(
+                    !has_floors(floors * floor_mb * MB - 1, floors),
+                    "{total_mb}"
+                );
+            }
+        }
+        assert!(is_enough_for_ledger(Path::new("/no such directory")));
+        assert!(is_enough_for_others(Path::new("/no such directory")));
+    }
+}
