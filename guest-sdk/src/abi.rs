@@ -20,6 +20,7 @@
 )]
 
 use std::cell::UnsafeCell;
+use std::io::Write as _;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -84,6 +85,8 @@ pub fn init(hook: Option<fn()>) {
     if let Some(hook) = hook {
         hook();
     }
+    // What stayed in the buffer would be in a snapshot, and be printed by every invocation.
+    flush_stdout();
 }
 
 /// Makes room for an input of `length` bytes. The buffer given out before is gone then.
@@ -108,6 +111,8 @@ pub unsafe fn handle(address: *const u8, length: usize, hook: Option<fn()>, call
     let input = unsafe { std::slice::from_raw_parts(address, length) };
     let mut answer = lock(&ANSWER);
     runtime::answer(input, call, &mut answer);
+    // Nothing else does: the sandbox ends with the answer, and stdout waits for the end of a line.
+    flush_stdout();
     ((answer.as_ptr().addr() as u64) << u32::BITS) | answer.len() as u64
 }
 
@@ -116,7 +121,14 @@ fn lock(buffer: &Mutex<Vec<u8>>) -> MutexGuard<'_, Vec<u8>> {
     buffer.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Writes out what was printed without the end of a line.
+fn flush_stdout() {
+    // A log that can't be written is no reason to fail.
+    let _flushed = std::io::stdout().flush();
+}
+
 #[expect(clippy::print_stderr, reason = "stderr is the function's log")]
 fn log_panic(panic: &std::panic::PanicHookInfo<'_>) {
     eprintln!("the function {panic}");
+    flush_stdout();
 }

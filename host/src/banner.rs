@@ -41,11 +41,7 @@ pub(crate) fn ready(app: &App) {
         ));
     }
     for file in &refused {
-        say(format_args!(
-            "  refused {}: {}",
-            file.file.escape_debug(),
-            file.reason
-        ));
+        say(format_args!("  refused {}: {}", file.file, file.reason));
     }
     say(format_args!("ready"));
 }

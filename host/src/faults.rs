@@ -28,7 +28,7 @@ impl Faults {
         match self.left_out.swap(0, Ordering::Relaxed) {
             0 => tracing::error!("{}", chain(error)),
             left_out => {
-                tracing::error!("{} (and {left_out} more since the last one)", chain(error))
+                tracing::error!("{} (and {left_out} more since the last one)", chain(error));
             }
         }
     }

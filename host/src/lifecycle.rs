@@ -56,8 +56,8 @@ pub(crate) fn run(config: Config) -> anyhow::Result<()> {
     // Before anybody is told that we are here: a signal that comes early must drain too.
     let signals = runtimes.control.block_on(async { Signals::new() })?;
     let sockets = runtimes.workers.block_on(Sockets::bind(&config))?;
-    make_functions_dir(&config)?;
     let (app, data_dir) = build(config, &runtimes, &sockets)?;
+    make_functions_dir(&app)?;
     banner::listening(&app);
 
     let (trigger_drain, trigger_token) = drain();
@@ -79,7 +79,7 @@ pub(crate) fn run(config: Config) -> anyhow::Result<()> {
 
     // What still runs is dropped with its threads, and records that it was cut; so the ledger closes
     // after them.
-    runtimes.stop();
+    runtimes.stop(&app.sandboxes);
     drop(watcher);
     app.logs.flush();
     app.ledger.close().context("closing the ledger failed")?;
@@ -88,9 +88,13 @@ pub(crate) fn run(config: Config) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A drop folder that is missing at the start is a first start.
-fn make_functions_dir(config: &Config) -> anyhow::Result<()> {
-    let folder = &config.functions_dir;
+/// Makes the functions folder for a first start. Where functions were published before, a missing
+/// folder is a mistake or a late mount, and they go on answering.
+fn make_functions_dir(app: &App) -> anyhow::Result<()> {
+    if app.registry.len() > 0 {
+        return Ok(());
+    }
+    let folder = &app.config.functions_dir;
     std::fs::create_dir_all(folder)
         .with_context(|| format!("making the functions folder {} failed", folder.display()))
 }
@@ -125,10 +129,21 @@ impl Runtimes {
     }
 
     /// Gives up on what still runs: its tasks are dropped.
-    fn stop(self) {
-        for runtime in [self.workers, self.background, self.control] {
-            runtime.shutdown_timeout(STOP_TIMEOUT);
+    fn stop(self, sandboxes: &Sandboxes) {
+        self.workers.shutdown_timeout(STOP_TIMEOUT);
+        // The guests that those had handed over end at their next slice; threads that went before
+        // them would leave them without timers.
+        let all_ended = async {
+            while sandboxes.live() > 0 {
+                tokio::time::sleep(DRAIN_LOOK).await;
+            }
+        };
+        let ended = async { tokio::time::timeout(STOP_TIMEOUT, all_ended).await };
+        if self.control.block_on(ended).is_err() {
+            tracing::warn!("{} sandboxes did not end", sandboxes.live());
         }
+        self.background.shutdown_timeout(STOP_TIMEOUT);
+        self.control.shutdown_timeout(STOP_TIMEOUT);
     }
 }
 
@@ -261,24 +276,12 @@ fn start_watcher(app: &Arc<App>) -> anyhow::Result<DropWatcher> {
         (Arc::clone(&app.registry), Arc::clone(&app.refusals));
     let root = app.config.functions_dir.clone();
     let folder = DropFolder::new(root, app.config.drop.stable, parts, app.clock.clone());
-    let first_pass = {
+    let ready = {
         let app = Arc::clone(app);
-        move || {
-            match app.registry.sweep_artifacts() {
-                Ok(0) => {}
-                Ok(swept) => tracing::info!("deleted {swept} artifacts that nothing uses"),
-                Err(error) => tracing::warn!(%error, "artifacts could not be swept"),
-            }
-            banner::ready(&app);
-        }
+        move || banner::ready(&app)
     };
-    DropWatcher::start(
-        folder,
-        app.config.drop.rescan,
-        app.clock.clone(),
-        first_pass,
-    )
-    .context("watching the drop folder failed")
+    DropWatcher::start(folder, app.config.drop.rescan, app.clock.clone(), ready)
+        .context("watching the drop folder failed")
 }
 
 /// Waits for a signal, then for what runs.

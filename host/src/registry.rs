@@ -94,8 +94,8 @@ impl Registry {
         Ok(registry)
     }
 
-    /// Whether what lay in the drop folder at start was looked at: functions of which only an older
-    /// version, or none, is live until then may answer otherwise afterwards.
+    /// Whether what lay in the drop folder at start was looked at. Until then functions may be
+    /// missing, or older than their files.
     pub(crate) fn is_ready(&self) -> bool {
         self.ready.load(Ordering::Acquire)
     }
@@ -175,10 +175,14 @@ impl Registry {
         let keep = self.artifacts_in_use();
         let artifacts = self.parts.artifacts.sweep(&keep)?;
         let keep = keep.into_iter().map(sandbox_hash).collect();
-        let code = self.parts.sandboxes.sweep(&keep).unwrap_or_else(|error: io::Error| {
-            tracing::warn!(%error, "compiled code that nothing uses could not be deleted");
-            0
-        });
+        let code = self
+            .parts
+            .sandboxes
+            .sweep(&keep)
+            .unwrap_or_else(|error: io::Error| {
+                tracing::warn!(%error, "compiled code that nothing uses could not be deleted");
+                0
+            });
         Ok(artifacts + code)
     }
 
@@ -258,5 +262,7 @@ fn sandbox_hash(artifact: ArtifactId) -> sandbox::ArtifactHash {
     sandbox::ArtifactHash::from_bytes(*artifact.as_bytes())
 }
 
+#[cfg(test)]
+mod test_site;
 #[cfg(test)]
 mod tests;

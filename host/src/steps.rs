@@ -192,7 +192,7 @@ fn before_the_sandbox(app: &App) -> Bytes {
         let path = RequestPath::parse(parts.uri.path()).unwrap();
         app.registry
             .route(Some(RouteMethod::Get), &path, |found| match found {
-                Match::Found { route, .. } => route.clone(),
+                Match::Found { route, .. } => Arc::clone(route),
                 Match::WrongMethod { .. } | Match::NotFound => panic!("the route is there"),
             })
     };

@@ -77,7 +77,9 @@ pub(super) enum CandidateError {
         kind: &'static str,
     },
     /// A link on the way to a file.
-    #[error("{folder} is a symbolic link; a function's files must lie in the functions folder itself")]
+    #[error(
+        "{folder} is a symbolic link; a function's files must lie in the functions folder itself"
+    )]
     LinkedFolder {
         /// Which folder.
         folder: String,
@@ -323,10 +325,7 @@ impl Entry {
 
 /// Whether an error says that there is nothing at a path, and not that it can't be looked at.
 pub(super) fn is_nothing(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        ErrorKind::NotFound | ErrorKind::NotADirectory
-    )
+    matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
 }
 
 /// Whether a folder is at this path, and no link to one.

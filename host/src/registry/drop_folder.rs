@@ -136,7 +136,7 @@ impl DropFolder {
     }
 
     /// Set it, and nothing more is published but what is being published now.
-    pub(super) fn stop(&self) -> Arc<AtomicBool> {
+    pub(super) fn stop_flag(&self) -> Arc<AtomicBool> {
         Arc::clone(&self.stop)
     }
 
@@ -315,7 +315,6 @@ impl DropFolder {
             }
         }
     }
-
 }
 
 impl Seen {

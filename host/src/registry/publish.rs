@@ -73,7 +73,7 @@ impl PublishError {
                 LoadError::Compile { source, .. } => fault_of_compiling(source),
                 LoadError::Artifact { .. }
                 | LoadError::ArtifactChanged { .. }
-                | LoadError::Map { .. }
+                | LoadError::Preparing
                 | LoadError::Stopped => Fault::Host,
             },
             Self::Storage(_) => Fault::Host,

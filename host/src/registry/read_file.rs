@@ -22,9 +22,7 @@ const READ: OFlags = OFlags::RDONLY
     .union(OFlags::CLOEXEC);
 
 /// How something on the way to it is opened: itself if it is a link.
-const PASS: OFlags = OFlags::PATH
-    .union(OFlags::NOFOLLOW)
-    .union(OFlags::CLOEXEC);
+const PASS: OFlags = OFlags::PATH.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
 /// Reads the whole regular file `path` below the folder `root`, if it has at most `limit` bytes.
 ///
@@ -198,7 +196,11 @@ mod tests {
         symlink(elsewhere.path(), root.join("x")).unwrap();
         symlink(elsewhere.path().join("out"), root.join("f/out")).unwrap();
         let only = "a function's files must lie in the functions folder itself";
-        check_refused(root, "x/out/f.wasm", &format!("x is a symbolic link; {only}"));
+        check_refused(
+            root,
+            "x/out/f.wasm",
+            &format!("x is a symbolic link; {only}"),
+        );
         check_refused(
             root,
             "f/out/f.wasm",

@@ -56,7 +56,7 @@ impl DropWatcher {
     ) -> std::io::Result<Self> {
         let (wake, receiver) = sync_channel(PENDING_MAX);
         let (ends, ended) = sync_channel(0);
-        let stop = folder.stop();
+        let stop = folder.stop_flag();
         let sender = wake.clone();
         std::thread::Builder::new()
             .name("drop-folder".to_owned())
@@ -150,10 +150,10 @@ impl<F: FnOnce()> Driver<F> {
 
     /// Waits, looks, and watches what is there now.
     fn turn(&mut self) -> ControlFlow<()> {
-        let until_rescan = self
-            .next_rescan
-            .saturating_duration_since(self.clock.now());
-        let timeout = self.wait.map_or(until_rescan, |wait| wait.min(until_rescan));
+        let until_rescan = self.next_rescan.saturating_duration_since(self.clock.now());
+        let timeout = self
+            .wait
+            .map_or(until_rescan, |wait| wait.min(until_rescan));
         let mut changes = self.collect(timeout)?;
         let now = self.clock.now();
         if now >= self.next_rescan {

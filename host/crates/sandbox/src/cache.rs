@@ -178,6 +178,7 @@ impl CodeCache {
 
     /// Keeps an artifact's code: written aside, synced, renamed into place.
     pub(crate) fn keep(&self, artifact: ArtifactHash, code: &Verified<Vec<u8>>) -> io::Result<()> {
+        self.restore()?;
         let number = self.temporary.fetch_add(1, Ordering::Relaxed);
         let temporary = self.dir.join(format!(
             "{artifact}.{}.{number}{TEMPORARY}",
@@ -192,6 +193,26 @@ impl CodeCache {
             let _removed = fs::remove_file(&temporary);
         }
         written
+    }
+
+    /// Removes an artifact's code.
+    pub(crate) fn remove(&self, artifact: ArtifactHash) -> io::Result<()> {
+        fs::remove_file(self.path(artifact))
+    }
+
+    /// Makes directory and key again if someone removed them: a cache may be deleted at any time.
+    fn restore(&self) -> io::Result<()> {
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&self.dir)?;
+        let path = self.dir.join("key");
+        match fs::symlink_metadata(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                replace_key(&self.dir, &path, &self.key)
+            }
+            _ => Ok(()),
+        }
     }
 
     fn write(&self, path: &Path, artifact: ArtifactHash, code: &[u8]) -> io::Result<()> {

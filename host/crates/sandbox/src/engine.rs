@@ -29,8 +29,15 @@ const WASM_STACK_BYTES: usize = 512 << 10;
 /// Native stack of one guest; the difference to [`WASM_STACK_BYTES`] is for host calls.
 const GUEST_STACK_BYTES: usize = 2 << 20;
 
-/// The engine's own record of one instance, in bytes.
-const INSTANCE_BYTES_MAX: usize = 1 << 20;
+/// The engine's own record of one instance, in bytes: what the largest module that is accepted needs
+/// for its functions, globals and imports. Only as much as a module needs is allocated.
+const INSTANCE_BYTES_MAX: usize = 4 << 20;
+
+/// Free slots that keep what they hold of the function they last ran: the hot set.
+///
+/// Such a slot keeps up to [`MEMORY_KEEP_RESIDENT_BYTES`] that no budget counts, so this bounds what
+/// all of them hold to 512 MiB. Beyond it the slot that was unused for the longest time is taken.
+pub(crate) const WARM_SLOTS_MAX: u32 = 128;
 
 /// Memory of a free slot that [`Profile::Scan`] zeroes in place instead of giving it back.
 const MEMORY_KEEP_RESIDENT_BYTES: usize = 4 << 20;
@@ -139,7 +146,7 @@ fn pool(profile: Profile, sandboxes_max: u32) -> PoolingAllocationConfig {
         .max_core_instances_per_component(32)
         .max_memories_per_component(8)
         .max_tables_per_component(16)
-        .max_unused_warm_slots(sandboxes_max)
+        .max_unused_warm_slots(sandboxes_max.min(WARM_SLOTS_MAX))
         .decommit_batch_size(1);
     match profile {
         Profile::Scan => pool
@@ -168,6 +175,12 @@ pub(crate) fn best_profile() -> Profile {
 /// Whether any swap is active; if that can't be told, it is.
 pub(crate) fn swap_active() -> bool {
     fs::read_to_string("/proc/swaps").map_or(true, |swaps| lists_swap(&swaps))
+}
+
+/// Whether swap is certain to be active. For a question that is asked again and again: a moment without
+/// free descriptors is no reason to stop everything.
+pub(crate) fn swap_seen() -> bool {
+    fs::read_to_string("/proc/swaps").is_ok_and(|swaps| lists_swap(&swaps))
 }
 
 /// `/proc/swaps` has a heading, then one line for each area.

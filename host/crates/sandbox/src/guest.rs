@@ -5,10 +5,12 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use domain::{FunctionName, Limits, VersionId};
 use serde::{Deserialize, Serialize};
-use tokio::sync::OnceCell;
+use tokio::sync::{Mutex, OnceCell};
+use tokio::task::JoinHandle;
 use wasmtime::{InstancePre, Module, ModuleExport};
 
 use crate::artifact::ArtifactHash;
@@ -68,7 +70,12 @@ pub struct Guest {
     pub(crate) environment: Vec<(String, String)>,
     pub(crate) context: sdk::ContextTemplate,
     pub(crate) loaded: OnceCell<Loaded>,
+    /// A compilation that goes on when nobody waits for it.
+    pub(crate) preparing: Mutex<Option<JoinHandle<Prepared>>>,
 }
+
+/// A guest's code and what loading it took, the compilation not counted.
+pub(crate) type Prepared = Result<(Loaded, Duration), LoadError>;
 
 impl std::fmt::Debug for Guest {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -87,6 +94,7 @@ impl Guest {
             environment,
             context,
             loaded: OnceCell::new(),
+            preparing: Mutex::new(None),
         }
     }
 
@@ -216,12 +224,9 @@ pub enum LoadError {
         /// Why.
         source: CompileError,
     },
-    /// The engine does not take compiled code that it made itself.
-    #[error("mapping compiled code failed: {message}")]
-    Map {
-        /// What the engine said.
-        message: String,
-    },
+    /// Its code is being compiled again, and that takes longer than the run may.
+    #[error("its code is being prepared; try again in a moment")]
+    Preparing,
     /// An import is missing or has another type.
     #[error("linking failed: {message}")]
     Link {

@@ -62,6 +62,9 @@ pub enum SandboxError {
     /// The guest's code is not what its kind promises; linking checks this.
     #[error("the guest's code lacks an export that was there when it was linked")]
     NotLoaded,
+    /// Swap was switched on under [`crate::Profile::Scan`]: no sandbox can be reset safely any more.
+    #[error("swap was switched on while the server runs; it must be started again")]
+    SwapActive,
     /// The run was stopped from outside, or panicked.
     #[error("the run was stopped: {message}")]
     Stopped {

@@ -1,5 +1,7 @@
 //! The engine and what belongs to it: everything that lives as long as the process.
 
+mod loading;
+
 use std::collections::HashSet;
 use std::fmt;
 use std::future::Future;
@@ -10,24 +12,20 @@ use std::time::Duration;
 use domain::{Clock, Outcome};
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
-use wasmtime::{Engine, Linker, Module};
+use wasmtime::{Engine, Linker};
 
 use crate::artifact::ArtifactHash;
 use crate::budget::Totals;
-use crate::cache::{CodeCache, Found, Verified};
-use crate::compile::{self, CompileError, Compiled};
+use crate::cache::CodeCache;
+use crate::compile::{CompileError, Compiled};
 use crate::engine::EngineError;
 use crate::execute::{self, Event, State, Surroundings};
 use crate::failure::short;
-use crate::guest::{Entry, Guest, GuestSpec, LoadError, Loaded};
+use crate::guest::{Guest, GuestSpec, LoadError};
 use crate::run::{HandOver, RunRequest, Running, SandboxError};
 use crate::settings::{Compile, EngineReport, EngineSettings, Profile};
 use crate::ticker::Ticker;
-use crate::{engine, load, wasi};
-
-/// Compiled code up to this size is checked and mapped on the thread that asks for it; more of it
-/// would keep that thread's other events waiting.
-const INLINE_LOAD_BYTES_MAX: u64 = 256 << 10;
+use crate::{engine, wasi};
 
 /// Makes sandboxes. Cheap to clone; the engine ends with the last clone.
 #[derive(Clone)]
@@ -76,12 +74,13 @@ impl Sandboxes {
     ///
     /// [`EngineError`]: the engine, the cache's directory or the thread.
     pub fn new(settings: EngineSettings) -> Result<Self, EngineError> {
-        Self::with_profile(settings, engine::best_profile())
+        Self::with_profile(settings, engine::best_profile(), engine::swap_seen)
     }
 
     pub(crate) fn with_profile(
         settings: EngineSettings,
         profile: Profile,
+        swap_seen: fn() -> bool,
     ) -> Result<Self, EngineError> {
         let refused = |error: wasmtime::Error| EngineError::Engine {
             message: short(&error),
@@ -93,7 +92,8 @@ impl Sandboxes {
                 path: settings.cache_dir,
                 source,
             })?;
-        let ticker = Ticker::start(&engine).map_err(|source| EngineError::Ticker { source })?;
+        let ticker = Ticker::start(&engine, profile, swap_seen)
+            .map_err(|source| EngineError::Ticker { source })?;
         Ok(Self(Arc::new(Shared {
             report: engine::report(&engine, profile),
             engine,
@@ -121,17 +121,12 @@ impl Sandboxes {
     ///
     /// [`CompileError`] says whether the module or the host is the reason.
     pub fn compile(&self, artifact: ArtifactHash, wasm: &[u8]) -> Result<Compiled, CompileError> {
-        match self.0.find(artifact) {
-            Some(_) => Ok(Compiled::Cached),
-            None => {
-                let code = self.0.compile(wasm)?;
-                self.0
-                    .cache
-                    .keep(artifact, &code)
-                    .map_err(|source| CompileError::Keep { source })?;
-                Ok(Compiled::Fresh)
-            }
+        if self.0.map_kept(artifact).is_some() {
+            return Ok(Compiled::Cached);
         }
+        let made = self.0.compile(artifact, wasm)?;
+        made.kept.map_err(|source| CompileError::Keep { source })?;
+        Ok(made.compiled)
     }
 
     /// Deletes compiled code that is not of an artifact in `keep`, or not for this engine; how many
@@ -222,6 +217,12 @@ impl Sandboxes {
     pub(crate) fn cache(&self) -> &CodeCache {
         &self.0.cache
     }
+
+    /// Keeps everyone from compiling.
+    #[cfg(test)]
+    pub(crate) fn compiling(&self) -> parking_lot::MutexGuard<'_, ()> {
+        self.0.compiling.lock()
+    }
 }
 
 impl Shared {
@@ -230,10 +231,13 @@ impl Shared {
         guest: Arc<Guest>,
         request: RunRequest,
     ) -> Result<Outcome, SandboxError> {
+        if self.ticker.swapped() {
+            return Err(SandboxError::SwapActive);
+        }
         let init = if guest.is_loaded() {
             Duration::ZERO
         } else {
-            Arc::clone(&self).load_once(&guest, &request).await?
+            self.load_once(&guest, &request.observed).await?
         };
         let RunRequest {
             id,
@@ -259,124 +263,5 @@ impl Shared {
         let execution = execute::execute(self.engine.clone(), guest, event, surroundings);
         let running = Running::new(execution, observed, self.clock.clone(), (deadline, timeout));
         HandOver::new(running, self.background.clone()).await
-    }
-
-    /// Loads a guest's code, once for all runs that wait for it, and says how long this one waited.
-    async fn load_once(
-        self: Arc<Self>,
-        guest: &Guest,
-        request: &RunRequest,
-    ) -> Result<Duration, LoadError> {
-        let started = self.clock.now();
-        let clock = self.clock.clone();
-        guest
-            .loaded
-            .get_or_try_init(async || {
-                let loaded = Arc::clone(&self).load_where_it_fits(&guest.spec).await?;
-                request
-                    .observed
-                    .loaded(clock.now().saturating_duration_since(started));
-                Ok::<_, LoadError>(loaded)
-            })
-            .await?;
-        Ok(clock.now().saturating_duration_since(started))
-    }
-
-    /// Loads small code here and other code on a thread that may block.
-    async fn load_where_it_fits(self: Arc<Self>, spec: &GuestSpec) -> Result<Loaded, LoadError> {
-        let path = self.cache.path(spec.artifact);
-        let bytes = std::fs::symlink_metadata(path).map_or(u64::MAX, |metadata| metadata.len());
-        if bytes <= INLINE_LOAD_BYTES_MAX
-            && let Some(code) = self.find(spec.artifact)
-        {
-            return self.link(spec, &self.map(code)?);
-        }
-        let background = self.background.clone();
-        let spec = spec.clone();
-        background
-            .spawn_blocking(move || self.load(&spec))
-            .await
-            .unwrap_or(Err(LoadError::Stopped))
-    }
-
-    /// Loads code from the cache, or compiles the artifact again. Blocks.
-    fn load(&self, spec: &GuestSpec) -> Result<Loaded, LoadError> {
-        let module = match self.find(spec.artifact) {
-            Some(code) => self.map(code)?,
-            None => self.recompile(spec)?,
-        };
-        self.link(spec, &module)
-    }
-
-    /// Code from the cache; a warning if there is something that must not be loaded.
-    fn find(&self, artifact: ArtifactHash) -> Option<Verified<std::fs::File>> {
-        match self.cache.find(artifact) {
-            Found::Code(code) => Some(code),
-            Found::Nothing => None,
-            Found::Rejected(reason) => {
-                tracing::warn!(
-                    %artifact,
-                    path = %self.cache.path(artifact).display(),
-                    reason,
-                    "compiled code was not loaded, {reason}; the artifact is compiled again"
-                );
-                None
-            }
-        }
-    }
-
-    fn recompile(&self, spec: &GuestSpec) -> Result<Module, LoadError> {
-        let path = &spec.artifact_path;
-        let wasm = std::fs::read(path).map_err(|source| LoadError::Artifact {
-            path: path.clone(),
-            source,
-        })?;
-        if ArtifactHash::of(&wasm) != spec.artifact {
-            return Err(LoadError::ArtifactChanged {
-                path: path.clone(),
-                expected: spec.artifact,
-            });
-        }
-        let code = self.compile(&wasm).map_err(|source| LoadError::Compile {
-            artifact: spec.artifact,
-            source,
-        })?;
-        match self.cache.keep(spec.artifact, &code) {
-            Ok(()) => {
-                if let Found::Code(code) = self.cache.find(spec.artifact) {
-                    return self.map(code);
-                }
-            }
-            Err(error) => tracing::warn!(
-                artifact = %spec.artifact,
-                %error,
-                "compiled code could not be kept; it is compiled again at the next start"
-            ),
-        }
-        load::from_bytes(&self.engine, &code).map_err(|error| LoadError::Map {
-            message: short(&error),
-        })
-    }
-
-    fn compile(&self, wasm: &[u8]) -> Result<Verified<Vec<u8>>, CompileError> {
-        let _turn = self.compiling.lock();
-        compile::compile(&self.engine, &self.compile, wasm).map(Verified::just_compiled)
-    }
-
-    fn map(&self, code: Verified<std::fs::File>) -> Result<Module, LoadError> {
-        load::from_file(&self.engine, code).map_err(|error| LoadError::Map {
-            message: short(&error),
-        })
-    }
-
-    fn link(&self, spec: &GuestSpec, module: &Module) -> Result<Loaded, LoadError> {
-        let entry = Entry::find(spec.kind, module)?;
-        let linked = self
-            .linker
-            .instantiate_pre(module)
-            .map_err(|error| LoadError::Link {
-                message: crate::failure::link(&error),
-            })?;
-        Ok(Loaded { linked, entry })
     }
 }

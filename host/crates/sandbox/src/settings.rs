@@ -40,7 +40,8 @@ pub enum Compile {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Profile {
     /// Written pages are found by asking the kernel, and up to 4 MiB of them are zeroed in place.
-    /// Used only where no swap is active: a page in swap is not found this way.
+    /// Used only where no swap is active: a page in swap is not found this way. If swap is switched
+    /// on later, nothing is run any more; see [`crate::SandboxError::SwapActive`].
     Scan,
     /// Slots are given back to the kernel. Slower, and right everywhere.
     Plain,
@@ -61,13 +62,18 @@ impl Profile {
 }
 
 /// What the engine says of itself, read back from it.
+///
+/// It is the state at the start. Swap that is switched on later does not change it: under
+/// [`Profile::Scan`] it is noticed within about a second, every new run ends with
+/// [`crate::SandboxError::SwapActive`], and the server must be started again, which then chooses
+/// [`Profile::Plain`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EngineReport {
     /// How slots are reset.
     pub profile: Profile,
     /// Whether the pool asks the kernel for written pages.
     pub pagemap_scan: bool,
-    /// Whether swap is active, the usual reason for [`Profile::Plain`].
+    /// Whether swap was active at the start, the usual reason for [`Profile::Plain`].
     pub swap_active: bool,
     /// Memory of a free slot that stays mapped, in bytes.
     pub memory_keep_resident_bytes: usize,

@@ -9,6 +9,7 @@ mod engine;
 mod files;
 mod fresh;
 mod hand_over;
+mod loading;
 mod memory;
 mod outcomes;
 mod sdk_answers;

@@ -2,12 +2,14 @@
 
 #![expect(
     clippy::unwrap_used,
+    clippy::panic,
     clippy::print_stdout,
     reason = "a test that can't set up must stop, and says itself that it passed"
 )]
 
 use std::ffi::OsString;
-use std::process::ExitCode;
+use std::fs::File;
+use std::process::{Command, ExitCode};
 use std::sync::Arc;
 
 use domain::{Clock, FunctionName, Limits, Outcome, RequestId, VersionId};
@@ -21,28 +23,32 @@ const GARBAGE: &str = "answer-garbage";
 const CRASH: &str = "crash";
 const SHORT_OF_TIME: &str = "short-of-time";
 const SHORT_OF_MEMORY: &str = "short-of-memory";
-const NO_ROOM: &str = "no-room";
+const UNREADABLE: &str = "unreadable";
+const UPGRADED: &str = "upgraded";
 const PANIC: &str = "panic";
 
 fn main() -> ExitCode {
     match std::env::args().nth(1).as_deref() {
-        Some(WORKER) => ended(sandbox::compile_worker()),
-        Some(SHORT_OF_TIME) => ended(sandbox::compile_worker_within(WorkerLimits {
+        Some(WORKER) => ended(&sandbox::compile_worker()),
+        Some(SHORT_OF_TIME) => ended(&sandbox::compile_worker_within(WorkerLimits {
             cpu_seconds: 1,
             ..WorkerLimits::default()
         })),
-        Some(SHORT_OF_MEMORY) => ended(sandbox::compile_worker_within(WorkerLimits {
-            address_space_bytes: 96 << 20,
+        Some(SHORT_OF_MEMORY) => ended(&sandbox::compile_worker_within(WorkerLimits {
+            address_space_bytes: 192 << 20,
             ..WorkerLimits::default()
         })),
-        // More than any process may have, so the limits can't be set.
-        Some(NO_ROOM) => {
-            let limits = WorkerLimits {
-                cpu_seconds: 10,
-                ..WorkerLimits::default()
-            };
-            let _first = sandbox::compile_worker_within(limits);
-            ended(sandbox::compile_worker())
+        // A worker that can't read what it is given.
+        Some(UNREADABLE) => {
+            let mut worker = Command::new(this_program());
+            worker.arg(WORKER).stdin(File::open("/").unwrap());
+            let status = worker.status().unwrap();
+            assert!(!status.success());
+            ExitCode::FAILURE
+        }
+        Some(UPGRADED) => {
+            compile_while_the_file_is_another();
+            ExitCode::SUCCESS
         }
         Some(PANIC) => panic!("the worker has a bug"),
         Some(GARBAGE) => {
@@ -58,13 +64,14 @@ fn main() -> ExitCode {
             a_module_that_takes_too_long_is_too_expensive();
             a_module_that_takes_too_much_memory_is_too_expensive();
             a_worker_that_fails_by_itself_is_the_hosts_failure();
-            println!("compile_child: 7 passed");
+            a_server_whose_file_was_replaced_compiles_with_its_own_code();
+            println!("compile_child: 8 passed");
             ExitCode::SUCCESS
         }
     }
 }
 
-fn ended(worked: Result<(), CompileError>) -> ExitCode {
+fn ended(worked: &Result<(), CompileError>) -> ExitCode {
     match worked {
         Ok(()) => ExitCode::SUCCESS,
         Err(_) => ExitCode::FAILURE,
@@ -196,21 +203,23 @@ fn a_program_that_does_not_exist_is_the_hosts_failure() {
     assert!(matches!(error, CompileError::Child { .. }), "{error:?}");
 }
 
-/// A module with `count` functions, each a straight line of `length` additions; in the binary format,
+/// A module with `count` functions, each a line of `length` branches with calls; in the binary format,
 /// because parsing it as text would take longer than compiling it.
 fn bomb(count: usize, length: usize) -> Vec<u8> {
     fn leb(mut value: usize) -> Vec<u8> {
         let mut bytes = Vec::new();
         while value > 0x7f {
-            bytes.push(0x80 | (value & 0x7f) as u8);
+            bytes.push(0x80 | u8::try_from(value & 0x7f).unwrap());
             value >>= 7;
         }
-        bytes.push(value as u8);
+        bytes.push(u8::try_from(value).unwrap());
         bytes
     }
     let section = |id: u8, body: &[u8]| [&[id][..], &leb(body.len()), body].concat();
-    // local.get 0, local.get 0, i32.mul, i32.const 3, i32.add, local.set 0
-    let step = [0x20, 0, 0x20, 0, 0x6c, 0x41, 3, 0x6a, 0x21, 0];
+    // If local 0 is zero, add 3 to it and call function 0.
+    let step = [
+        0x20, 0, 0x45, 0x04, 0x40, 0x20, 0, 0x41, 3, 0x6a, 0x21, 0, 0x10, 0, 0x0b,
+    ];
     // One group of locals: one i32.
     let body = [&[1, 1, 0x7f][..], &step.repeat(length), &[0x0b]].concat();
     let body = [leb(body.len()), body].concat();
@@ -233,7 +242,7 @@ fn failure(argument: &str, wasm: &[u8]) -> CompileError {
 }
 
 fn a_module_that_takes_too_long_is_too_expensive() {
-    let wasm = bomb(400, 2_000);
+    let wasm = bomb(1_000, 1_000);
     sandbox::inspect(&wasm, &Limits::default()).unwrap();
     let error = failure(SHORT_OF_TIME, &wasm);
     assert!(
@@ -249,7 +258,7 @@ fn a_module_that_takes_too_long_is_too_expensive() {
 }
 
 fn a_module_that_takes_too_much_memory_is_too_expensive() {
-    let error = failure(SHORT_OF_MEMORY, &bomb(1, 200_000));
+    let error = failure(SHORT_OF_MEMORY, &bomb(1, 120_000));
     assert!(
         matches!(&error, CompileError::TooExpensive { limit } if limit.contains("memory")),
         "{error:?}"
@@ -258,7 +267,7 @@ fn a_module_that_takes_too_much_memory_is_too_expensive() {
 
 fn a_worker_that_fails_by_itself_is_the_hosts_failure() {
     for (argument, said) in [
-        (NO_ROOM, "limiting itself"),
+        (UNREADABLE, "reading the module"),
         (PANIC, "the worker has a bug"),
     ] {
         let error = failure(argument, &answering());
@@ -267,4 +276,28 @@ fn a_worker_that_fails_by_itself_is_the_hosts_failure() {
         };
         assert!(source.to_string().contains(said), "{argument}: {source}");
     }
+}
+
+fn a_server_whose_file_was_replaced_compiles_with_its_own_code() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = dir.path().join("server");
+    std::fs::copy(this_program(), &server).unwrap();
+    let status = Command::new(&server).arg(UPGRADED).status().unwrap();
+    assert!(status.success());
+}
+
+/// Runs in a copy of this program, which it removes and then replaces.
+fn compile_while_the_file_is_another() {
+    let program = this_program();
+    let host = host(program.clone(), WORKER);
+    std::fs::remove_file(&program).unwrap();
+    let wasm = answering();
+    host.sandboxes
+        .compile(ArtifactHash::of(&wasm), &wasm)
+        .unwrap();
+    std::fs::write(&program, "another version").unwrap();
+    let wasm = bomb(1, 1);
+    host.sandboxes
+        .compile(ArtifactHash::of(&wasm), &wasm)
+        .unwrap();
 }

@@ -12,6 +12,7 @@
 //! Absent on purpose: prices, invoices, and what a record is for.
 
 mod anchor;
+mod ballast;
 mod blocks;
 mod catalogue;
 mod frame;
@@ -21,26 +22,23 @@ mod query;
 mod reader;
 mod recovery;
 mod segment;
+mod shared;
 mod sums;
 #[cfg(test)]
 mod tests;
 mod upkeep;
 
-use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use domain::{Clock, Report};
-use parking_lot::{Condvar, Mutex};
+use parking_lot::Mutex;
 
-use self::catalogue::Catalogue;
-use self::journal::{Condition, Journal, View};
+use self::journal::Condition;
 use self::query::Source;
-use self::segment::Place;
-use self::sums::Sums;
+use self::shared::Shared;
 use self::upkeep::Unsealed;
 use crate::{DataDir, StorageError};
 
@@ -113,21 +111,6 @@ struct Owner {
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
-/// What the handles and the threads share.
-#[derive(Debug)]
-struct Shared {
-    /// Keeps the directory locked.
-    _data_dir: DataDir,
-    settings: LedgerSettings,
-    journal: Journal,
-    catalogue: Mutex<Catalogue>,
-    /// Sums of the segments that are not in the catalogue, as far as they were asked for.
-    tally: Mutex<BTreeMap<u64, (Place, Sums)>>,
-    is_short_of_space: AtomicBool,
-    closing: Mutex<bool>,
-    closed: Condvar,
-}
-
 impl Ledger {
     /// Opens the ledger of a data directory, and brings in order what the last process left.
     ///
@@ -140,22 +123,15 @@ impl Ledger {
         data_dir.require_writable()?;
         let directory = data_dir.subdirectory(DIRECTORY)?;
         blocks::keep_in_place(&directory);
-        let mut catalogue = Catalogue::open(data_dir.path())?;
-        let resume = recovery::recover(&directory, &mut catalogue)?;
-        let segment_bytes = settings
-            .segment_bytes
-            .clamp(segment::SEGMENT_BYTES_MIN, segment::SEGMENT_BYTES_MAX);
-        let clock = settings.clock.clone();
-        let shared = Arc::new(Shared {
-            _data_dir: data_dir.clone(),
-            settings,
-            journal: Journal::open(directory, segment_bytes, clock, resume)?,
-            catalogue: Mutex::new(catalogue),
-            tally: Mutex::default(),
-            is_short_of_space: AtomicBool::new(false),
-            closing: Mutex::new(false),
-            closed: Condvar::new(),
-        });
+        let (catalogue, resume) = match recovery::open(data_dir.path(), &directory) {
+            Err(error) if ballast::give_up_for(&error, &directory) => {
+                recovery::open(data_dir.path(), &directory)?
+            }
+            opened => opened?,
+        };
+        let shared = Arc::new(Shared::new(
+            data_dir, directory, settings, catalogue, resume,
+        )?);
         // Without one, the first rotation makes it, or says why it can't.
         drop(shared.journal.prepare(1));
         let threads = upkeep::spawn(&shared)
@@ -223,7 +199,7 @@ impl Ledger {
         let shared = self.shared();
         let ((mut sums, _position), views) = {
             let mut catalogue = shared.catalogue.lock();
-            (catalogue.rollups()?, shared.journal.views())
+            (catalogue.rollups(&query.wanted())?, shared.journal.views())
         };
         shared.add_open(&views, &mut sums)?;
         Ok(query.rows(sums))
@@ -318,64 +294,5 @@ impl Drop for Owner {
         if let Err(error) = self.close() {
             tracing::error!(%error, "closing the ledger failed: {error}");
         }
-    }
-}
-
-impl Shared {
-    /// The error of a failed ledger.
-    fn status(&self) -> Result<(), StorageError> {
-        match self.journal.condition() {
-            Condition::Failed(reason) => Err(StorageError::Failed { reason }),
-            Condition::Open | Condition::Full | Condition::Stuck(_) | Condition::Closed => Ok(()),
-        }
-    }
-
-    /// Adds the sums of segments that are not in the catalogue; what was read once is remembered.
-    fn add_open(&self, views: &[View], sums: &mut Sums) -> Result<(), StorageError> {
-        let mut tally = self.tally.lock();
-        let first = views.first().map_or(0, |view| view.first_sequence);
-        tally.retain(|first_sequence, _| *first_sequence >= first);
-        for view in views {
-            let path = segment::path(&self.journal.directory, view.first_sequence);
-            let io = || StorageError::io("reading", &path);
-            let (place, tallied) = match tally.entry(view.first_sequence) {
-                Entry::Occupied(entry) => entry.into_mut(),
-                Entry::Vacant(entry) => {
-                    let bytes = segment::read(&view.file, 0, segment::HEADER_BYTES).map_err(io())?;
-                    let place = Place::first(&segment::Header::parse(&path, &bytes)?);
-                    entry.insert((place, Sums::default()))
-                }
-            };
-            let bytes = segment::read(&view.file, place.offset, view.end.offset).map_err(io())?;
-            (*place, _) = query::add_up(&path, &bytes, *place, tallied)?;
-            if place.offset < view.end.offset {
-                return Err(StorageError::corrupt(
-                    &path,
-                    place.offset,
-                    "a record can't be read",
-                ));
-            }
-            sums.add_all(tallied);
-        }
-        Ok(())
-    }
-
-    fn note_free_space(&self, is_enough: bool) {
-        let was_short = self.is_short_of_space.swap(!is_enough, Ordering::Relaxed);
-        let directory = self.journal.directory.display();
-        match (was_short, is_enough) {
-            (false, false) => tracing::error!(%directory, "little space is left for the ledger"),
-            (true, true) => tracing::info!(%directory, "there is space for the ledger again"),
-            _ => {}
-        }
-    }
-
-    /// Waits for `at_most`; `false` when the ledger is being closed.
-    fn wait_for_close(&self, at_most: Duration) -> bool {
-        let mut closing = self.closing.lock();
-        if !*closing {
-            self.closed.wait_for(&mut closing, at_most);
-        }
-        !*closing
     }
 }

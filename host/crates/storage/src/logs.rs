@@ -249,7 +249,7 @@ impl Shared {
             }
         }
         if let Err(error) = store.keep_within_budget() {
-            tracing::warn!(%error, "logs can't be shortened: {error}");
+            tracing::debug!(%error, "logs could not be shortened: {error}");
         }
     }
 

@@ -74,7 +74,11 @@ fn a_change_of_a_file_concerns_the_entry_it_would_belong_to() {
 
 #[test]
 fn only_what_is_not_there_is_gone() {
-    let root = root_with(&[("a.wasm", ""), ("built/build/built.wasm", ""), ("plain", "")]);
+    let root = root_with(&[
+        ("a.wasm", ""),
+        ("built/build/built.wasm", ""),
+        ("plain", ""),
+    ]);
     symlink("loop", root.path().join("loop")).unwrap();
     for (entry, presence) in [
         (file("a"), Presence::There),

@@ -85,6 +85,7 @@ impl DropFolder {
 
     pub(super) fn hold_back(&mut self, entry: &Entry, wait: Duration) -> Option<Duration> {
         let seen = self.seen.get_mut(entry)?;
+        seen.done = None;
         seen.not_before = Some(self.clock.now() + wait);
         Some(wait)
     }
@@ -104,7 +105,12 @@ impl DropFolder {
     }
 
     /// Keeps a refusal for people to read; true when it is news.
-    pub(super) fn remember(&self, file: &str, function: Option<FunctionName>, reason: &str) -> bool {
+    pub(super) fn remember(
+        &self,
+        file: &str,
+        function: Option<FunctionName>,
+        reason: &str,
+    ) -> bool {
         self.refusals.insert(RefusedFile {
             file: file.to_owned(),
             function: function.map(|name| name.as_str().to_owned()),

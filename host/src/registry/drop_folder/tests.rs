@@ -1,0 +1,313 @@
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::ffi::OsStrExt as _;
+
+use super::*;
+use crate::registry::test_site::{STABLE, Site, count, route, wasm};
+
+/// A short time more than [`GONE_FOR`].
+const GRACE: Duration = Duration::from_millis(250);
+
+fn look(folder: &mut DropFolder) -> Option<Duration> {
+    folder.pass(&Changes {
+        everything: true,
+        ..Changes::default()
+    })
+}
+
+fn look_at(folder: &mut DropFolder, entry: &Entry, closed: bool) -> Option<Duration> {
+    folder.pass(&Changes {
+        everything: false,
+        entries: BTreeMap::from([(entry.clone(), closed)]),
+    })
+}
+
+#[test]
+fn a_file_is_published_when_a_writer_closed_it_or_left_it_alone() {
+    let site = Site::new();
+    let mut folder = site.folder();
+    site.settle(&mut folder);
+    site.write("a.wasm", wasm("a"));
+    site.write("b.wasm", wasm("b"));
+    assert_eq!(look(&mut folder), Some(STABLE));
+    assert!(site.live().is_empty());
+    look_at(&mut folder, &Entry::File("a".to_owned()), true);
+    assert_eq!(site.live(), ["a"]);
+    site.clock.advance(STABLE);
+    assert_eq!(look(&mut folder), None);
+    assert_eq!(site.live(), ["a", "b"]);
+}
+
+#[test]
+fn what_lay_there_at_the_start_is_published_and_what_is_gone_is_removed() {
+    let site = Site::new();
+    site.write("a.wasm", wasm("a"));
+    site.write("b.wasm", wasm("b"));
+    site.settle(&mut site.folder());
+    let site = site.restart();
+    site.delete("a.wasm");
+    assert_eq!(site.live(), ["a", "b"]);
+    assert_eq!(look(&mut site.folder()), None);
+    assert_eq!(site.live(), ["b"]);
+}
+
+#[test]
+fn a_folder_that_is_missing_at_the_start_keeps_what_is_live() {
+    let site = Site::new();
+    site.write("a.wasm", wasm("a"));
+    site.write("b.wasm", wasm("b"));
+    site.settle(&mut site.folder());
+    let site = site.restart();
+    let away = site.data("away");
+    fs::rename(site.functions(), &away).unwrap();
+    let mut folder = site.folder();
+    for _ in 0..3 {
+        assert_eq!(look(&mut folder), Some(TRY_AGAIN));
+        assert_eq!(folder.pass(&Changes::default()), Some(TRY_AGAIN));
+        site.clock.advance(TRY_AGAIN);
+    }
+    assert_eq!(site.live(), ["a", "b"]);
+    let place = site.functions();
+    let reason = format!("the folder {} does not exist", place.display());
+    assert_eq!(site.refusal("."), reason);
+
+    fs::rename(&away, &place).unwrap();
+    site.delete("a.wasm");
+    site.settle(&mut folder);
+    assert_eq!(site.live(), ["b"]);
+    assert_eq!(site.refusal("."), "");
+}
+
+#[test]
+fn a_folder_that_can_not_be_read_keeps_what_is_live() {
+    let site = Site::new();
+    site.write("a.wasm", wasm("a"));
+    site.settle(&mut site.folder());
+    let site = site.restart();
+    let away = site.data("away");
+    fs::rename(site.functions(), &away).unwrap();
+    fs::write(site.functions(), "no folder").unwrap();
+    let mut folder = site.folder();
+    assert_eq!(look(&mut folder), Some(TRY_AGAIN));
+    // The next pass is no look at everything, but the one that is owed.
+    assert_eq!(folder.pass(&Changes::default()), Some(TRY_AGAIN));
+    assert_eq!(site.live(), ["a"]);
+    assert!(site.refusal(".").contains("can't be read"));
+}
+
+#[test]
+fn a_folder_that_is_deleted_while_we_watch_takes_its_functions_along() {
+    let site = Site::new();
+    site.write("a.wasm", wasm("a"));
+    let mut folder = site.folder();
+    site.settle(&mut folder);
+    site.delete("");
+    assert_eq!(look(&mut folder), Some(GONE_FOR));
+    assert_eq!(site.live(), ["a"]);
+    assert!(site.refusal(".").ends_with("does not exist"));
+    site.clock.advance(GRACE);
+    assert_eq!(look(&mut folder), None);
+    assert!(site.live().is_empty());
+
+    site.write("a.wasm", wasm("a"));
+    site.settle(&mut folder);
+    assert_eq!(site.live(), ["a"]);
+    assert_eq!(site.refusal("."), "");
+}
+
+#[test]
+fn a_route_that_is_given_up_goes_to_whoever_was_refused_for_it() {
+    let site = Site::new();
+    site.write("a.wasm", wasm("a"));
+    site.write("a.toml", route("/x"));
+    site.write("b.wasm", wasm("b"));
+    site.write("b.toml", route("/x"));
+    let mut folder = site.folder();
+    site.settle(&mut folder);
+    let reason = "route `ANY /x` belongs to function `a` already";
+    assert_eq!(site.refusal("b.wasm"), reason);
+
+    site.write("a.toml", route("/y"));
+    let again = look_at(&mut folder, &Entry::File("a".to_owned()), true);
+    assert_eq!(again, Some(Duration::ZERO));
+    assert_eq!(folder.pass(&Changes::default()), None);
+    assert_eq!(site.live(), ["a", "b"]);
+    assert_eq!(site.refusal("b.wasm"), "");
+
+    site.write("a.toml", route("/x"));
+    site.settle(&mut folder);
+    assert!(site.refusal("a.wasm").contains("`b`"));
+    site.delete("b.wasm");
+    site.settle(&mut folder);
+    assert_eq!(site.live(), ["a"]);
+    assert_eq!(site.refusal("a.wasm"), "");
+}
+
+#[test]
+fn two_that_want_what_the_other_has_come_to_rest() {
+    let site = Site::new();
+    for (name, path) in [("a", "/a"), ("b", "/b"), ("c", "/c")] {
+        site.write(&format!("{name}.wasm"), wasm(name));
+        site.write(&format!("{name}.toml"), route(path));
+    }
+    let mut folder = site.folder();
+    site.settle(&mut folder);
+    site.write("a.toml", route("/b"));
+    site.write("b.toml", route("/a"));
+    site.write("c.toml", route("/d"));
+    site.settle(&mut folder);
+    assert!(site.refusal("a.wasm").contains("`b`"));
+    assert!(site.refusal("b.wasm").contains("`a`"));
+    assert_eq!(site.live(), ["a", "b", "c"]);
+}
+
+#[test]
+fn a_failure_of_ours_is_tried_again_after_a_while_and_not_before() {
+    let site = Site::new();
+    let mut folder = site.folder();
+    site.settle(&mut folder);
+    let (place, away) = (site.data("artifacts"), site.data("away"));
+    fs::rename(&place, &away).unwrap();
+    site.write("a.wasm", wasm("a"));
+    let entry = Entry::File("a".to_owned());
+    assert_eq!(look_at(&mut folder, &entry, true), Some(TRY_AGAIN));
+    assert!(
+        site.refusal("a.wasm")
+            .starts_with("storing the function failed")
+    );
+
+    fs::rename(&away, &place).unwrap();
+    let soon = Duration::from_millis(10);
+    site.clock.advance(soon);
+    // Whatever wakes us in between.
+    assert_eq!(look_at(&mut folder, &entry, true), Some(TRY_AGAIN - soon));
+    assert!(site.live().is_empty());
+    site.clock.advance(TRY_AGAIN);
+    assert_eq!(folder.pass(&Changes::default()), None);
+    assert_eq!(site.live(), ["a"]);
+    assert_eq!(site.refusal("a.wasm"), "");
+}
+
+#[test]
+fn a_function_whose_file_was_bad_at_the_start_goes_with_its_file() {
+    let site = Site::new();
+    site.write("a.wasm", wasm("a"));
+    site.settle(&mut site.folder());
+    let site = site.restart();
+    site.write("a.wasm", "no module");
+    let mut folder = site.folder();
+    site.settle(&mut folder);
+    assert_eq!(site.live(), ["a"]);
+    assert_ne!(site.refusal("a.wasm"), "");
+    site.delete("a.wasm");
+    site.settle(&mut folder);
+    assert!(site.live().is_empty());
+    assert_eq!(site.refusal("a.wasm"), "");
+}
+
+#[test]
+fn a_function_passes_from_a_file_to_a_folder_without_being_gone() {
+    let site = Site::new();
+    site.write("a.wasm", wasm("file"));
+    let mut folder = site.folder();
+    site.settle(&mut folder);
+    site.write("a/function.toml", "");
+    site.write("a/build/a.wasm", wasm("folder"));
+    site.settle(&mut folder);
+    assert!(site.refusal("a/").contains("published from a.wasm already"));
+
+    site.delete("a.wasm");
+    look(&mut folder);
+    site.clock.advance(GRACE);
+    assert_eq!(folder.pass(&Changes::default()), Some(Duration::ZERO));
+    assert!(site.runs("a", &wasm("file")));
+    assert_eq!(folder.pass(&Changes::default()), None);
+    assert!(site.runs("a", &wasm("folder")));
+    assert_eq!(site.refusal("a/"), "");
+
+    site.write("a.wasm", wasm("file"));
+    site.settle(&mut folder);
+    site.delete("a.wasm");
+    site.delete("a");
+    site.settle(&mut folder);
+    assert!(site.live().is_empty() && site.refusals.list().is_empty());
+}
+
+#[test]
+fn a_folder_without_a_manifest_is_served_when_it_is_built() {
+    let site = Site::new();
+    site.write("a/Cargo.toml", "");
+    let mut folder = site.folder();
+    site.settle(&mut folder);
+    assert!(site.live().is_empty() && site.refusals.list().is_empty());
+    site.write("a/build/a.wasm", wasm("a"));
+    site.settle(&mut folder);
+    assert_eq!(site.live(), ["a"]);
+    let root = site.functions();
+    let folders = BTreeSet::from([root.clone(), root.join("a"), root.join("a/build")]);
+    assert_eq!(folder.folders(), folders);
+    site.delete("a");
+    site.settle(&mut folder);
+    assert!(site.live().is_empty());
+}
+
+#[test]
+fn a_name_that_is_no_text_is_refused_until_it_is_gone() {
+    let site = Site::new();
+    let path = site.functions().join(OsStr::from_bytes(b"\xff\n.wasm"));
+    fs::write(&path, "").unwrap();
+    let mut folder = site.folder();
+    site.settle(&mut folder);
+    assert_eq!(site.refusal(r"\xff\n.wasm"), "the file name is not UTF-8");
+    fs::remove_file(&path).unwrap();
+    site.settle(&mut folder);
+    assert!(site.refusals.list().is_empty());
+}
+
+#[test]
+fn a_stop_ends_a_pass_and_removes_nothing() {
+    let site = Site::new();
+    site.write("a.wasm", wasm("a"));
+    site.settle(&mut site.folder());
+    let site = site.restart();
+    site.delete("a.wasm");
+    site.write("b.wasm", wasm("b"));
+    let mut folder = site.folder();
+    folder.stop_flag().store(true, Ordering::Relaxed);
+    assert_eq!(look(&mut folder), None);
+    assert_eq!(site.live(), ["a"]);
+}
+
+#[test]
+fn what_was_looked_at_when_we_panicked_is_refused_until_it_changes() {
+    let site = Site::new();
+    let mut folder = site.folder();
+    site.settle(&mut folder);
+    site.write("a.wasm", wasm("a"));
+    look(&mut folder);
+    folder.at = Some(Entry::File("a".to_owned()));
+    folder.recover();
+    site.clock.advance(STABLE);
+    site.settle(&mut folder);
+    assert!(site.refusal("a.wasm").contains("fault of Mayfly"));
+    site.write("a.wasm", wasm("other"));
+    site.settle(&mut folder);
+    assert_eq!(site.live(), ["a"]);
+    assert_eq!(site.refusal("a.wasm"), "");
+}
+
+#[test]
+fn what_nothing_uses_is_deleted_now_and_then() {
+    let site = Site::new();
+    let mut folder = site.folder();
+    site.settle(&mut folder);
+    folder.sweep();
+    for round in 0..2 * CHANGES_UNSWEPT_MAX {
+        site.write("a.wasm", wasm(&round.to_string()));
+        site.settle(&mut folder);
+        folder.sweep();
+        let kept = count(&site.data("artifacts"));
+        assert!(kept <= 1 + CHANGES_UNSWEPT_MAX as usize, "{kept}");
+    }
+    assert_eq!(count(&site.data("artifacts")), 1);
+}

@@ -93,7 +93,7 @@ fn converse(child: &mut Child, wasm: &[u8], wall: Duration) -> Option<Said> {
             // A child that ends early closes the pipe; its exit status says why.
             let _written = stdin.map(|mut stdin| stdin.write_all(wasm));
         });
-        let stderr = scope.spawn(move || stderr.map_or_else(Vec::new, |pipe| first_bytes(pipe)));
+        let stderr = scope.spawn(move || stderr.map_or_else(Vec::new, first_bytes));
         let (sender, receiver) = mpsc::channel();
         scope.spawn(move || {
             let mut code = Vec::new();
@@ -126,12 +126,12 @@ fn first_bytes(mut pipe: impl Read) -> Vec<u8> {
 
 /// What an answer says; `None` if it is none.
 fn unpack(mut answer: Vec<u8>) -> Option<Result<Vec<u8>, CompileError>> {
-    match answer.first()? {
-        &COMPILED => {
+    match *answer.first()? {
+        COMPILED => {
             answer.remove(0);
             Some(Ok(answer))
         }
-        &REFUSED => Some(Err(CompileError::Refused {
+        REFUSED => Some(Err(CompileError::Refused {
             message: text(&answer[1..]),
         })),
         _ => None,

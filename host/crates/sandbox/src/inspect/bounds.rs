@@ -1,10 +1,11 @@
 //! How much of everything one module may have.
 //!
-//! The compiler's time can be far from linear in these; the numbers leave room for the largest
-//! programs that languages really produce.
+//! The compiler's time can be far from linear in these, and each instance pays for some of them on
+//! the host's heap; the numbers leave room for the largest programs that languages really produce.
+//! What is accepted here can be instantiated: a test makes the largest module there is.
 
 use domain::Limits;
-use wasmparser::{DataKind, FunctionBody, Payload};
+use wasmparser::{DataKind, ElementItems, FunctionBody, Payload};
 
 use crate::engine::{TABLE_ELEMENTS_MAX, TABLES_PER_MODULE_MAX};
 use crate::refusal::Refusal;
@@ -15,10 +16,13 @@ const FUNCTIONS_MAX: u64 = 100_000;
 const IMPORTS_MAX: u64 = 1_000;
 const EXPORTS_MAX: u64 = 10_000;
 const TYPES_MAX: u64 = 20_000;
-const GLOBALS_MAX: u64 = 100_000;
+const GLOBALS_MAX: u64 = 40_000;
 /// A program in Go has one for each pointer-free island of its data: 42,000 in a small one.
 const DATA_SEGMENTS_MAX: u64 = 100_000;
 const ELEMENT_SEGMENTS_MAX: u64 = 10_000;
+/// Elements of all segments. The host holds those of passive segments again for each instance, out of
+/// sight of the function's memory.
+const ELEMENTS_SUM_MAX: u64 = 100_000;
 const CUSTOM_SECTIONS_MAX: u64 = 1_000;
 /// Bytes of one function's body.
 const BODY_BYTES_MAX: u64 = 2 << 20;
@@ -66,9 +70,7 @@ impl Counts {
             Payload::CodeSectionStart { count, .. } => check("functions", *count, FUNCTIONS_MAX),
             Payload::GlobalSection(section) => check("globals", section.count(), GLOBALS_MAX),
             Payload::ExportSection(section) => check("exports", section.count(), EXPORTS_MAX),
-            Payload::ElementSection(section) => {
-                check("element segments", section.count(), ELEMENT_SEGMENTS_MAX)
-            }
+            Payload::ElementSection(section) => elements(section.clone()),
             Payload::DataCountSection { count, .. } => {
                 check("data segments", *count, DATA_SEGMENTS_MAX)
             }
@@ -154,6 +156,19 @@ impl Counts {
         }
         Ok(())
     }
+}
+
+fn elements(section: wasmparser::ElementSectionReader<'_>) -> Result<(), Refusal> {
+    check("element segments", section.count(), ELEMENT_SEGMENTS_MAX)?;
+    let mut sum = 0;
+    for segment in section {
+        sum += u64::from(match segment?.items {
+            ElementItems::Functions(items) => items.count(),
+            ElementItems::Expressions(_, items) => items.count(),
+        });
+        check("elements in all segments", sum, ELEMENTS_SUM_MAX)?;
+    }
+    Ok(())
 }
 
 pub(super) fn check_file(wasm: &[u8]) -> Result<(), Refusal> {

@@ -117,7 +117,8 @@ fn runs_dropped_at_any_point_leave_nothing_behind() {
 #[test]
 fn one_cancelled_load_does_not_keep_others_from_loading() {
     let host = Host::new();
-    let guest = host.command("", limits(16, 1_000));
+    let wasm = wat::parse_str(super::support::command("")).unwrap();
+    let guest = host.sandboxes.guest(host.spec(&wasm, limits(16, 60_000)));
     let mut first = Box::pin(host.sandboxes.run(Arc::clone(&guest), request(&host)));
     let _entered = host.runtime.enter();
     let mut context = std::task::Context::from_waker(std::task::Waker::noop());

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::support::{Host, command, limits};
-use crate::cache::Found;
+use crate::cache::{Found, Verified};
 use crate::{ArtifactHash, Compiled, LoadError, SandboxError};
 
 fn answer(text: &str) -> Vec<u8> {
@@ -270,6 +270,55 @@ fn an_artifact_that_changed_or_is_gone_is_the_hosts_failure() {
     // A failed load is tried again.
     fs::write(&guest.spec().artifact_path, &wasm).unwrap();
     assert_eq!(host.run(&guest, "{}").payload(), b"gone");
+}
+
+#[test]
+fn kept_code_that_the_engine_does_not_take_is_compiled_again() {
+    let (host, wasm, path) = compiled("junk");
+    let good = fs::read(&path).unwrap();
+    let artifact = ArtifactHash::of(&wasm);
+    // Authentic, but of another compiler, or of an engine with other settings.
+    let other = wasmtime::Engine::default()
+        .precompile_module(&wasm)
+        .unwrap();
+    for code in [b"junk".to_vec(), other] {
+        let code = Verified::just_compiled(code);
+        host.sandboxes.cache().keep(artifact, &code).unwrap();
+        let guest = host.sandboxes.guest(host.spec(&wasm, limits(16, 10_000)));
+        assert_eq!(host.run(&guest, "{}").payload(), b"junk");
+        assert_eq!(fs::read(&path).unwrap(), good);
+        host.sandboxes.cache().keep(artifact, &code).unwrap();
+        assert_eq!(
+            host.sandboxes.compile(artifact, &wasm).unwrap(),
+            Compiled::Fresh
+        );
+    }
+}
+
+#[test]
+fn the_cache_can_be_removed_under_a_live_server() {
+    let (host, wasm, path) = compiled("gone");
+    let dir = path.parent().unwrap();
+    let key = fs::read(dir.join("key")).unwrap();
+    fs::remove_dir_all(dir).unwrap();
+    check_recompiled(&host, &wasm, "gone");
+    assert_eq!(fs::read(dir.join("key")).unwrap(), key);
+    let mode = |path: &std::path::Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode(dir), mode(&dir.join("key"))), (0o700, 0o600));
+    // The key alone, too: the next start must find what was kept.
+    fs::remove_file(dir.join("key")).unwrap();
+    let more = answer("more");
+    host.sandboxes
+        .compile(ArtifactHash::of(&more), &more)
+        .unwrap();
+    let host = host.restart();
+    for wasm in [wasm, more] {
+        let artifact = ArtifactHash::of(&wasm);
+        assert_eq!(
+            host.sandboxes.compile(artifact, &wasm).unwrap(),
+            Compiled::Cached
+        );
+    }
 }
 
 #[test]

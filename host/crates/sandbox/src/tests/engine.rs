@@ -1,10 +1,14 @@
 //! Does the engine really use the settings that it was given?
 
+use std::sync::Arc;
+
 use wasmtime::{Enabled, Strategy};
 
-use crate::engine::{TABLE_ELEMENTS_MAX, pooled};
+use super::support::{Host, limits, wait_until};
+use crate::engine::{TABLE_ELEMENTS_MAX, WARM_SLOTS_MAX, pooled};
 use crate::inspect::FEATURES;
-use crate::settings::Profile;
+use crate::settings::{Compile, EngineSettings, Profile};
+use crate::{SandboxError, Sandboxes};
 
 #[test]
 fn the_engine_reads_back_what_was_configured() {
@@ -36,7 +40,7 @@ fn the_engine_reads_back_what_was_configured() {
         assert_eq!(pool.get_max_tables_per_module(), 2);
         assert_eq!(pool.get_table_elements(), TABLE_ELEMENTS_MAX);
         assert_eq!(pool.get_max_memory_size(), 4 << 30);
-        assert_eq!(pool.get_max_core_instance_size(), 1 << 20);
+        assert_eq!(pool.get_max_core_instance_size(), 4 << 20);
         assert_eq!(pool.get_max_core_instances_per_component(), 32);
         assert_eq!(pool.get_decommit_batch_size(), 1);
         assert_eq!(pool.get_max_unused_warm_slots(), 16);
@@ -66,7 +70,12 @@ fn a_profile_decides_how_slots_are_reset_and_nothing_else_does() {
 #[test]
 fn a_thousand_sandboxes_fit_into_the_address_space() {
     for profile in Profile::ALL {
-        pooled(profile, 1_000).unwrap();
+        let engine = pooled(profile, 1_000).unwrap();
+        let pool = engine.get_pooling_config().unwrap();
+        // What free slots hold on to is bounded, however many there are.
+        assert_eq!(pool.get_max_unused_warm_slots(), WARM_SLOTS_MAX);
+        let kept_bytes = pool.get_memory_keep_resident() * WARM_SLOTS_MAX as usize;
+        assert!(kept_bytes <= 512 << 20, "{kept_bytes}");
     }
 }
 
@@ -107,7 +116,7 @@ fn compiled_code_depends_on_no_setting_of_the_pool() {
 
 #[test]
 fn the_report_is_read_back_from_the_engine() {
-    let host = super::support::Host::new();
+    let host = Host::new();
     let report = host.sandboxes.settings_report();
     assert_eq!(report.profile, Profile::Plain);
     assert!(!report.pagemap_scan);
@@ -116,4 +125,38 @@ fn the_report_is_read_back_from_the_engine() {
         (32, 4 << 30)
     );
     assert!(report.to_string().starts_with("wasmtime 48."), "{report}");
+}
+
+#[test]
+fn nothing_is_run_after_swap_was_switched_on_where_slots_are_scanned() {
+    if !wasmtime::PoolingAllocationConfig::is_pagemap_scan_available() {
+        return;
+    }
+    let host = Host::new();
+    let spec = host.command("", limits(16, 60_000)).spec().clone();
+    for (profile, stops) in [(Profile::Scan, true), (Profile::Plain, false)] {
+        let settings = EngineSettings {
+            sandboxes_max: 4,
+            cache_dir: host.dir.path().join("code"),
+            compile: Compile::InProcess,
+            background: host.runtime.handle().clone(),
+            clock: host.clock.clone(),
+        };
+        let sandboxes = Sandboxes::with_profile(settings, profile, || true).unwrap();
+        let guest = sandboxes.guest(spec.clone());
+        let run = || {
+            let request = host.request("{}", limits(16, 60_000));
+            host.runtime
+                .block_on(sandboxes.run(Arc::clone(&guest), request))
+        };
+        if stops {
+            wait_until("the look for swap", || run().is_err());
+            let error = run().unwrap_err();
+            assert!(matches!(error, SandboxError::SwapActive), "{error:?}");
+        } else {
+            let ticks = sandboxes.ticks();
+            wait_until("two seconds of ticks", || sandboxes.ticks() > ticks + 1_500);
+            run().unwrap();
+        }
+    }
 }

@@ -273,6 +273,35 @@ fn what_makes_compilers_slow_is_bounded() {
 }
 
 #[test]
+fn what_each_instance_pays_for_on_the_host_is_bounded() {
+    let many = |item: &str, count: usize| item.repeat(count);
+    for (wat, expected) in [
+        (
+            format!("(func) (elem func {})", many("0 ", 100_001)),
+            "100001 elements in all segments; at most 100000",
+        ),
+        (
+            format!(
+                "(func) {}",
+                many(&format!("(elem func {})", many("0 ", 6_000)), 17)
+            ),
+            "elements in all segments; at most 100000",
+        ),
+        (
+            format!("(elem funcref {})", many("(ref.null func) ", 100_001)),
+            "100001 elements in all segments; at most 100000",
+        ),
+        (
+            many("(global i32 (i32.const 0))", 40_001),
+            "40001 globals; at most 40000",
+        ),
+    ] {
+        let text = refusal_of_text(&format!("(module {wat} (func (export \"_start\")))"));
+        assert!(text.contains(expected), "{text}");
+    }
+}
+
+#[test]
 fn deeply_nested_and_lengthy_functions_within_the_bounds_run() {
     let host = Host::new();
     let nested = format!("{} {}", "(block ".repeat(990), ")".repeat(990));
@@ -311,7 +340,7 @@ fn a_file_with_any_bit_flipped_is_refused_or_runs_without_harm() {
         }
         accepted += 1;
         if accepted % 8 == 0 {
-            let guest = host.sandboxes.guest(host.spec(&flipped, limits(16, 50)));
+            let guest = host.guest_of(&flipped, limits(16, 50));
             // Every outcome will do; a host error or a panic will not.
             host.run(&guest, "{}");
         }

@@ -171,3 +171,29 @@ fn a_data_segment_outside_memory_is_an_init_failure() {
         ran.outcome
     );
 }
+
+/// As many of everything as the file check lets through, where it takes room in an instance.
+#[test]
+fn the_largest_module_that_is_accepted_can_be_instantiated() {
+    let host = Host::new();
+    let imports = r#"(import "wasi_snapshot_preview1" "sched_yield" (func (result i32)))"#;
+    // An export or an element is what makes a function take room.
+    let exports = (0..1_000)
+        .map(|n| format!(r#"(export "i{n}" (func {n}))"#))
+        .collect::<String>();
+    let elements = (1_000..101_000)
+        .map(|n| format!("{n} "))
+        .collect::<String>();
+    let wat = format!(
+        r#"(module {} (memory (export "memory") 1) {} {} {} {exports} (elem func {elements})
+          (table 50000 funcref) (table 50000 funcref) (export "_start" (func 1000)))"#,
+        imports.repeat(1_000),
+        "(global (mut i64) (i64.const 0))".repeat(40_000),
+        r#"(data "x")"#.repeat(10_000),
+        "(func)".repeat(100_000),
+    );
+    let guest = host.guest(&wat, limits(16, 60_000));
+    for _ in 0..3 {
+        assert_eq!(host.run(&guest, "{}").payload(), b"");
+    }
+}

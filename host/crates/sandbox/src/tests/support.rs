@@ -127,7 +127,7 @@ impl Host {
             background: background.handle().clone(),
             clock: clock.clone(),
         };
-        let sandboxes = Sandboxes::with_profile(settings, profile).unwrap();
+        let sandboxes = Sandboxes::with_profile(settings, profile, || false).unwrap();
         Self {
             sandboxes,
             dir,
@@ -173,9 +173,17 @@ impl Host {
         }
     }
 
+    /// A guest whose code is compiled, as that of every published function is.
+    #[track_caller]
     pub(crate) fn guest(&self, wat: &str, limits: Limits) -> Arc<Guest> {
-        let wasm = wat::parse_str(wat).unwrap();
-        self.sandboxes.guest(self.spec(&wasm, limits))
+        self.guest_of(&wat::parse_str(wat).unwrap(), limits)
+    }
+
+    #[track_caller]
+    pub(crate) fn guest_of(&self, wasm: &[u8], limits: Limits) -> Arc<Guest> {
+        let spec = self.spec(wasm, limits);
+        self.sandboxes.compile(spec.artifact, wasm).unwrap();
+        self.sandboxes.guest(spec)
     }
 
     /// A `command` with the usual imports; `body` is the body of `_start`.

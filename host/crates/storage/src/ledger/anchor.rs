@@ -1,8 +1,9 @@
-//! Anchors: what stays of a segment that retention dropped, `ledger/FIRST-SEQUENCE.sum`.
+//! The anchor: what stays of the segments that retention dropped, `ledger/dropped.sum`.
 //!
-//! An anchor holds the hash and the end of the segment, so that the chain of segments still has a
-//! beginning, and its sums, so that the roll-ups can be made again without it. It is JSON, and
-//! written before the segment goes.
+//! It holds the hash and the end of the last of them, so that the chain of segments still has a
+//! beginning, and the sums of all of them, so that the roll-ups can be made again without them. It is
+//! JSON, written before the segments go, and replaced as a whole: either it has the sums of a segment
+//! and says so by its next sequence number, or the segment is still to be dropped.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -16,24 +17,23 @@ use super::sums::{Day, Sums, Totals};
 use crate::{StorageError, files};
 
 const FORMAT: u64 = 1;
-const EXTENSION: &str = ".sum";
+const FILE: &str = "dropped.sum";
 
-/// What stays of a dropped segment.
+/// What stays of all dropped segments, from the first record on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Anchor {
-    pub(super) first_sequence: u64,
-    /// Of the segment after it.
+    /// Of the first segment that was not dropped.
     pub(super) next_sequence: u64,
-    /// Of its last frame.
+    /// Of the last frame before it.
     pub(super) crc: u32,
-    pub(super) hash: Hash,
+    /// Of the segment before it.
+    pub(super) hash: Option<Hash>,
     pub(super) sums: Sums,
 }
 
 #[derive(Serialize, Deserialize)]
 struct Written {
     format: u64,
-    first_sequence: u64,
     next_sequence: u64,
     last_crc32c: u32,
     sha256: String,
@@ -52,54 +52,76 @@ struct WrittenSum {
     charge_picousd: String,
 }
 
-impl Anchor {
-    pub(super) fn new(info: &SegmentInfo) -> Self {
+impl Default for Anchor {
+    /// Of a ledger that dropped nothing yet.
+    fn default() -> Self {
         Self {
-            first_sequence: info.first_sequence,
-            next_sequence: info.next_sequence,
-            crc: info.crc,
-            hash: info.hash,
-            sums: info.sums.clone(),
+            next_sequence: 1,
+            crc: 0,
+            hash: None,
+            sums: Sums::default(),
         }
     }
+}
 
-    fn path(directory: &Path, first_sequence: u64) -> PathBuf {
-        directory.join(format!("{first_sequence:020}{EXTENSION}"))
+impl Anchor {
+    /// Takes in the first segment that was not dropped.
+    pub(super) fn fold(&mut self, info: &SegmentInfo) {
+        debug_assert_eq!(info.first_sequence, self.next_sequence, "oldest first");
+        self.next_sequence = info.next_sequence;
+        self.crc = info.crc;
+        self.hash = Some(info.hash);
+        self.sums.add_all(&info.sums);
+    }
+
+    pub(super) fn path(directory: &Path) -> PathBuf {
+        directory.join(FILE)
     }
 
     pub(super) fn write(&self, directory: &Path) -> Result<(), StorageError> {
-        let sums = self
-            .sums
-            .0
-            .iter()
-            .map(|((function, day), totals)| WrittenSum {
-                function: function.clone(),
-                day: *day,
-                invocations: totals.invocations,
-                errors: totals.errors,
-                billed_ms: totals.billed_ms,
-                mb_ms: totals.mb_ms.to_string(),
-                charge_picousd: totals.charge_picousd.to_string(),
-            });
+        let Some(hash) = &self.hash else {
+            return Ok(());
+        };
+        let sums = self.sums.0.iter();
+        let sums = sums.map(|((function, day), totals)| WrittenSum {
+            function: function.clone(),
+            day: *day,
+            invocations: totals.invocations,
+            errors: totals.errors,
+            billed_ms: totals.billed_ms,
+            mb_ms: totals.mb_ms.to_string(),
+            charge_picousd: totals.charge_picousd.to_string(),
+        });
         let written = Written {
             format: FORMAT,
-            first_sequence: self.first_sequence,
             next_sequence: self.next_sequence,
             last_crc32c: self.crc,
-            sha256: files::hex(&self.hash),
+            sha256: files::hex(hash),
             sums: sums.collect(),
         };
-        let path = Self::path(directory, self.first_sequence);
-        let json = serde_json::to_vec_pretty(&written)
+        let path = Self::path(directory);
+        let json = serde_json::to_vec(&written)
             .map_err(|error| StorageError::io("writing", &path)(error.into()))?;
         files::write_whole(&path, &json)
     }
 
-    fn read(path: &Path) -> Result<Self, StorageError> {
-        let json = fs::read(path).map_err(StorageError::io("reading", path))?;
+    /// The anchor of a ledger; the one of nothing when there is no file.
+    pub(super) fn read(directory: &Path) -> Result<Self, StorageError> {
+        let path = Self::path(directory);
+        let json = match fs::read(&path) {
+            Ok(json) => json,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Ok(Self::default());
+            }
+            Err(error) => return Err(StorageError::io("reading", &path)(error)),
+        };
+        Self::parse(&path, &json)
+    }
+
+    fn parse(path: &Path, json: &[u8]) -> Result<Self, StorageError> {
         let corrupt = |reason: String| StorageError::corrupt(path, 0, reason);
         let written: Written =
-            serde_json::from_slice(&json).map_err(|error| corrupt(error.to_string()))?;
+            serde_json::from_slice(json).map_err(|error| corrupt(error.to_string()))?;
         if written.format > FORMAT {
             let (found, supported) = (written.format, FORMAT);
             return Err(StorageError::NewerFormat {
@@ -123,31 +145,21 @@ impl Anchor {
             };
             sums.add_totals(sum.function, sum.day, totals);
         }
+        // Each record is in the sums once, and none is without a number.
+        let invocations = sums.total().invocations;
+        if written.next_sequence.checked_sub(1) != Some(invocations) {
+            let reason = format!(
+                "it has the sums of {invocations} records, and record {} comes next",
+                written.next_sequence
+            );
+            return Err(corrupt(reason));
+        }
+        let hash = files::unhex(&written.sha256);
         Ok(Self {
-            first_sequence: written.first_sequence,
             next_sequence: written.next_sequence,
             crc: written.last_crc32c,
-            hash: files::unhex(&written.sha256)
-                .ok_or_else(|| corrupt("its hash is not one".to_owned()))?,
+            hash: Some(hash.ok_or_else(|| corrupt("its hash is not one".to_owned()))?),
             sums,
         })
-    }
-
-    /// All anchors of a ledger, oldest first, without a gap.
-    pub(super) fn read_all(directory: &Path) -> Result<Vec<Self>, StorageError> {
-        let mut anchors: Vec<Self> = Vec::new();
-        for (name, path) in files::list(directory)? {
-            if !name.ends_with(EXTENSION) {
-                continue;
-            }
-            let anchor = Self::read(&path)?;
-            let expected = anchors.last().map_or(1, |anchor| anchor.next_sequence);
-            if anchor.first_sequence != expected {
-                let reason = format!("the records from {expected} on should come before it");
-                return Err(StorageError::corrupt(&path, 0, reason));
-            }
-            anchors.push(anchor);
-        }
-        Ok(anchors)
     }
 }

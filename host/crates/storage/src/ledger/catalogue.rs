@@ -1,21 +1,22 @@
 //! The catalogue of sealed segments and the roll-ups, in `ledger.db`.
 //!
 //! Both are made from the journal and can be made again: without the file, opening the ledger reads
-//! all segments and anchors. The roll-ups hold exactly what is in the segments before
+//! all segments and the anchor. The roll-ups hold exactly what is in the segments before
 //! [`Catalogue::position`], since a segment enters the catalogue, its sums the roll-ups and the
 //! position moves in one transaction. There is no row for an invocation.
 
 use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 use domain::FunctionName;
 use rusqlite::types::Type;
-use rusqlite::{Connection, OptionalExtension as _, Row, Transaction, params};
+use rusqlite::{Connection, OptionalExtension as _, Row, Rows, Transaction, params};
 use sha2::{Digest as _, Sha256};
 
 use super::anchor::Anchor;
 use super::segment::{Frames, HEADER_BYTES, Hash, Header, Place, Stop};
-use super::sums::{Sums, Totals};
+use super::sums::{Day, Sums, Totals};
 use crate::{StorageError, database};
 
 const FILE: &str = "ledger.db";
@@ -35,11 +36,7 @@ CREATE TABLE segments (
     last_us INTEGER NOT NULL,
     bytes INTEGER NOT NULL,
     crc INTEGER NOT NULL,
-    sha256 BLOB NOT NULL,
-    errors INTEGER NOT NULL,
-    billed_ms INTEGER NOT NULL,
-    mb_ms BLOB NOT NULL,
-    charge_picousd BLOB NOT NULL
+    sha256 BLOB NOT NULL
 ) STRICT;
 
 CREATE TABLE segment_functions (
@@ -58,7 +55,15 @@ CREATE TABLE rollups (
     charge_picousd BLOB NOT NULL,
     PRIMARY KEY (function, day)
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX rollups_by_day ON rollups (day);
 "];
+
+const ROLLUPS_OF_DAYS: &str = "
+SELECT function, day, invocations, errors, billed_ms, mb_ms, charge_picousd
+FROM rollups WHERE day BETWEEN ?1 AND ?2";
+const ROLLUPS_OF_FUNCTION: &str = "
+SELECT function, day, invocations, errors, billed_ms, mb_ms, charge_picousd
+FROM rollups WHERE function = ?3 AND day BETWEEN ?1 AND ?2";
 
 /// What a sealed segment holds, read from itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -140,6 +145,13 @@ pub(super) struct Filter<'a> {
     pub(super) until_us: Option<i64>,
 }
 
+/// Which roll-ups are asked for.
+#[derive(Debug, Clone)]
+pub(super) struct Wanted<'a> {
+    pub(super) function: Option<&'a FunctionName>,
+    pub(super) days: RangeInclusive<Day>,
+}
+
 #[derive(Debug)]
 pub(super) struct Catalogue {
     path: PathBuf,
@@ -182,27 +194,28 @@ impl Catalogue {
         .map_err(StorageError::database("entering a segment", &self.path))
     }
 
-    /// Adds the sums of a dropped segment, if they are not in the roll-ups.
-    pub(super) fn insert_anchor(&mut self, anchor: &Anchor) -> Result<(), StorageError> {
+    /// Takes over the sums of all dropped segments, if the roll-ups do not reach that far, and
+    /// forgets the segments.
+    pub(super) fn enter_anchor(&mut self, anchor: &Anchor) -> Result<(), StorageError> {
+        let next_sequence = signed(anchor.next_sequence);
         (|| {
             let transaction = self.connection.transaction()?;
-            if advance(&transaction, anchor.first_sequence, anchor.next_sequence)? {
+            let is_behind = transaction.execute(
+                "UPDATE position SET next_sequence = ?1 WHERE next_sequence < ?1",
+                [next_sequence],
+            )?;
+            if is_behind == 1 {
+                // What is in them is in the anchor, which holds everything from the first record on.
+                transaction.execute("DELETE FROM rollups", [])?;
                 add_sums(&transaction, &anchor.sums)?;
             }
+            transaction.execute(
+                "DELETE FROM segments WHERE first_sequence < ?1",
+                [next_sequence],
+            )?;
             transaction.commit()
         })()
         .map_err(StorageError::database("entering sums", &self.path))
-    }
-
-    /// Forgets a segment that is no longer there; its sums stay.
-    pub(super) fn remove(&self, first_sequence: u64) -> Result<(), StorageError> {
-        self.connection
-            .execute(
-                "DELETE FROM segments WHERE first_sequence = ?1",
-                [signed(first_sequence)],
-            )
-            .map(|_rows| ())
-            .map_err(StorageError::database("removing a segment", &self.path))
     }
 
     /// The segments that may hold what `filter` asks for, oldest first.
@@ -234,8 +247,8 @@ impl Catalogue {
         .map_err(StorageError::database("reading the catalogue", &self.path))
     }
 
-    /// The roll-ups, and the position up to which they reach.
-    pub(super) fn rollups(&mut self) -> Result<(Sums, u64), StorageError> {
+    /// The roll-ups of `wanted`, and the position up to which they reach.
+    pub(super) fn rollups(&mut self, wanted: &Wanted<'_>) -> Result<(Sums, u64), StorageError> {
         (|| {
             let transaction = self.connection.transaction()?;
             let position =
@@ -243,19 +256,18 @@ impl Catalogue {
                     unsigned(row, 0)
                 })?;
             let mut sums = Sums::default();
-            let mut statement = transaction.prepare_cached(
-                "SELECT function, day, invocations, errors, billed_ms, mb_ms, charge_picousd
-                 FROM rollups",
-            )?;
-            let mut rows = statement.query([])?;
-            while let Some(row) = rows.next()? {
-                let name: String = row.get(0)?;
-                let function = FunctionName::parse(&name).map_err(|error| {
-                    rusqlite::Error::FromSqlConversionFailure(0, Type::Text, Box::new(error))
-                })?;
-                sums.add_totals(function, row.get(1)?, totals(row, 2)?);
+            let (first, last) = (*wanted.days.start(), *wanted.days.end());
+            match wanted.function {
+                None => {
+                    let mut statement = transaction.prepare_cached(ROLLUPS_OF_DAYS)?;
+                    read_rollups(statement.query(params![first, last])?, &mut sums)?;
+                }
+                Some(function) => {
+                    let mut statement = transaction.prepare_cached(ROLLUPS_OF_FUNCTION)?;
+                    let rows = statement.query(params![first, last, function.as_str()])?;
+                    read_rollups(rows, &mut sums)?;
+                }
             }
-            drop(rows);
             Ok((sums, position))
         })()
         .map_err(StorageError::database("reading the roll-ups", &self.path))
@@ -264,6 +276,17 @@ impl Catalogue {
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
+}
+
+fn read_rollups(mut rows: Rows<'_>, sums: &mut Sums) -> rusqlite::Result<()> {
+    while let Some(row) = rows.next()? {
+        let name: String = row.get(0)?;
+        let function = FunctionName::parse(&name).map_err(|error| {
+            rusqlite::Error::FromSqlConversionFailure(0, Type::Text, Box::new(error))
+        })?;
+        sums.add_totals(function, row.get(1)?, totals(row, 2)?);
+    }
+    Ok(())
 }
 
 /// Moves the position over a segment; `false` when it is behind already.
@@ -276,9 +299,8 @@ fn advance(transaction: &Transaction<'_>, first: u64, next: u64) -> rusqlite::Re
 }
 
 fn insert_segment(transaction: &Transaction<'_>, info: &SegmentInfo) -> rusqlite::Result<()> {
-    let total = info.sums.total();
     transaction
-        .prepare_cached("INSERT INTO segments VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11)")?
+        .prepare_cached("INSERT INTO segments VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?
         .execute(params![
             signed(info.first_sequence),
             signed(info.next_sequence),
@@ -287,10 +309,6 @@ fn insert_segment(transaction: &Transaction<'_>, info: &SegmentInfo) -> rusqlite
             i64::try_from(info.bytes).unwrap_or(i64::MAX),
             info.crc,
             info.hash,
-            signed(total.errors),
-            signed(total.billed_ms),
-            total.mb_ms.to_be_bytes(),
-            total.charge_picousd.to_be_bytes(),
         ])?;
     let functions = info
         .sums

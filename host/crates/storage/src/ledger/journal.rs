@@ -119,7 +119,8 @@ impl Journal {
             fail_spares: AtomicBool::new(false),
         };
         journal.sync()?;
-        tracing::debug!(directory = %journal.directory.display(), sequence = place.sequence, "opened the ledger");
+        let directory = journal.directory.display();
+        tracing::debug!(%directory, sequence = place.sequence, "opened the ledger");
         Ok(journal)
     }
 

@@ -3,7 +3,8 @@
 //! What is stored here is the kernel's at once: it outlives the process without a system call. Only
 //! this module of the crate is `unsafe`. It relies on the file being ours: the data directory is
 //! locked, the file is preallocated in full before it is mapped, so that no store can meet a full
-//! disk, and it is not shrunk before the last handle here is gone.
+//! disk, and it is not shrunk before the last handle here is gone. On file systems that write changed
+//! pages to new places preallocating promises nothing, see `blocks::keep_in_place`.
 //!
 //! Knows nothing of frames.
 

@@ -8,10 +8,10 @@ use std::sync::Arc;
 
 use domain::{FunctionName, Report};
 
-use super::catalogue::Filter;
+use super::catalogue::{Filter, Wanted};
 use super::frame::{self, Found};
 use super::segment::{self, Frames, HEADER_BYTES, Header, Place, Stop};
-use super::sums::{self, Sums};
+use super::sums::{self, Day, Sums};
 use crate::StorageError;
 
 /// Which entries are wanted, newest first.
@@ -92,20 +92,25 @@ impl EntryQuery {
 }
 
 impl SummaryQuery {
-    /// The rows for what is in `sums`, by function and day.
-    pub(super) fn rows(&self, sums: Sums) -> Vec<SummaryRow> {
-        let since = self.since_us.map_or(i64::MIN, sums::day_of);
+    pub(super) fn wanted(&self) -> Wanted<'_> {
+        let since = self.since_us.map_or(Day::MIN, sums::day_of);
         // The last microsecond that counts decides the last day.
         let until = self
             .until_us
-            .map_or(i64::MAX, |us| sums::day_of(us.saturating_sub(1)));
+            .map_or(Day::MAX, |us| sums::day_of(us.saturating_sub(1)));
+        Wanted {
+            function: self.function.as_ref(),
+            days: since..=until,
+        }
+    }
+
+    /// The rows for what is in `sums`, by function and day.
+    pub(super) fn rows(&self, sums: Sums) -> Vec<SummaryRow> {
+        let wanted = self.wanted();
         sums.0
             .into_iter()
             .filter(|((function, day), _)| {
-                self.function
-                    .as_ref()
-                    .is_none_or(|wanted| wanted == function)
-                    && (since..=until).contains(day)
+                wanted.function.is_none_or(|wanted| wanted == function) && wanted.days.contains(day)
             })
             .map(|((function, day), totals)| SummaryRow {
                 function,

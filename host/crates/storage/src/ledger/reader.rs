@@ -3,7 +3,6 @@
 //! Reads what is there and repairs nothing. A record that is being written meanwhile may or may not
 //! be seen; one that is seen is whole.
 
-use std::collections::BTreeSet;
 use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -54,12 +53,13 @@ impl LedgerReader {
     /// read.
     pub fn summary(&self, query: &SummaryQuery) -> Result<Vec<SummaryRow>, StorageError> {
         for _ in 0..ATTEMPTS {
-            if let Some(sums) = self.sums()? {
+            if let Some(sums) = self.sums(query)? {
                 return Ok(query.rows(sums));
             }
         }
         let path = self.directory.clone();
-        let source = std::io::Error::other("segments are dropped faster than they are read");
+        let source =
+            std::io::Error::other("segments are missing, or dropped faster than they are read");
         Err(StorageError::Io {
             doing: "reading",
             path,
@@ -68,24 +68,29 @@ impl LedgerReader {
     }
 
     /// `None` when the server dropped a segment meanwhile.
-    fn sums(&self) -> Result<Option<Sums>, StorageError> {
-        let (mut sums, position) = match Catalogue::open_for_reading(&self.data_dir)? {
-            Some(mut catalogue) => catalogue.rollups()?,
+    fn sums(&self, query: &SummaryQuery) -> Result<Option<Sums>, StorageError> {
+        let (mut sums, mut position) = match Catalogue::open_for_reading(&self.data_dir)? {
+            Some(mut catalogue) => catalogue.rollups(&query.wanted())?,
             None => (Sums::default(), 1),
         };
         if !self.directory.is_dir() {
             return Ok(Some(sums));
         }
-        let mut dropped = BTreeSet::new();
-        for anchor in Anchor::read_all(&self.directory)? {
-            dropped.insert(anchor.first_sequence);
-            if anchor.first_sequence >= position {
-                sums.add_all(&anchor.sums);
-            }
+        let anchor = Anchor::read(&self.directory)?;
+        if anchor.next_sequence > position {
+            // It has everything that the roll-ups have.
+            (sums, position) = (anchor.sums, anchor.next_sequence);
         }
-        for (first_sequence, source) in self.segments()? {
-            let is_counted = first_sequence < position || dropped.contains(&first_sequence);
-            if !is_counted && !query::add_up_source(&source, &mut sums)? {
+        let mut segments = self.segments()?;
+        segments.retain(|(first_sequence, _)| *first_sequence >= position);
+        if segments
+            .first()
+            .is_some_and(|(first, _)| *first != position)
+        {
+            return Ok(None);
+        }
+        for (_, source) in segments {
+            if !query::add_up_source(&source, &mut sums)? {
                 return Ok(None);
             }
         }

@@ -34,11 +34,18 @@ struct Chain {
     hash: Option<Hash>,
 }
 
+/// Opens the catalogue of a data directory, and recovers.
+pub(super) fn open(data_dir: &Path, directory: &Path) -> Result<(Catalogue, Resume), StorageError> {
+    let mut catalogue = Catalogue::open(data_dir)?;
+    let resume = recover(directory, &mut catalogue)?;
+    Ok((catalogue, resume))
+}
+
 /// Brings the journal and the catalogue in order and says where to go on.
 pub(super) fn recover(directory: &Path, catalogue: &mut Catalogue) -> Result<Resume, StorageError> {
     files::remove_temporaries(directory)?;
     settle_spares(directory)?;
-    let mut chain = after_anchors(directory, catalogue)?;
+    let mut chain = after_anchor(directory, catalogue)?;
     let segments = segment::list(directory)?;
     let catalogued = catalogue.segments(Filter::default())?;
     let hashed_from = hashed_from(&catalogued);
@@ -94,25 +101,21 @@ pub(super) fn recover(directory: &Path, catalogue: &mut Catalogue) -> Result<Res
     finish(directory, catalogue, chain, open)
 }
 
-/// Enters the anchors, and says what the first segment must continue.
-fn after_anchors(directory: &Path, catalogue: &mut Catalogue) -> Result<Chain, StorageError> {
-    let mut chain = Chain {
-        sequence: 1,
-        crc: 0,
-        hash: None,
-    };
-    for anchor in Anchor::read_all(directory)? {
-        catalogue.insert_anchor(&anchor)?;
-        // Dropping it may have been interrupted.
-        files::remove(&segment::path(directory, anchor.first_sequence))?;
-        catalogue.remove(anchor.first_sequence)?;
-        chain = Chain {
-            sequence: anchor.next_sequence,
-            crc: anchor.crc,
-            hash: Some(anchor.hash),
-        };
+/// Enters the anchor, and says what the first segment must continue.
+fn after_anchor(directory: &Path, catalogue: &mut Catalogue) -> Result<Chain, StorageError> {
+    let anchor = Anchor::read(directory)?;
+    catalogue.enter_anchor(&anchor)?;
+    // Dropping what is in it may have been interrupted.
+    for (first_sequence, path) in segment::list(directory)? {
+        if first_sequence < anchor.next_sequence {
+            files::remove(&path)?;
+        }
     }
-    Ok(chain)
+    Ok(Chain {
+        sequence: anchor.next_sequence,
+        crc: anchor.crc,
+        hash: anchor.hash,
+    })
 }
 
 /// Checks that the catalogue does not know more than the journal, and says where to go on.

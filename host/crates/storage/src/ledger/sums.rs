@@ -53,11 +53,12 @@ pub(super) struct Totals {
 
 impl AddAssign for Totals {
     fn add_assign(&mut self, other: Self) {
-        self.invocations += other.invocations;
-        self.errors += other.errors;
+        // Sums are read from files as well, where any number may stand.
+        self.invocations = self.invocations.saturating_add(other.invocations);
+        self.errors = self.errors.saturating_add(other.errors);
         self.billed_ms = self.billed_ms.saturating_add(other.billed_ms);
-        self.mb_ms += other.mb_ms;
-        self.charge_picousd += other.charge_picousd;
+        self.mb_ms = self.mb_ms.saturating_add(other.mb_ms);
+        self.charge_picousd = self.charge_picousd.saturating_add(other.charge_picousd);
     }
 }
 

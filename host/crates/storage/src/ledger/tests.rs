@@ -1,5 +1,6 @@
 //! What the ledger promises, tested from the outside and, for damage, on its files.
 
+mod dropped;
 mod forged;
 mod frames;
 mod growth;

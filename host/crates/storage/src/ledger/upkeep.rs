@@ -3,13 +3,14 @@
 //! The sync thread syncs and prepares segments. The upkeep thread seals filled segments, enters them
 //! in the catalogue, drops old ones and watches free space. Both end when the journal is closed.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::anchor::Anchor;
 use super::catalogue::{Catalogued, Filter, SegmentInfo};
 use super::journal::SPARES;
-use super::{Shared, recovery, segment};
+use super::{Shared, ballast, recovery, segment};
 use crate::{StorageError, files, space};
 
 /// How often the upkeep thread looks.
@@ -18,6 +19,9 @@ const UPKEEP_EVERY: Duration = Duration::from_millis(50);
 const SLOW_EVERY: u32 = 20;
 /// A spare that could not be made is tried again once in this many rounds of the sync thread.
 const PREPARE_EVERY: u32 = 10;
+
+/// Segments that retention drops with one write of the anchor.
+const DROPPED_AT_ONCE: usize = 16;
 
 /// The sync thread.
 pub(super) fn keep_synced(shared: &Shared, every: Duration) {
@@ -49,6 +53,7 @@ pub(super) fn keep_up(shared: &Shared) {
                 Err(Unsealed::Segment(error)) => return shared.journal.fail(&error),
                 // The records are safe in their segments; the catalogue can wait.
                 Err(Unsealed::Catalogue(error)) => {
+                    ballast::give_up_for(&error, &shared.journal.directory);
                     if !is_catalogue_failing {
                         tracing::error!(%error, "the ledger's catalogue lags behind: {error}");
                     }
@@ -57,11 +62,22 @@ pub(super) fn keep_up(shared: &Shared) {
             }
         }
         if is_slow_round {
-            shared.note_free_space(space::is_enough_for_ledger(&shared.journal.directory));
-            if let Err(error) = drop_old(shared) {
-                tracing::error!(%error, "dropping old records failed: {error}");
-            }
+            look_at_space(shared);
         }
+    }
+}
+
+/// Drops what is old, and notes how much space there is.
+fn look_at_space(shared: &Shared) {
+    let directory = &shared.journal.directory;
+    if let Err(error) = drop_old(shared) {
+        tracing::error!(%error, "dropping old records failed: {error}");
+        ballast::give_up_for(&error, directory);
+    }
+    let is_enough = space::is_enough_for_ledger(directory);
+    shared.note_free_space(is_enough);
+    if is_enough {
+        ballast::keep(directory);
     }
 }
 
@@ -111,35 +127,53 @@ pub(super) fn drop_old(shared: &Shared) -> Result<(), StorageError> {
     let mut kept_bytes = sealed
         .iter()
         .fold(0, |sum: u64, segment| sum.saturating_add(size(segment)));
-    for segment in &sealed {
+    let count = sealed.iter().take_while(|segment| {
         let is_old = oldest_us.is_some_and(|oldest_us| segment.last_us < oldest_us);
         let is_much = settings
             .retention_bytes
             .is_some_and(|most| kept_bytes > most);
-        if !is_old && !is_much {
-            break;
-        }
-        drop_segment(shared, segment)?;
         kept_bytes = kept_bytes.saturating_sub(size(segment));
-    }
-    Ok(())
+        is_old || is_much
+    });
+    let count = count.take(DROPPED_AT_ONCE).count();
+    drop_segments(shared, &sealed[..count])
 }
 
-fn drop_segment(shared: &Shared, segment: &Catalogued) -> Result<(), StorageError> {
+/// Drops the oldest segments: first the anchor has their sums, then they go.
+pub(super) fn drop_segments(shared: &Shared, segments: &[Catalogued]) -> Result<(), StorageError> {
+    if segments.is_empty() {
+        return Ok(());
+    }
     let directory = &shared.journal.directory;
-    let path = segment::path(directory, segment.first_sequence);
-    let bytes = std::fs::read(&path).map_err(StorageError::io("reading", &path))?;
-    let info = SegmentInfo::read(&path, &bytes)?;
+    let mut anchor = Anchor::read(directory)?;
+    let mut paths = Vec::new();
+    for segment in segments {
+        let path = segment::path(directory, segment.first_sequence);
+        // What an earlier try could not remove is in the anchor already.
+        if segment.first_sequence >= anchor.next_sequence {
+            anchor.fold(&read_whole(&path, segment)?);
+        }
+        paths.push(path);
+    }
+    anchor.write(directory)?;
+    for path in &paths {
+        // A question does without a file that is gone.
+        files::remove(path)?;
+        tracing::info!(path = %path.display(), "dropped a segment of the ledger by retention");
+    }
+    // Last, so that what could not be removed is tried again.
+    shared.catalogue.lock().enter_anchor(&anchor)
+}
+
+/// A sealed segment, if it is what the catalogue says.
+fn read_whole(path: &Path, segment: &Catalogued) -> Result<SegmentInfo, StorageError> {
+    let bytes = std::fs::read(path).map_err(StorageError::io("reading", path))?;
+    let info = SegmentInfo::read(path, &bytes)?;
     if info.hash != segment.hash {
         let reason = "its content does not have the hash in the catalogue";
-        return Err(StorageError::corrupt(&path, info.bytes, reason));
+        return Err(StorageError::corrupt(path, info.bytes, reason));
     }
-    Anchor::new(&info).write(directory)?;
-    shared.catalogue.lock().remove(segment.first_sequence)?;
-    files::remove(&path)?;
-    tracing::info!(path = %path.display(), records = info.next_sequence - info.first_sequence,
-        "dropped a segment of the ledger by retention");
-    Ok(())
+    Ok(info)
 }
 
 /// Starts both threads.

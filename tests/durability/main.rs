@@ -1,0 +1,8 @@
+//! What survives: SIGKILL at any moment, a full disk, two servers, a restart.
+
+#![expect(clippy::unwrap_used, reason = "a test that can't set up must stop")]
+
+mod compiled_code;
+mod disk_full;
+mod kill;
+mod two_servers;

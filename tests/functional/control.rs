@@ -1,0 +1,166 @@
+//! The control listener: who may ask, and what it tells.
+
+use serde_json::json;
+use support::guests::printing;
+use support::{Request, TestHost};
+
+#[test]
+fn only_local_names_and_no_web_page_may_ask() {
+    let host = TestHost::start();
+    host.deploy("f", &printing("1"));
+    let refused = |request: Request| {
+        let response = host.control_send(&request);
+        assert_eq!(response.status, 403, "{request:?}: {}", response.text());
+        assert_eq!(
+            response.header("x-amzn-errortype"),
+            Some("AccessDeniedException")
+        );
+        assert_eq!(response.header("access-control-allow-origin"), None);
+    };
+    for foreign in [
+        "evil.example",
+        "localhost.evil.example",
+        "10.0.0.1",
+        "127.0.0.1.evil",
+        "",
+    ] {
+        refused(Request::get("/health").header("host", foreign));
+        refused(support::host::invocation("f", "{}").header("host", foreign));
+    }
+    for origin in ["http://evil.example", "http://127.0.0.1:3002", "null"] {
+        refused(support::host::invocation("f", "{}").header("origin", origin));
+    }
+    let preflight = Request::new("OPTIONS", "/2015-03-31/functions/f/invocations")
+        .header("origin", "http://evil.example")
+        .header("access-control-request-method", "POST");
+    refused(preflight);
+    for local in ["localhost", "127.0.0.1", "[::1]", "localhost:3002"] {
+        let response = host.control_send(&Request::get("/health").header("host", local));
+        assert_eq!(response.status, 200, "{local}");
+    }
+    assert!(host.ledger().entries.is_empty(), "nothing ran");
+}
+
+#[test]
+fn health_says_what_there_is() {
+    let host = TestHost::start();
+    assert_eq!(
+        host.control_json("/health"),
+        json!({"status": "ok", "ledger": "ok", "functions": 0, "running": 0})
+    );
+    host.deploy("f", &printing("1"));
+    assert_eq!(host.control_json("/health")["functions"], 1);
+}
+
+#[test]
+fn metrics_count_what_happened() {
+    let host = TestHost::start();
+    host.deploy("f", &printing("1"));
+    host.deploy("bad", &printing("{\"statusCode\":1}"));
+    for _ in 0..3 {
+        assert_eq!(host.get("/f").status, 200);
+    }
+    assert_eq!(host.get("/bad").status, 502);
+    assert_eq!(host.get("/nothing").status, 404);
+    let total = "mayfly_invocations_total";
+    assert_eq!(
+        host.metric(total, &["function=\"f\"", "status=\"success\""]),
+        3
+    );
+    assert_eq!(
+        host.metric(total, &["function=\"bad\"", "status=\"error\""]),
+        1
+    );
+    assert_eq!(
+        host.metric("mayfly_duration_microseconds_count", &["function=\"f\""]),
+        3
+    );
+    assert_eq!(
+        host.metric("mayfly_cold_starts_total", &["function=\"f\""]),
+        0
+    );
+    assert_eq!(
+        host.metric("mayfly_http_responses_total", &["class=\"2xx\""]),
+        3
+    );
+    assert_eq!(
+        host.metric("mayfly_http_responses_total", &["class=\"4xx\""]),
+        1
+    );
+    assert_eq!(
+        host.metric("mayfly_http_responses_total", &["class=\"5xx\""]),
+        1
+    );
+    assert_eq!(host.metric("mayfly_ledger_records", &[]), 4);
+    assert_eq!(host.metric("mayfly_ledger_writable", &[]), 1);
+    assert_eq!(host.metric("mayfly_functions", &[]), 2);
+    let charged: u64 = host
+        .ledger()
+        .entries
+        .iter()
+        .map(|entry| entry["charge_picousd"].as_u64().unwrap())
+        .sum();
+    assert_eq!(host.metric("mayfly_charge_picousd_total", &[]), charged);
+
+    // Every sample belongs to a family that says what it is.
+    let text = host.control_send(&Request::get("/metrics"));
+    assert!(
+        text.header("content-type")
+            .unwrap()
+            .starts_with("text/plain; version=0.0.4")
+    );
+    let text = text.text();
+    for line in text.lines().filter(|line| !line.starts_with('#')) {
+        let name = line.split(['{', ' ']).next().unwrap();
+        let family = ["_bucket", "_sum", "_count"]
+            .iter()
+            .find_map(|end| {
+                name.strip_suffix(end)
+                    .filter(|f| text.contains(&format!("# TYPE {f} histogram")))
+            })
+            .unwrap_or(name);
+        assert!(text.contains(&format!("# TYPE {family} ")), "{line}");
+        assert!(text.contains(&format!("# HELP {family} ")), "{line}");
+    }
+}
+
+#[test]
+fn the_trigger_listener_has_nothing_of_the_control_api_and_the_other_way_round() {
+    let host = TestHost::start();
+    host.deploy("health", &printing("\"mine\""));
+    host.deploy("metrics", &printing("\"mine\""));
+    assert_eq!(host.get("/health").text(), "mine");
+    assert_eq!(host.get("/metrics").text(), "mine");
+    assert_eq!(host.control_json("/health")["status"], "ok");
+    let invoke = Request::post("/2015-03-31/functions/health/invocations", "{}");
+    assert_eq!(host.send(&invoke).status, 404);
+    assert_eq!(host.get("/mayfly/billing").status, 404);
+    host.deploy("other", &printing("1"));
+    assert_eq!(host.control_send(&Request::get("/other")).status, 404);
+}
+
+#[test]
+fn a_slip_of_the_pen_in_a_query_is_not_silence() {
+    let host = TestHost::start();
+    for (target, part) in [
+        ("/mayfly/billing?limt=1", "`limt` is not one of"),
+        ("/mayfly/billing?limit=x", "`limit` is `x`"),
+        ("/mayfly/billing?since=yesterday", "`since` is `yesterday`"),
+        ("/mayfly/billing?function=a%20b", "function name"),
+        ("/mayfly/billing/summary?limit=1", "`limit` is not one of"),
+        ("/mayfly/logs/f?tail=-1", "`tail` is `-1`"),
+    ] {
+        let response = host.control_send(&Request::get(target));
+        assert_eq!(response.status, 400, "{target}");
+        assert!(
+            response.text().contains(part),
+            "{target}: {}",
+            response.text()
+        );
+    }
+    assert_eq!(
+        host.control_send(&Request::get("/mayfly/logs/nobody"))
+            .status,
+        404
+    );
+}

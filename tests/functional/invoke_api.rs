@@ -1,0 +1,235 @@
+//! The Invoke operation, as clients of Lambda call it.
+
+use serde_json::json;
+use support::bodies::from_base64;
+use support::guests::{guest, guest_with, printing, speaking};
+use support::host::invocation;
+use support::{Request, TestHost};
+
+fn with_echo() -> TestHost {
+    let host = TestHost::start();
+    host.deploy("echo", &guest("echo"));
+    host
+}
+
+#[test]
+fn the_event_goes_in_and_the_answer_comes_out_unchanged() {
+    let host = with_echo();
+    for event in ["{}", "{\"a\": [1,  2]}", "\"text\"", "17", "null"] {
+        let response = host.invoke("echo", event);
+        assert_eq!(response.status, 200);
+        assert_eq!(response.text(), event);
+        assert_eq!(response.header("x-amz-executed-version"), Some("$LATEST"));
+        assert_eq!(response.header("x-amz-function-error"), None);
+        let record = host.record(&response.request_id());
+        assert_eq!(
+            (&record["trigger"], &record["status"]),
+            (&json!("invoke"), &json!("success"))
+        );
+    }
+    assert_eq!(
+        host.invoke("echo", "").text(),
+        "{}",
+        "no event is an empty object"
+    );
+}
+
+#[test]
+fn an_empty_answer_is_null_and_one_that_is_not_json_is_an_error() {
+    let host = TestHost::start();
+    host.deploy("empty", &printing(""));
+    host.deploy("text", &printing("plain text"));
+    host.deploy("object", &printing("{\"statusCode\":299}"));
+    assert_eq!(host.invoke("empty", "{}").text(), "null");
+    let text = host.invoke("text", "{}");
+    assert_eq!(
+        (text.status, text.header("x-amz-function-error")),
+        (200, Some("Unhandled"))
+    );
+    assert_eq!(text.json()["errorType"], "Runtime.InvalidResponse");
+    assert_eq!(host.invoke("object", "{}").text(), "{\"statusCode\":299}");
+}
+
+#[test]
+fn the_tail_of_the_log_comes_along_when_it_is_asked_for() {
+    let host = TestHost::start();
+    host.deploy("f", &speaking("{}", "hello log\n", 0));
+    let response = host.control_send(&invocation("f", "{}").header("x-amz-log-type", "Tail"));
+    let id = response.request_id();
+    let tail =
+        String::from_utf8(from_base64(response.header("x-amz-log-result").unwrap())).unwrap();
+    let lines: Vec<&str> = tail.lines().collect();
+    assert_eq!(lines[0], format!("START RequestId: {id} Version: $LATEST"));
+    assert_eq!(lines[1], "hello log");
+    assert_eq!(lines[2], format!("END RequestId: {id}"));
+    assert!(
+        lines[3].starts_with(&format!("REPORT RequestId: {id}\tDuration: ")),
+        "{tail}"
+    );
+    let without = host.invoke("f", "{}");
+    assert_eq!(without.header("x-amz-log-result"), None);
+
+    host.deploy("chatty", &guest("chatty"));
+    let long = host.control_send(&invocation("chatty", "{}").header("x-amz-log-type", "Tail"));
+    assert_eq!(long.text(), "\"done\"");
+    let tail = from_base64(long.header("x-amz-log-result").unwrap());
+    assert_eq!(tail.len(), 4_096);
+    assert!(String::from_utf8_lossy(&tail).contains("REPORT RequestId: "));
+}
+
+#[test]
+fn failures_are_200_with_a_header_and_the_error_as_payload() {
+    let host = TestHost::start();
+    host.deploy_with("late", "timeout = 0.1\n", &guest("loop"));
+    host.deploy("trap", &guest_with("trap", &[("CODE", "(unreachable)")]));
+    let late = host.invoke("late", "{}");
+    let id = late.request_id();
+    assert_eq!(
+        (late.status, late.header("x-amz-function-error")),
+        (200, Some("Unhandled"))
+    );
+    assert_eq!(
+        late.json(),
+        json!({"errorType": "Sandbox.Timedout",
+               "errorMessage": format!("RequestId: {id} Error: Task timed out after 0.10 seconds")})
+    );
+    let trap = host.invoke("trap", "{}");
+    assert_eq!(
+        (trap.status, trap.header("x-amz-function-error")),
+        (200, Some("Unhandled"))
+    );
+    assert_eq!(trap.json()["errorType"], "Runtime.ExitError");
+    assert!(trap.json()["stackTrace"].is_array());
+}
+
+#[test]
+fn a_dry_run_runs_nothing() {
+    let host = with_echo();
+    let dry = invocation("echo", "{}").header("x-amz-invocation-type", "DryRun");
+    assert_eq!(host.control_send(&dry).status, 204);
+    assert!(host.ledger().entries.is_empty());
+}
+
+#[test]
+fn what_can_not_be_invoked_is_an_error_that_clients_know() {
+    let host = with_echo();
+    let check = |request: &Request, status: u16, kind: &str| {
+        let response = host.control_send(request);
+        assert_eq!(response.status, status, "{request:?}: {}", response.text());
+        assert_eq!(
+            response.header("x-amzn-errortype"),
+            Some(kind),
+            "{request:?}"
+        );
+        assert!(response.header("x-amzn-requestid").is_some());
+        let body = response.json();
+        assert!(
+            body["message"].is_string() || body["Message"].is_string(),
+            "{body}"
+        );
+    };
+    check(
+        &invocation("nobody", "{}"),
+        404,
+        "ResourceNotFoundException",
+    );
+    check(
+        &invocation("echo:7", "{}"),
+        404,
+        "ResourceNotFoundException",
+    );
+    check(
+        &invocation("a%20b", "{}"),
+        400,
+        "InvalidParameterValueException",
+    );
+    check(
+        &invocation("echo", "{not json"),
+        400,
+        "InvalidRequestContentException",
+    );
+    check(
+        &invocation("echo", b"\xff".to_vec()),
+        400,
+        "InvalidRequestContentException",
+    );
+    check(
+        &invocation("echo", "[".repeat(100_000)),
+        400,
+        "InvalidRequestContentException",
+    );
+    let typed = |kind: &str| invocation("echo", "{}").header("x-amz-invocation-type", kind);
+    check(&typed("Sometimes"), 400, "InvalidParameterValueException");
+    check(&typed("Event"), 400, "InvalidParameterValueException");
+    let log = invocation("echo", "{}").header("x-amz-log-type", "All");
+    check(&log, 400, "InvalidParameterValueException");
+    check(
+        &Request::get("/2015-03-31/functions/echo/invocations"),
+        405,
+        "MethodNotAllowedException",
+    );
+    check(
+        &Request::get("/2015-03-31/nothing"),
+        404,
+        "UnknownOperationException",
+    );
+    assert!(host.ledger().entries.is_empty(), "nothing ran");
+}
+
+#[test]
+fn latest_may_be_named() {
+    let host = with_echo();
+    assert_eq!(host.invoke("echo:$LATEST", "1").text(), "1");
+    assert_eq!(host.invoke("echo%3A%24LATEST", "1").text(), "1");
+    let qualified = Request::post(
+        "/2015-03-31/functions/echo/invocations?Qualifier=$LATEST",
+        "1",
+    );
+    assert_eq!(host.control_send(&qualified).text(), "1");
+}
+
+#[test]
+fn the_largest_event_and_answer_pass_and_a_larger_answer_is_an_error() {
+    let host = with_echo();
+    let largest = format!("\"{}\"", "x".repeat(6_291_554));
+    let response = host.invoke("echo", largest.clone());
+    assert_eq!(response.status, 200);
+    assert_eq!(response.body.len(), largest.len());
+    assert_eq!(response.header("x-amz-function-error"), None);
+
+    host.deploy(
+        "flood",
+        &guest_with("write-flood", &[("FD", "1"), ("BYTES", "65536")]),
+    );
+    let flood = host.invoke("flood", "{}");
+    assert_eq!(flood.json()["errorType"], "Function.ResponseSizeTooLarge");
+    assert_eq!(host.get("/flood").status, 502);
+}
+
+#[test]
+fn an_event_beyond_the_limit_is_refused_and_not_run() {
+    let host = with_echo();
+    let file = host.root().join("large.json");
+    std::fs::write(&file, format!("\"{}\"", "x".repeat(6_291_556))).unwrap();
+    let url = format!(
+        "http://{}/2015-03-31/functions/echo/invocations",
+        host.control()
+    );
+    let data = format!("@{}", file.display());
+    // A client that announces a large body and waits, as this one and the clients of AWS do.
+    let answer = host.curl(&[
+        "--header",
+        "Expect: 100-continue",
+        "--include",
+        "--data-binary",
+        &data,
+        &url,
+    ]);
+    let answer = answer.ok();
+    assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
+    assert!(
+        answer.contains("RequestEntityTooLargeException"),
+        "{answer}"
+    );
+    assert!(host.ledger().entries.is_empty(), "nothing ran");
+}

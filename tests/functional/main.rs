@@ -1,0 +1,23 @@
+//! Does each feature do what it says? One module for each, all through the built binary.
+
+#![expect(clippy::unwrap_used, reason = "a test that can't set up must stop")]
+
+mod billing;
+mod cli;
+mod clients;
+mod control;
+mod dev;
+mod drop_folder;
+mod examples;
+mod failures;
+mod first_event;
+mod guests;
+mod http_event;
+mod http_protocol;
+mod http_response;
+mod invoke_api;
+mod lifecycle;
+mod logs;
+mod manifest;
+mod new_function;
+mod swap;

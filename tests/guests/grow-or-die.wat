@@ -1,0 +1,7 @@
+;; Grows until it may not, and traps then, as most runtimes of languages do.
+(module
+  (memory (export "memory") 1)
+  (func (export "_start")
+    (loop $more
+      (br_if $more (i32.ne (memory.grow (i32.const 1)) (i32.const -1))))
+    (unreachable)))

@@ -1,0 +1,2 @@
+;; Never ends, and never calls out.
+(module (func (export "_start") (loop $again (br $again))))

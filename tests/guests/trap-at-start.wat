@@ -1,0 +1,5 @@
+;; Traps in its start function.
+(module
+  (func $begin (unreachable))
+  (start $begin)
+  (func (export "_start")))

@@ -1,0 +1,18 @@
+//! Can a guest leave, hog or outlive its sandbox, or put words into our mouth? Through the built
+//! binary, as it is served.
+
+#![expect(clippy::unwrap_used, reason = "a test that can't set up must stop")]
+
+mod zoo;
+
+mod compile_bombs;
+mod containment;
+mod environment;
+mod freshness;
+mod lateness;
+mod log_forgery;
+mod memory;
+mod refused;
+mod responses;
+mod sdk_pointers;
+mod traps;
