@@ -59,7 +59,6 @@ impl Closing<'_> {
         let took_ns = report
             .duration_ns
             .saturating_add(report.init_ns.unwrap_or(0));
-        let end_ms = start_ms.saturating_add(took_ns / NANOS_PER_MS);
         let platform = |at_unix_ms, text| LogEvent {
             at_unix_ms,
             source: LogSource::Platform,
@@ -70,6 +69,11 @@ impl Closing<'_> {
             lines,
             dropped_bytes,
         } = self.observed.take_log();
+        // Two clocks and their rounding: what ends it was not said before what it printed.
+        let last_line_ms = lines.last().map_or(0, |line| line.at_unix_ms);
+        let end_ms = start_ms
+            .saturating_add(took_ns / NANOS_PER_MS)
+            .max(last_line_ms);
         let mut events = Vec::with_capacity(lines.len() + 3);
         events.push(platform(start_ms, Report::start_line(id, report.version)));
         events.extend(lines.into_iter().map(|line| LogEvent {

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use support::guests::{guest, speaking};
 use support::site::Finished;
-use support::{Site, TestHost, report};
+use support::{Site, TestHost, report, until};
 
 fn bytes_below(folder: &Path) -> u64 {
     let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap());
@@ -32,12 +32,13 @@ fn the_log_of_a_function_has_a_bound_on_disk_and_keeps_what_is_newest() {
     for _ in 0..20 {
         last = host.get("/chatty").request_id();
     }
-    let logs = host.logs("chatty");
-    assert!(
-        logs.last()
-            .unwrap()
-            .starts_with(&format!("REPORT RequestId: {last}\t"))
-    );
+    let report_line = format!("REPORT RequestId: {last}\t");
+    until("the newest report at the end of the log", || {
+        host.logs("chatty")
+            .last()?
+            .starts_with(&report_line)
+            .then_some(())
+    });
     let bytes = bytes_below(&host.data().join("logs"));
     report(
         "bytes on disk of 20 logs of 256 KiB, at most 3 segments of 64 KB",

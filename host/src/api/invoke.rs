@@ -193,7 +193,7 @@ fn response(completed: Completed, id: RequestId) -> HttpResponse {
 fn log_tail(log: &[LogEvent]) -> Vec<u8> {
     let mut text = String::new();
     for event in log {
-        text.push_str(&event.text);
+        text.push_str(&event.shown());
         text.push('\n');
     }
     let from = text.len().saturating_sub(LOG_TAIL_BYTES);

@@ -33,14 +33,16 @@ const GUEST_STACK_BYTES: usize = 2 << 20;
 /// for its functions, globals and imports. Only as much as a module needs is allocated.
 const INSTANCE_BYTES_MAX: usize = 4 << 20;
 
-/// Free slots that keep what they hold of the function they last ran: the hot set.
+/// Free slots that wait for the function they last ran: the hot set. With more of them than this, the
+/// one that was unused for the longest time is taken before one that was never used.
 ///
-/// Such a slot keeps up to [`MEMORY_KEEP_RESIDENT_BYTES`] that no budget counts, so this bounds what
-/// all of them hold to 512 MiB. Beyond it the slot that was unused for the longest time is taken.
+/// A used slot keeps up to [`MEMORY_KEEP_RESIDENT_BYTES`] that no budget counts. So this keeps the
+/// number of used slots near the most sandboxes that were alive at once, plus 128 (128 MiB); without
+/// it all slots would be used in the end. What a burst has used stays: about 1 GiB after 1,000 at once.
 pub(crate) const WARM_SLOTS_MAX: u32 = 128;
 
 /// Memory of a free slot that [`Profile::Scan`] zeroes in place instead of giving it back.
-const MEMORY_KEEP_RESIDENT_BYTES: usize = 4 << 20;
+const MEMORY_KEEP_RESIDENT_BYTES: usize = 1 << 20;
 const TABLE_KEEP_RESIDENT_BYTES: usize = 64 << 10;
 const STACK_KEEP_RESIDENT_BYTES: usize = 64 << 10;
 

@@ -202,7 +202,9 @@ impl Future for HandOver {
                 Poll::Pending if !this.observed.ran_long() => return Poll::Pending,
                 Poll::Pending => {}
             }
-            if let Stage::Inline(running) = std::mem::replace(&mut this.stage, Stage::Moving) {
+            if let Stage::Inline(mut running) = std::mem::replace(&mut this.stage, Stage::Moving) {
+                // A timer belongs to the threads it was made on, and they may end before the guest.
+                running.sleep = None;
                 this.stage = Stage::Background(this.background.spawn(running));
             }
         }

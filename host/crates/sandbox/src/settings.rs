@@ -39,7 +39,7 @@ pub enum Compile {
 /// How the pool resets a slot between two guests. A closed set: freshness is proven for each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Profile {
-    /// Written pages are found by asking the kernel, and up to 4 MiB of them are zeroed in place.
+    /// Written pages are found by asking the kernel, and up to 1 MiB of them are zeroed in place.
     /// Used only where no swap is active: a page in swap is not found this way. If swap is switched
     /// on later, nothing is run any more; see [`crate::SandboxError::SwapActive`].
     Scan,

@@ -17,6 +17,7 @@ mod store;
 mod tests;
 mod text;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
@@ -81,6 +82,19 @@ pub struct LogEvent {
     pub source: LogSource,
     /// What was said; when it comes from [`Logs::tail`] it went through [`escape`].
     pub text: String,
+}
+
+impl LogEvent {
+    /// The text as it is stored and may be shown: one line, without control characters, and what a
+    /// function says never begins like a line of ours.
+    #[must_use]
+    pub fn shown(&self) -> Cow<'_, str> {
+        let shown = escape(&self.text);
+        match self.source {
+            LogSource::Function if text::looks_like_ours(&shown) => Cow::Owned(format!(" {shown}")),
+            LogSource::Function | LogSource::Platform => shown,
+        }
+    }
 }
 
 /// The logs of all functions. Cheap to clone; what waits is written when the last clone goes.

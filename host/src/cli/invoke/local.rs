@@ -147,7 +147,7 @@ impl Host<'_> {
             log: closing
                 .log(&report, ending)
                 .into_iter()
-                .map(|event| event.text)
+                .map(|event| event.shown().into_owned())
                 .collect(),
             answer: match answer {
                 Ok(Answer::Payload(payload)) => Ok(payload),

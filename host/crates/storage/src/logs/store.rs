@@ -239,16 +239,14 @@ fn list(directory: &Path) -> Result<Vec<(u64, PathBuf)>, StorageError> {
 }
 
 fn push_event(lines: &mut String, event: &LogEvent) {
-    let (source, indent) = match event.source {
-        LogSource::Platform => ('p', ""),
-        LogSource::Function if text::looks_like_ours(&event.text) => ('f', " "),
-        LogSource::Function => ('f', ""),
+    let source = match event.source {
+        LogSource::Platform => 'p',
+        LogSource::Function => 'f',
     };
-    let text = text::escape(&event.text);
     lines.push_str(&format!(
-        "{} {source} {indent}{text}
-",
-        event.at_unix_ms
+        "{} {source} {}\n",
+        event.at_unix_ms,
+        event.shown()
     ));
 }
 
