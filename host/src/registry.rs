@@ -174,7 +174,6 @@ impl Registry {
         let _publishing = self.publishing.lock();
         let keep = self.artifacts_in_use();
         let artifacts = self.parts.artifacts.sweep(&keep)?;
-        let keep = keep.into_iter().map(sandbox_hash).collect();
         let code = self
             .parts
             .sandboxes
@@ -234,7 +233,7 @@ impl Registry {
         let day = crate::time_text::day(parts.clock.unix_us()).replace('-', "/");
         let guest = parts.sandboxes.guest(GuestSpec {
             kind: configuration.kind,
-            artifact: sandbox_hash(record.artifact),
+            artifact: record.artifact,
             artifact_path: parts.artifacts.path(record.artifact),
             limits: configuration.limits,
             environment: configuration.environment.as_slice().into(),
@@ -256,10 +255,6 @@ impl Registry {
             running,
         }
     }
-}
-
-fn sandbox_hash(artifact: ArtifactId) -> sandbox::ArtifactHash {
-    sandbox::ArtifactHash::from_bytes(*artifact.as_bytes())
 }
 
 #[cfg(test)]

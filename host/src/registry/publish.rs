@@ -11,7 +11,7 @@ use domain::{Fault, FunctionName};
 use sandbox::{CompileError, GuestKind, LoadError};
 use storage::{ArtifactId, FunctionRecord, Origin, StorageError};
 
-use super::{Configuration, Registry, Version, sandbox_hash};
+use super::{Configuration, Registry, Version};
 use crate::manifest::Manifest;
 
 /// A function as someone wants to publish it.
@@ -110,9 +110,7 @@ impl Registry {
         let parts = &self.parts;
         if self.is_live(draft) {
             let artifact = parts.artifacts.put(&draft.wasm)?;
-            parts
-                .sandboxes
-                .compile(sandbox_hash(artifact), &draft.wasm)?;
+            parts.sandboxes.compile(artifact, &draft.wasm)?;
             return Ok(Published::Unchanged);
         }
         let kind = sandbox::inspect(&draft.wasm, &draft.manifest.limits)?;
@@ -120,9 +118,7 @@ impl Registry {
         self.check_names_and_routes(&draft.name, &configuration.routes)?;
 
         let artifact = parts.artifacts.put(&draft.wasm)?;
-        parts
-            .sandboxes
-            .compile(sandbox_hash(artifact), &draft.wasm)?;
+        parts.sandboxes.compile(artifact, &draft.wasm)?;
         let record = FunctionRecord {
             name: draft.name.clone(),
             version: VersionId::Latest,

@@ -1,3 +1,5 @@
+//! Publishing and removing, sweeping, and whose failure a refusal is.
+
 use std::fs;
 
 use domain::Fault;
@@ -58,7 +60,7 @@ fn what_the_author_can_not_mend_is_the_hosts_failure() {
     let refused = || CompileError::Refused {
         message: String::new(),
     };
-    let artifact = sandbox_hash(ArtifactId::of(b""));
+    let artifact = ArtifactId::of(b"");
     let load = |source| LoadError::Compile { artifact, source };
     let cases: [(PublishError, Fault); 6] = [
         (refused().into(), Fault::Caller),

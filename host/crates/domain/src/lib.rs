@@ -6,6 +6,7 @@
 //! Absent on purpose: IO, threads, HTTP types and wasm. Everything but the clock is a value or
 //! a pure function, so every rule can be tested exhaustively.
 
+pub mod artifact;
 pub mod billing;
 pub mod clock;
 pub mod fault;
@@ -17,6 +18,7 @@ pub mod report;
 pub mod routing;
 pub mod usage;
 
+pub use artifact::{ArtifactId, ArtifactIdError};
 pub use clock::Clock;
 pub use fault::Fault;
 pub use invocation::{Invocation, Trigger};

@@ -21,7 +21,7 @@ use rustix::fs::OFlags;
 use sha2::{Digest, Sha256};
 use wasmtime::Engine;
 
-use crate::artifact::ArtifactHash;
+use crate::ArtifactId;
 use crate::random;
 
 /// Bytes of the authentication code at the end of each file.
@@ -107,7 +107,7 @@ impl CodeCache {
     }
 
     /// Where an artifact's code is kept.
-    pub(crate) fn path(&self, artifact: ArtifactHash) -> PathBuf {
+    pub(crate) fn path(&self, artifact: ArtifactId) -> PathBuf {
         let engine = self.engine[..8]
             .iter()
             .map(|byte| format!("{byte:02x}"))
@@ -117,7 +117,7 @@ impl CodeCache {
 
     /// Removes the code of every artifact that is not in `keep`, and all code for other engines; how
     /// many files that were. Code that is loaded stays loaded.
-    pub(crate) fn sweep(&self, keep: &HashSet<ArtifactHash>) -> io::Result<usize> {
+    pub(crate) fn sweep(&self, keep: &HashSet<ArtifactId>) -> io::Result<usize> {
         let mut removed = 0;
         for (name, path) in list(&self.dir)? {
             let Some(artifact) = artifact_of(&name) else {
@@ -132,7 +132,7 @@ impl CodeCache {
     }
 
     /// Looks for an artifact's code and checks all of it.
-    pub(crate) fn find(&self, artifact: ArtifactHash) -> Found {
+    pub(crate) fn find(&self, artifact: ArtifactId) -> Found {
         let file = OpenOptions::new()
             .read(true)
             .custom_flags(flags(OFlags::NOFOLLOW | OFlags::NONBLOCK))
@@ -147,7 +147,7 @@ impl CodeCache {
         }
     }
 
-    fn verify(&self, artifact: ArtifactHash, mut file: File) -> io::Result<Found> {
+    fn verify(&self, artifact: ArtifactId, mut file: File) -> io::Result<Found> {
         let metadata = file.metadata()?;
         if !metadata.is_file() {
             return Ok(Found::Rejected("it is not a regular file"));
@@ -177,7 +177,7 @@ impl CodeCache {
     }
 
     /// Keeps an artifact's code: written aside, synced, renamed into place.
-    pub(crate) fn keep(&self, artifact: ArtifactHash, code: &Verified<Vec<u8>>) -> io::Result<()> {
+    pub(crate) fn keep(&self, artifact: ArtifactId, code: &Verified<Vec<u8>>) -> io::Result<()> {
         self.restore()?;
         let number = self.temporary.fetch_add(1, Ordering::Relaxed);
         let temporary = self.dir.join(format!(
@@ -196,7 +196,7 @@ impl CodeCache {
     }
 
     /// Removes an artifact's code.
-    pub(crate) fn remove(&self, artifact: ArtifactHash) -> io::Result<()> {
+    pub(crate) fn remove(&self, artifact: ArtifactId) -> io::Result<()> {
         fs::remove_file(self.path(artifact))
     }
 
@@ -215,7 +215,7 @@ impl CodeCache {
         }
     }
 
-    fn write(&self, path: &Path, artifact: ArtifactHash, code: &[u8]) -> io::Result<()> {
+    fn write(&self, path: &Path, artifact: ArtifactId, code: &[u8]) -> io::Result<()> {
         let mut mac = self.mac(artifact, code.len() as u64);
         mac.update(code);
         let mut file = create_new(path)?;
@@ -224,7 +224,7 @@ impl CodeCache {
         file.sync_all()
     }
 
-    fn mac(&self, artifact: ArtifactHash, code_bytes: u64) -> Hmac<Sha256> {
+    fn mac(&self, artifact: ArtifactId, code_bytes: u64) -> Hmac<Sha256> {
         let mut mac = keyed(&self.key);
         mac.update(DOMAIN);
         mac.update(artifact.as_bytes());
@@ -305,7 +305,7 @@ fn remove_temporaries(dir: &Path) -> io::Result<()> {
 }
 
 /// The artifact whose code a file of this name holds, for whichever engine.
-fn artifact_of(name: &str) -> Option<ArtifactHash> {
+fn artifact_of(name: &str) -> Option<ArtifactId> {
     let (artifact, _engine) = name.strip_suffix(EXTENSION)?.split_once('-')?;
     artifact.parse().ok()
 }

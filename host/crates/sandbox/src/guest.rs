@@ -13,7 +13,7 @@ use tokio::sync::{Mutex, OnceCell};
 use tokio::task::JoinHandle;
 use wasmtime::{InstancePre, Module, ModuleExport};
 
-use crate::artifact::ArtifactHash;
+use crate::ArtifactId;
 use crate::compile::CompileError;
 use crate::execute::State;
 use crate::sdk;
@@ -45,7 +45,7 @@ pub struct GuestSpec {
     /// Its kind, from [`crate::inspect()`].
     pub kind: GuestKind,
     /// The file's hash.
-    pub artifact: ArtifactHash,
+    pub artifact: ArtifactId,
     /// The file itself; read again, and its hash checked, when its code has to be compiled again.
     pub artifact_path: PathBuf,
     /// Bounds on each run.
@@ -214,13 +214,13 @@ pub enum LoadError {
         /// Where it is.
         path: PathBuf,
         /// What it should hash to.
-        expected: ArtifactHash,
+        expected: ArtifactId,
     },
     /// Its code can't be compiled again.
     #[error("compiling artifact {artifact} failed")]
     Compile {
         /// Which one.
-        artifact: ArtifactHash,
+        artifact: ArtifactId,
         /// Why.
         source: CompileError,
     },

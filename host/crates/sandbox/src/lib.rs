@@ -18,7 +18,6 @@
 //! Absent on purpose: HTTP, money, permits and storage. A sandbox never waits for a permit;
 //! admission comes first. No type of the engine is in the public interface.
 
-mod artifact;
 mod budget;
 mod cache;
 mod command;
@@ -44,7 +43,8 @@ mod tests;
 mod ticker;
 mod wasi;
 
-pub use artifact::ArtifactHash;
+pub use domain::ArtifactId;
+
 pub use compile::{CompileError, Compiled, WorkerLimits, compile_worker, compile_worker_within};
 pub use engine::EngineError;
 pub use guest::{Guest, GuestKind, GuestSpec, LoadError};

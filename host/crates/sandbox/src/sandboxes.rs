@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use wasmtime::{Engine, Linker};
 
-use crate::artifact::ArtifactHash;
+use crate::ArtifactId;
 use crate::budget::Totals;
 use crate::cache::CodeCache;
 use crate::compile::{CompileError, Compiled};
@@ -120,7 +120,7 @@ impl Sandboxes {
     /// # Errors
     ///
     /// [`CompileError`] says whether the module or the host is the reason.
-    pub fn compile(&self, artifact: ArtifactHash, wasm: &[u8]) -> Result<Compiled, CompileError> {
+    pub fn compile(&self, artifact: ArtifactId, wasm: &[u8]) -> Result<Compiled, CompileError> {
         if self.0.map_kept(artifact).is_some() {
             return Ok(Compiled::Cached);
         }
@@ -137,7 +137,7 @@ impl Sandboxes {
     /// # Errors
     ///
     /// What the system said, when the cache can't be read or a file can't be deleted.
-    pub fn sweep(&self, keep: &HashSet<ArtifactHash>) -> std::io::Result<usize> {
+    pub fn sweep(&self, keep: &HashSet<ArtifactId>) -> std::io::Result<usize> {
         self.0.cache.sweep(keep)
     }
 

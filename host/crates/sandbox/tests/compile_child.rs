@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use domain::{Clock, FunctionName, Limits, Outcome, RequestId, VersionId};
 use sandbox::{
-    ArtifactHash, Compile, CompileError, Compiled, EngineSettings, GuestSpec, Observed, RunRequest,
+    ArtifactId, Compile, CompileError, Compiled, EngineSettings, GuestSpec, Observed, RunRequest,
     Sandboxes, WorkerLimits,
 };
 
@@ -128,7 +128,7 @@ fn answering() -> Vec<u8> {
 fn a_child_compiles_code_that_runs_here() {
     let host = host(this_program(), WORKER);
     let wasm = answering();
-    let artifact = ArtifactHash::of(&wasm);
+    let artifact = ArtifactId::of(&wasm);
     assert_eq!(
         host.sandboxes.compile(artifact, &wasm).unwrap(),
         Compiled::Fresh
@@ -168,7 +168,7 @@ fn a_child_says_why_a_module_is_refused() {
     let wasm = wat::parse_str(r#"(module (func (export "_start") i32.const 1))"#).unwrap();
     let error = host
         .sandboxes
-        .compile(ArtifactHash::of(&wasm), &wasm)
+        .compile(ArtifactId::of(&wasm), &wasm)
         .unwrap_err();
     assert!(matches!(error, CompileError::Refused { .. }), "{error:?}");
     assert!(error.to_string().contains("type mismatch"), "{error}");
@@ -179,13 +179,13 @@ fn a_child_that_ends_otherwise_is_an_error() {
     let garbage = host(this_program(), GARBAGE);
     let error = garbage
         .sandboxes
-        .compile(ArtifactHash::of(&wasm), &wasm)
+        .compile(ArtifactId::of(&wasm), &wasm)
         .unwrap_err();
     assert!(matches!(error, CompileError::Child { .. }), "{error:?}");
     let crash = host(this_program(), CRASH);
     let error = crash
         .sandboxes
-        .compile(ArtifactHash::of(&wasm), &wasm)
+        .compile(ArtifactId::of(&wasm), &wasm)
         .unwrap_err();
     assert!(
         matches!(error, CompileError::TooExpensive { .. }),
@@ -198,7 +198,7 @@ fn a_program_that_does_not_exist_is_the_hosts_failure() {
     let wasm = answering();
     let error = host
         .sandboxes
-        .compile(ArtifactHash::of(&wasm), &wasm)
+        .compile(ArtifactId::of(&wasm), &wasm)
         .unwrap_err();
     assert!(matches!(error, CompileError::Child { .. }), "{error:?}");
 }
@@ -237,7 +237,7 @@ fn bomb(count: usize, length: usize) -> Vec<u8> {
 fn failure(argument: &str, wasm: &[u8]) -> CompileError {
     let host = host(this_program(), argument);
     host.sandboxes
-        .compile(ArtifactHash::of(wasm), wasm)
+        .compile(ArtifactId::of(wasm), wasm)
         .unwrap_err()
 }
 
@@ -253,7 +253,7 @@ fn a_module_that_takes_too_long_is_too_expensive() {
     let host = host(this_program(), SHORT_OF_TIME);
     let wasm = answering();
     host.sandboxes
-        .compile(ArtifactHash::of(&wasm), &wasm)
+        .compile(ArtifactId::of(&wasm), &wasm)
         .unwrap();
 }
 
@@ -293,11 +293,11 @@ fn compile_while_the_file_is_another() {
     std::fs::remove_file(&program).unwrap();
     let wasm = answering();
     host.sandboxes
-        .compile(ArtifactHash::of(&wasm), &wasm)
+        .compile(ArtifactId::of(&wasm), &wasm)
         .unwrap();
     std::fs::write(&program, "another version").unwrap();
     let wasm = bomb(1, 1);
     host.sandboxes
-        .compile(ArtifactHash::of(&wasm), &wasm)
+        .compile(ArtifactId::of(&wasm), &wasm)
         .unwrap();
 }

@@ -4,83 +4,16 @@
 //! once. Knows nothing of wasm, and not which function uses what: [`Artifacts::sweep`] is told.
 
 use std::collections::HashSet;
-use std::fmt;
 use std::fs;
 use std::path::PathBuf;
-use std::str::FromStr;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
+use domain::ArtifactId;
 
 use crate::{DataDir, StorageError, files};
 
 const DIRECTORY: &str = "artifacts";
 const EXTENSION: &str = ".wasm";
-
-/// The SHA-256 of an artifact's bytes; 64 hexadecimal digits as text.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct ArtifactId([u8; 32]);
-
-/// Why a text is not an artifact's id.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("an artifact's id is 64 lower-case hexadecimal digits")]
-pub struct ArtifactIdError;
-
-impl ArtifactId {
-    /// The id of `bytes`.
-    #[must_use]
-    pub fn of(bytes: &[u8]) -> Self {
-        Self(Sha256::digest(bytes).into())
-    }
-
-    /// The 32 bytes of the hash.
-    #[must_use]
-    pub fn as_bytes(&self) -> &[u8; 32] {
-        &self.0
-    }
-
-    /// Reads back the 32 bytes of [`ArtifactId::as_bytes`].
-    #[must_use]
-    pub fn from_bytes(bytes: [u8; 32]) -> Self {
-        Self(bytes)
-    }
-}
-
-impl fmt::Display for ArtifactId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&files::hex(&self.0))
-    }
-}
-
-impl fmt::Debug for ArtifactId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ArtifactId({self})")
-    }
-}
-
-impl FromStr for ArtifactId {
-    type Err = ArtifactIdError;
-
-    fn from_str(text: &str) -> Result<Self, ArtifactIdError> {
-        files::unhex(text).map(Self).ok_or(ArtifactIdError)
-    }
-}
-
-impl TryFrom<String> for ArtifactId {
-    type Error = ArtifactIdError;
-
-    fn try_from(text: String) -> Result<Self, ArtifactIdError> {
-        text.parse()
-    }
-}
-
-impl From<ArtifactId> for String {
-    fn from(id: ArtifactId) -> Self {
-        id.to_string()
-    }
-}
 
 /// The stored artifacts. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -219,16 +152,5 @@ mod tests {
         assert_eq!(artifacts.read(kept).unwrap(), b"kept");
         Artifacts::open(&artifacts.0.data_dir).unwrap();
         assert_eq!(files::list(&artifacts.0.directory).unwrap().len(), 1);
-    }
-
-    #[test]
-    fn an_id_is_64_lower_case_digits() {
-        for bad in ["", "ab", &"g".repeat(64), &"A".repeat(64), &"é".repeat(32)] {
-            assert_eq!(bad.parse::<ArtifactId>(), Err(ArtifactIdError), "{bad}");
-        }
-        let id = ArtifactId::of(b"");
-        let json = serde_json::to_string(&id).unwrap();
-        assert_eq!(json, format!("\"{id}\""));
-        assert_eq!(serde_json::from_str::<ArtifactId>(&json).unwrap(), id);
     }
 }

@@ -18,7 +18,9 @@ pub mod logs;
 pub mod records;
 mod space;
 
-pub use artifacts::{ArtifactId, ArtifactIdError, Artifacts};
+pub use domain::{ArtifactId, ArtifactIdError};
+
+pub use artifacts::Artifacts;
 pub use data_dir::DataDir;
 pub use error::StorageError;
 pub use ledger::{

@@ -11,7 +11,7 @@ use anyhow::Context as _;
 use bytes::Bytes;
 use domain::report::{Ending, Ran};
 use domain::{Clock, FunctionName, Invocation, Trigger, VersionId};
-use sandbox::{ArtifactHash, Compile, EngineSettings, GuestSpec, Observed, RunRequest, Sandboxes};
+use sandbox::{ArtifactId, Compile, EngineSettings, GuestSpec, Observed, RunRequest, Sandboxes};
 
 use super::{failed, print_answer};
 use crate::answer::Answer;
@@ -95,7 +95,7 @@ impl Host<'_> {
         } = self;
         let limits = local.manifest.limits;
         let (name, random) = (&local.name, Random::default());
-        let artifact = ArtifactHash::of(wasm);
+        let artifact = ArtifactId::of(wasm);
         let day = day(clock.unix_us()).replace('-', "/");
         let guest = sandboxes.guest(GuestSpec {
             kind: sandbox::inspect(wasm, &limits)?,

@@ -1,3 +1,5 @@
+//! Entries as they lie in a folder, good and bad.
+
 use std::fs;
 use std::os::unix::fs::symlink;
 

@@ -1,3 +1,5 @@
+//! The state machine, driven pass by pass with a clock that stands still.
+
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt as _;

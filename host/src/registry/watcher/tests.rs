@@ -1,3 +1,5 @@
+//! Notifications in, changes out; and the thread itself on a real folder.
+
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::mpsc::channel;

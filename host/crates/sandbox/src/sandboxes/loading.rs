@@ -12,7 +12,7 @@ use tokio::time::{Instant, timeout_at};
 use wasmtime::Module;
 
 use super::Shared;
-use crate::artifact::ArtifactHash;
+use crate::ArtifactId;
 use crate::cache::{Found, Verified};
 use crate::compile::{self, CompileError, Compiled};
 use crate::failure::{link, short};
@@ -137,7 +137,7 @@ impl Shared {
             path: path.clone(),
             source,
         })?;
-        if ArtifactHash::of(&wasm) != spec.artifact {
+        if ArtifactId::of(&wasm) != spec.artifact {
             return Err(LoadError::ArtifactChanged {
                 path: path.clone(),
                 expected: spec.artifact,
@@ -151,11 +151,7 @@ impl Shared {
     }
 
     /// Compiles `wasm`, makes sure that the engine takes the code, and keeps it. One at a time.
-    pub(super) fn compile(
-        &self,
-        artifact: ArtifactHash,
-        wasm: &[u8],
-    ) -> Result<Made, CompileError> {
+    pub(super) fn compile(&self, artifact: ArtifactId, wasm: &[u8]) -> Result<Made, CompileError> {
         let _turn = self.compiling.lock();
         // Whoever had the turn before may have compiled the same.
         if let Some(module) = self.map_kept(artifact) {
@@ -180,7 +176,7 @@ impl Shared {
     }
 
     /// Code from the cache, mapped. A warning if there is something that can't be used.
-    pub(super) fn map_kept(&self, artifact: ArtifactHash) -> Option<Module> {
+    pub(super) fn map_kept(&self, artifact: ArtifactId) -> Option<Module> {
         let rejected = match self.cache.find(artifact) {
             Found::Nothing => return None,
             Found::Rejected(reason) => reason.to_owned(),

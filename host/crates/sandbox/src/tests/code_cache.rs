@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::support::{Host, command, limits};
 use crate::cache::{Found, Verified};
-use crate::{ArtifactHash, Compiled, LoadError, SandboxError};
+use crate::{ArtifactId, Compiled, LoadError, SandboxError};
 
 fn answer(text: &str) -> Vec<u8> {
     let data = u32::from_le_bytes(text.as_bytes().try_into().unwrap());
@@ -24,7 +24,7 @@ fn answer(text: &str) -> Vec<u8> {
 fn compiled(text: &str) -> (Host, Vec<u8>, PathBuf) {
     let host = Host::new();
     let wasm = answer(text);
-    let artifact = ArtifactHash::of(&wasm);
+    let artifact = ArtifactId::of(&wasm);
     assert_eq!(
         host.sandboxes.compile(artifact, &wasm).unwrap(),
         Compiled::Fresh
@@ -42,7 +42,7 @@ fn compiled(text: &str) -> (Host, Vec<u8>, PathBuf) {
 /// again.
 #[track_caller]
 fn check_recompiled(host: &Host, wasm: &[u8], text: &str) {
-    let artifact = ArtifactHash::of(wasm);
+    let artifact = ArtifactId::of(wasm);
     let found = host.sandboxes.cache().find(artifact);
     assert!(
         matches!(found, Found::Rejected(_) | Found::Nothing),
@@ -85,7 +85,7 @@ fn code_is_found_again_after_a_restart() {
     let host = host.restart();
     assert_eq!(
         host.sandboxes
-            .compile(ArtifactHash::of(&wasm), &wasm)
+            .compile(ArtifactId::of(&wasm), &wasm)
             .unwrap(),
         Compiled::Cached
     );
@@ -100,7 +100,7 @@ fn code_is_found_again_after_a_restart() {
 fn a_flipped_bit_anywhere_is_noticed() {
     let (host, wasm, path) = compiled("flip");
     let good = fs::read(&path).unwrap();
-    let artifact = ArtifactHash::of(&wasm);
+    let artifact = ArtifactId::of(&wasm);
     let last = good.len() - 1;
     for at in (0..good.len())
         .step_by(good.len() / 97)
@@ -151,9 +151,9 @@ fn code_of_another_artifact_or_engine_is_noticed() {
     let (host, wasm, path) = compiled("aaaa");
     let other = answer("bbbb");
     host.sandboxes
-        .compile(ArtifactHash::of(&other), &other)
+        .compile(ArtifactId::of(&other), &other)
         .unwrap();
-    fs::copy(host.sandboxes.cache().path(ArtifactHash::of(&other)), &path).unwrap();
+    fs::copy(host.sandboxes.cache().path(ArtifactId::of(&other)), &path).unwrap();
     check_recompiled(&host, &wasm, "aaaa");
 
     // Code that is right in itself, but was authenticated with the key of another installation.
@@ -168,10 +168,10 @@ fn a_sweep_keeps_the_code_of_what_is_named_for_this_engine_and_nothing_else() {
     let (host, wasm, path) = compiled("kept");
     let other = answer("gone");
     host.sandboxes
-        .compile(ArtifactHash::of(&other), &other)
+        .compile(ArtifactId::of(&other), &other)
         .unwrap();
     let dir = path.parent().unwrap();
-    let name = ArtifactHash::of(&wasm);
+    let name = ArtifactId::of(&wasm);
     fs::write(dir.join(format!("{name}-0123456789abcdef.cwasm")), "x").unwrap();
     fs::write(dir.join("notes.txt"), "x").unwrap();
 
@@ -181,14 +181,14 @@ fn a_sweep_keeps_the_code_of_what_is_named_for_this_engine_and_nothing_else() {
     let found = host.sandboxes.cache().find(name);
     assert!(matches!(found, Found::Code(_)), "{found:?}");
     assert!(dir.join("key").is_file() && dir.join("notes.txt").is_file());
-    let gone = host.sandboxes.cache().find(ArtifactHash::of(&other));
+    let gone = host.sandboxes.cache().find(ArtifactId::of(&other));
     assert!(matches!(gone, Found::Nothing), "{gone:?}");
 }
 
 #[test]
 fn what_a_killed_process_left_half_written_is_in_nobodys_way() {
     let (host, wasm, path) = compiled("half");
-    let name = ArtifactHash::of(&wasm);
+    let name = ArtifactId::of(&wasm);
     fs::remove_file(&path).unwrap();
     let half = path.with_file_name(format!("{name}.{}.0.tmp", std::process::id()));
     fs::write(&half, "x").unwrap();
@@ -214,7 +214,7 @@ fn links_fifos_and_open_modes_are_not_followed() {
 
     fs::remove_file(&path).unwrap();
     fs::create_dir(&path).unwrap();
-    let found = host.sandboxes.cache().find(ArtifactHash::of(&wasm));
+    let found = host.sandboxes.cache().find(ArtifactId::of(&wasm));
     assert!(matches!(found, Found::Rejected(_)), "{found:?}");
     // It can't be replaced, so the code is used from memory.
     let guest = host.sandboxes.guest(host.spec(&wasm, limits(16, 10_000)));
@@ -222,7 +222,7 @@ fn links_fifos_and_open_modes_are_not_followed() {
     fs::remove_dir(&path).unwrap();
 
     host.sandboxes
-        .compile(ArtifactHash::of(&wasm), &wasm)
+        .compile(ArtifactId::of(&wasm), &wasm)
         .unwrap();
     fs::set_permissions(&path, Permissions::from_mode(0o666)).unwrap();
     check_recompiled(&host, &wasm, "link");
@@ -242,7 +242,7 @@ fn a_key_that_can_not_be_used_means_compiling_again() {
         let host = host.restart();
         check_recompiled(&host, &wasm, "keys");
         let host = host.restart();
-        let artifact = ArtifactHash::of(&wasm);
+        let artifact = ArtifactId::of(&wasm);
         assert_eq!(
             host.sandboxes.compile(artifact, &wasm).unwrap(),
             Compiled::Cached
@@ -276,7 +276,7 @@ fn an_artifact_that_changed_or_is_gone_is_the_hosts_failure() {
 fn kept_code_that_the_engine_does_not_take_is_compiled_again() {
     let (host, wasm, path) = compiled("junk");
     let good = fs::read(&path).unwrap();
-    let artifact = ArtifactHash::of(&wasm);
+    let artifact = ArtifactId::of(&wasm);
     // Authentic, but of another compiler, or of an engine with other settings.
     let other = wasmtime::Engine::default()
         .precompile_module(&wasm)
@@ -309,11 +309,11 @@ fn the_cache_can_be_removed_under_a_live_server() {
     fs::remove_file(dir.join("key")).unwrap();
     let more = answer("more");
     host.sandboxes
-        .compile(ArtifactHash::of(&more), &more)
+        .compile(ArtifactId::of(&more), &more)
         .unwrap();
     let host = host.restart();
     for wasm in [wasm, more] {
-        let artifact = ArtifactHash::of(&wasm);
+        let artifact = ArtifactId::of(&wasm);
         assert_eq!(
             host.sandboxes.compile(artifact, &wasm).unwrap(),
             Compiled::Cached

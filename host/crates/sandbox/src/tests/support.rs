@@ -15,7 +15,7 @@ use tokio::runtime::Runtime;
 use crate::budget::{Budget, Totals};
 use crate::execute::{Event, State};
 use crate::{
-    ArtifactHash, Compile, EngineSettings, Guest, GuestKind, GuestLog, GuestSpec, Observed,
+    ArtifactId, Compile, EngineSettings, Guest, GuestKind, GuestLog, GuestSpec, Observed,
     PoolCounts, Profile, RunRequest, SandboxError, Sandboxes, inspect,
 };
 
@@ -150,13 +150,13 @@ impl Host {
         Self::in_dir(dir, Profile::Plain, Compile::InProcess)
     }
 
-    pub(crate) fn artifact_path(&self, hash: ArtifactHash) -> PathBuf {
+    pub(crate) fn artifact_path(&self, hash: ArtifactId) -> PathBuf {
         self.dir.path().join(format!("{hash}.wasm"))
     }
 
     pub(crate) fn spec(&self, wasm: &[u8], limits: Limits) -> GuestSpec {
         let kind = inspect(wasm, &limits).unwrap();
-        let artifact = ArtifactHash::of(wasm);
+        let artifact = ArtifactId::of(wasm);
         std::fs::write(self.artifact_path(artifact), wasm).unwrap();
         let function = FunctionName::parse("hello").unwrap();
         GuestSpec {
@@ -272,7 +272,7 @@ impl State {
         let observed = Observed::new();
         let spec = GuestSpec {
             kind: GuestKind::Command,
-            artifact: ArtifactHash::of(b""),
+            artifact: ArtifactId::of(b""),
             artifact_path: PathBuf::new(),
             limits: Limits::default(),
             environment: Arc::from([]),

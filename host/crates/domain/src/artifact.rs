@@ -1,4 +1,4 @@
-//! The name of a file's content: its SHA-256.
+//! The name of an artifact: the SHA-256 of its bytes.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,9 +9,9 @@ use sha2::{Digest, Sha256};
 /// SHA-256 of an uploaded file. Two files with one hash are one artifact.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct ArtifactHash([u8; 32]);
+pub struct ArtifactId([u8; 32]);
 
-impl ArtifactHash {
+impl ArtifactId {
     /// The hash of `bytes`.
     #[must_use]
     pub fn of(bytes: &[u8]) -> Self {
@@ -31,23 +31,24 @@ impl ArtifactHash {
     }
 }
 
-impl fmt::Display for ArtifactHash {
+impl fmt::Display for ArtifactId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
     }
 }
 
-/// A text that is not 64 hexadecimal digits.
+/// A text that is not 64 lower-case hexadecimal digits.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("an artifact's hash is 64 hexadecimal digits, not `{}`", .0.escape_debug())]
-pub struct HashTextError(String);
+#[error("an artifact's id is 64 lower-case hexadecimal digits, not `{}`", .0.escape_debug())]
+pub struct ArtifactIdError(String);
 
-impl FromStr for ArtifactHash {
-    type Err = HashTextError;
+impl FromStr for ArtifactId {
+    type Err = ArtifactIdError;
 
-    fn from_str(text: &str) -> Result<Self, HashTextError> {
-        let wrong = || HashTextError(text.chars().take(80).collect());
-        if text.len() != 64 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+    fn from_str(text: &str) -> Result<Self, ArtifactIdError> {
+        let wrong = || ArtifactIdError(text.chars().take(80).collect());
+        let is_digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+        if text.len() != 64 || !text.bytes().all(is_digit) {
             return Err(wrong());
         }
         let mut hash = [0; 32];
@@ -59,16 +60,16 @@ impl FromStr for ArtifactHash {
     }
 }
 
-impl TryFrom<String> for ArtifactHash {
-    type Error = HashTextError;
+impl TryFrom<String> for ArtifactId {
+    type Error = ArtifactIdError;
 
-    fn try_from(text: String) -> Result<Self, HashTextError> {
+    fn try_from(text: String) -> Result<Self, ArtifactIdError> {
         text.parse()
     }
 }
 
-impl From<ArtifactHash> for String {
-    fn from(hash: ArtifactHash) -> Self {
+impl From<ArtifactId> for String {
+    fn from(hash: ArtifactId) -> Self {
         hash.to_string()
     }
 }
@@ -79,14 +80,20 @@ mod tests {
 
     #[test]
     fn a_hash_reads_back_what_it_writes_and_nothing_else() {
-        let hash = ArtifactHash::of(b"abc");
+        let hash = ArtifactId::of(b"abc");
         assert_eq!(
             hash.to_string(),
             "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
         );
         assert_eq!(hash.to_string().parse(), Ok(hash));
-        for bad in ["", "ba78", &"g".repeat(64), &"ä".repeat(32)] {
-            bad.parse::<ArtifactHash>().unwrap_err();
+        for bad in [
+            "",
+            "ba78",
+            &"g".repeat(64),
+            &"A".repeat(64),
+            &"ä".repeat(32),
+        ] {
+            bad.parse::<ArtifactId>().unwrap_err();
         }
     }
 }
