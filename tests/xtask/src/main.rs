@@ -32,33 +32,37 @@ enum Task {
 fn main() -> anyhow::Result<()> {
     match Task::parse() {
         Task::Steps { rounds } => {
-            let test = [
-                "test",
-                "--release",
-                "-p",
-                "mayfly",
-                "--lib",
-                "each_step",
-                "--",
-                "--nocapture",
-            ];
-            cargo(&test, &[("MAYFLY_STEPS", rounds.to_string())])
+            let rounds = rounds.to_string();
+            let nocapture = ["--", "--nocapture"];
+            let steps = ["test", "--release", "-p", "mayfly", "--lib", "each_step"];
+            cargo(
+                &[&steps[..], &nocapture].concat(),
+                &[("MAYFLY_STEPS", &rounds)],
+            )?;
+            let guests = ["test", "--release", "-p", "sandbox", "--lib", "cost"];
+            cargo(
+                &[&guests[..], &nocapture].concat(),
+                &[("MAYFLY_COST", &rounds)],
+            )
         }
         Task::Long { filter } => {
             cargo(&["build", "--release", "-p", "mayfly"], &[])?;
-            let long = [("MAYFLY_LONG", "1".to_owned())];
-            for package in ["storage", "sandbox", "e2e"] {
+            for (package, count) in LONG_COUNTS {
                 let mut test = vec!["test", "--release", "-p", package];
                 test.extend(filter.as_deref());
                 test.extend(["--", "--nocapture"]);
-                cargo(&test, &long)?;
+                cargo(&test, &[("MAYFLY_LONG", count)])?;
             }
             Ok(())
         }
     }
 }
 
-fn cargo(arguments: &[&str], environment: &[(&str, String)]) -> anyhow::Result<()> {
+/// What `MAYFLY_LONG` means to each package: kills of a writer, alternations for freshness, and for
+/// the black-box tests just that the long counts are wanted.
+const LONG_COUNTS: [(&str, &str); 3] = [("storage", "1000"), ("sandbox", "100000"), ("e2e", "1")];
+
+fn cargo(arguments: &[&str], environment: &[(&str, &str)]) -> anyhow::Result<()> {
     let variables: Vec<String> = environment
         .iter()
         .map(|(name, value)| format!("{name}={value} "))
