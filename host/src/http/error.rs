@@ -57,7 +57,8 @@ pub(crate) fn json_response(status: StatusCode, body: impl Into<Bytes>) -> HttpR
 
 /// Adds the request's id to a response.
 pub(crate) fn with_request_id(response: &mut HttpResponse, id: RequestId) {
-    if let Ok(value) = HeaderValue::try_from(id.to_string()) {
+    let mut text = [0; RequestId::TEXT_BYTES];
+    if let Ok(value) = HeaderValue::from_str(id.encode(&mut text)) {
         response.headers_mut().insert(REQUEST_ID, value);
     }
 }

@@ -4,4 +4,5 @@
 //! Lambda read and write. HTTP ends here: the spine sees bytes.
 
 pub(crate) mod event;
+mod json;
 pub(crate) mod response;

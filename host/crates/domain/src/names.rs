@@ -205,6 +205,14 @@ impl RequestId {
         self.0.as_bytes()
     }
 
+    /// Length of the id as text.
+    pub const TEXT_BYTES: usize = uuid::fmt::Hyphenated::LENGTH;
+
+    /// Writes the id as text, as [`fmt::Display`] does, for those who write many.
+    pub fn encode<'b>(&self, buffer: &'b mut [u8; Self::TEXT_BYTES]) -> &'b str {
+        self.0.hyphenated().encode_lower(buffer)
+    }
+
     /// When the id was made, in Unix milliseconds, for ids made by [`RequestId::new`].
     #[must_use]
     pub fn unix_ms(&self) -> Option<u64> {
@@ -215,8 +223,7 @@ impl RequestId {
 
 impl fmt::Display for RequestId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut buffer = Uuid::encode_buffer();
-        f.write_str(self.0.hyphenated().encode_lower(&mut buffer))
+        f.write_str(self.encode(&mut [0; Self::TEXT_BYTES]))
     }
 }
 

@@ -183,13 +183,16 @@ impl Report {
     /// The START line, without its newline.
     #[must_use]
     pub fn start_line(id: RequestId, version: VersionId) -> String {
-        format!("START RequestId: {id} Version: {version}")
+        let mut line = Line::new("START RequestId: ", id, 96);
+        line.push(" Version: ");
+        line.display(version);
+        line.0
     }
 
     /// The END line, without its newline.
     #[must_use]
     pub fn end_line(&self) -> String {
-        format!("END RequestId: {}", self.request_id)
+        Line::new("END RequestId: ", self.request_id, 56).0
     }
 
     /// The REPORT line, without its newline.
@@ -198,37 +201,34 @@ impl Report {
     /// failure with its status.
     #[must_use]
     pub fn line(&self) -> String {
-        use fmt::Write as _;
-
-        let mut line = String::with_capacity(192);
-        let written = (|| {
-            write!(
-                line,
-                "REPORT RequestId: {}\tDuration: {} ms\tBilled Duration: {} ms\tMemory Size: {} MB\tMax Memory Used: {} MB\t",
-                self.request_id,
-                Hundredths(self.duration_ns),
-                self.billed_ms,
-                self.memory.get(),
-                self.memory_used_mb,
-            )?;
-            if let Some(init_ns) = self.init_ns {
-                write!(line, "Init Duration: {} ms\t", Hundredths(init_ns))?;
+        let mut line = Line::new("REPORT RequestId: ", self.request_id, 224);
+        line.push("\tDuration: ");
+        line.hundredths(self.duration_ns);
+        line.push(" ms\tBilled Duration: ");
+        line.display(self.billed_ms);
+        line.push(" ms\tMemory Size: ");
+        line.display(self.memory.get());
+        line.push(" MB\tMax Memory Used: ");
+        line.display(self.memory_used_mb);
+        line.push(" MB\t");
+        if let Some(init_ns) = self.init_ns {
+            line.push("Init Duration: ");
+            line.hundredths(init_ns);
+            line.push(" ms\t");
+        }
+        match self.status {
+            Status::Success => {}
+            Status::Timeout => line.push("Status: timeout"),
+            Status::Error
+            | Status::OutOfMemory
+            | Status::Cancelled
+            | Status::HostError
+            | Status::HostCrash => {
+                line.push("Status: error\tError Type: ");
+                line.push(self.error_type.as_deref().unwrap_or(self.status.as_str()));
             }
-            match self.status {
-                Status::Success => Ok(()),
-                Status::Timeout => write!(line, "Status: timeout"),
-                Status::Error
-                | Status::OutOfMemory
-                | Status::Cancelled
-                | Status::HostError
-                | Status::HostCrash => {
-                    let error_type = self.error_type.as_deref().unwrap_or(self.status.as_str());
-                    write!(line, "Status: error\tError Type: {error_type}")
-                }
-            }
-        })();
-        debug_assert!(written.is_ok(), "writing to a String can't fail");
-        line
+        }
+        line.0
     }
 
     /// Whether the attempt counts as an error in totals.
@@ -238,13 +238,32 @@ impl Report {
     }
 }
 
-/// Nanoseconds printed as milliseconds with two decimals, rounded half up.
-struct Hundredths(u64);
+/// A line of ours. Each event has three, so they are put together without a format string.
+struct Line(String);
 
-impl fmt::Display for Hundredths {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let hundredths = (self.0 + 5_000) / 10_000;
-        write!(f, "{}.{:02}", hundredths / 100, hundredths % 100)
+impl Line {
+    fn new(start: &str, id: RequestId, capacity: usize) -> Self {
+        let mut line = Self(String::with_capacity(capacity));
+        line.push(start);
+        line.push(id.encode(&mut [0; RequestId::TEXT_BYTES]));
+        line
+    }
+
+    fn push(&mut self, text: &str) {
+        self.0.push_str(text);
+    }
+
+    fn display(&mut self, value: impl fmt::Display) {
+        let written = fmt::Write::write_fmt(&mut self.0, format_args!("{value}"));
+        debug_assert!(written.is_ok(), "writing to a String can't fail");
+    }
+
+    /// Nanoseconds as milliseconds with two decimals, rounded half up.
+    fn hundredths(&mut self, nanos: u64) {
+        let hundredths = (nanos + 5_000) / 10_000;
+        self.display(hundredths / 100);
+        self.push(if hundredths % 100 < 10 { ".0" } else { "." });
+        self.display(hundredths % 100);
     }
 }
 

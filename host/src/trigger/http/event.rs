@@ -8,11 +8,8 @@
 //! names is dropped.
 
 use std::borrow::Cow;
-use std::io;
 use std::net::SocketAddr;
 
-use base64::display::Base64Display;
-use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use domain::RequestId;
 use domain::limits::PAYLOAD_BYTES_MAX;
@@ -20,13 +17,15 @@ use domain::names::ACCOUNT_ID;
 use domain::routing::{Route, decode_percent};
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, USER_AGENT};
 use http::request::Parts;
-use http::{HeaderMap, HeaderName};
-use serde::ser::{Serialize, SerializeMap, Serializer};
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+use super::json::JsonWriter;
+use crate::time_text;
 
 /// What HTTP APIs call a body whose type the client did not say.
 const CONTENT_TYPE_DEFAULT: &str = "text/plain; charset=utf-8";
 
-/// Headers between two hops, and headers that only we may write.
+/// Headers between two hops, and headers that only we may write, in the order of the alphabet.
 const DROPPED_HEADERS: [&str; 14] = [
     "connection",
     "cookie",
@@ -39,9 +38,9 @@ const DROPPED_HEADERS: [&str; 14] = [
     "trailer",
     "transfer-encoding",
     "upgrade",
+    "x-amzn-requestid",
     "x-amzn-trace-id",
     "x-real-ip",
-    "x-amzn-requestid",
 ];
 
 /// What an event is made of.
@@ -70,242 +69,211 @@ pub(crate) struct Source<'a> {
 /// The bytes of the event; `None` when there would be more than [`PAYLOAD_BYTES_MAX`]. A body can
 /// grow on its way in: base64 by a third, control characters sixfold.
 pub(crate) fn event_from(source: &Source<'_>) -> Option<Bytes> {
-    let capacity = 1_024 + source.body.len() + source.body.len() / 3;
-    let mut event = Bounded(Vec::with_capacity(capacity.min(PAYLOAD_BYTES_MAX)));
-    // Maps of strings and numbers: nothing but the bound can fail.
-    serde_json::to_writer(&mut event, &Event(source)).ok()?;
-    Some(Bytes::from(event.0))
-}
+    let headers = &source.parts.headers;
+    let query = source.parts.uri.query().unwrap_or("");
+    let mut id = [0; RequestId::TEXT_BYTES];
+    let id = source.id.encode(&mut id);
+    let peer = source.peer.ip().to_string();
 
-/// Takes up to [`PAYLOAD_BYTES_MAX`].
-struct Bounded(Vec<u8>);
-
-impl io::Write for Bounded {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.0.len() + bytes.len() > PAYLOAD_BYTES_MAX {
-            return Err(io::ErrorKind::FileTooLarge.into());
-        }
-        self.0.extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-struct Event<'a>(&'a Source<'a>);
-
-impl Serialize for Event<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let source = self.0;
-        let query = source.parts.uri.query().unwrap_or("");
-        let mut event = serializer.serialize_map(None)?;
-        event.serialize_entry("version", "2.0")?;
-        event.serialize_entry("routeKey", source.route.key())?;
-        event.serialize_entry("rawPath", source.path)?;
-        event.serialize_entry("rawQueryString", query)?;
-        let cookies = cookies(&source.parts.headers);
-        if !cookies.is_empty() {
-            event.serialize_entry("cookies", &cookies)?;
-        }
-        event.serialize_entry("headers", &Headers(source))?;
+    let capacity = 1_536 + source.body.len() + source.body.len() / 3;
+    let mut event = JsonWriter::new(capacity, PAYLOAD_BYTES_MAX);
+    event.raw(r#"{"version":"2.0","routeKey":"#);
+    event.text(source.route.key());
+    event.raw(r#","rawPath":"#);
+    event.text(source.path);
+    event.raw(r#","rawQueryString":"#);
+    event.text(query);
+    write_cookies(&mut event, headers);
+    write_headers(&mut event, source, &peer);
+    if !query.is_empty() {
         let parameters = query_parameters(query);
         if !parameters.is_empty() {
-            event.serialize_entry("queryStringParameters", &Pairs(&parameters))?;
+            event.raw(r#","queryStringParameters":"#);
+            event.object(parameters.iter().map(|(name, value)| (&**name, &**value)));
         }
-        if !source.values.is_empty() {
-            let variables: Vec<_> = source.route.variables().zip(source.values).collect();
-            event.serialize_entry("pathParameters", &Pairs(&variables))?;
-        }
-        event.serialize_entry("requestContext", &RequestContext(source))?;
-        match body_text(&source.parts.headers, source.body) {
-            Body::Empty => event.serialize_entry("isBase64Encoded", &false)?,
-            Body::Text(text) => {
-                event.serialize_entry("body", text)?;
-                event.serialize_entry("isBase64Encoded", &false)?;
-            }
-            Body::Binary => {
-                event.serialize_entry("body", &Base64(source.body))?;
-                event.serialize_entry("isBase64Encoded", &true)?;
-            }
-        }
-        event.end()
     }
+    if !source.values.is_empty() {
+        let values = source.values.iter().map(String::as_str);
+        event.raw(r#","pathParameters":"#);
+        event.object(source.route.variables().zip(values));
+    }
+    write_request_context(&mut event, source, id, &peer);
+    match body_text(headers, source.body) {
+        Body::Empty => event.raw(r#","isBase64Encoded":false}"#),
+        Body::Text(text) => {
+            event.raw(r#","body":"#);
+            event.text(text);
+            event.raw(r#","isBase64Encoded":false}"#);
+        }
+        Body::Binary => {
+            event.raw(r#","body":"#);
+            event.base64(source.body);
+            event.raw(r#","isBase64Encoded":true}"#);
+        }
+    }
+    event.finish()
 }
 
-/// Bytes that are written as base64, without a copy of it all.
-struct Base64<'a>(&'a [u8]);
-
-impl Serialize for Base64<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&Base64Display::new(self.0, &STANDARD))
+fn write_cookies(event: &mut JsonWriter, headers: &HeaderMap) {
+    let mut before = r#","cookies":["#;
+    for value in headers.get_all(COOKIE) {
+        let text = value_text(value);
+        for cookie in text.split(';').map(str::trim).filter(|c| !c.is_empty()) {
+            event.raw(before);
+            event.text(cookie);
+            before = ",";
+        }
     }
-}
-
-struct RequestContext<'a>(&'a Source<'a>);
-
-impl Serialize for RequestContext<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let source = self.0;
-        let domain = header_text(&source.parts.headers, &HOST);
-        let mut context = serializer.serialize_map(None)?;
-        context.serialize_entry("accountId", ACCOUNT_ID)?;
-        context.serialize_entry("apiId", "mayfly")?;
-        context.serialize_entry("domainName", &domain)?;
-        context.serialize_entry("domainPrefix", domain.split('.').next().unwrap_or(""))?;
-        context.serialize_entry("http", &HttpContext(source))?;
-        context.serialize_entry("requestId", &source.id)?;
-        context.serialize_entry("routeKey", source.route.key())?;
-        context.serialize_entry("stage", "$default")?;
-        context.serialize_entry("time", &crate::time_text::access_log(source.received_us))?;
-        context.serialize_entry("timeEpoch", &source.received_us.div_euclid(1_000))?;
-        context.end()
-    }
-}
-
-struct HttpContext<'a>(&'a Source<'a>);
-
-impl Serialize for HttpContext<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let source = self.0;
-        let protocol = match source.parts.version {
-            http::Version::HTTP_10 => "HTTP/1.0",
-            http::Version::HTTP_2 => "HTTP/2.0",
-            _ => "HTTP/1.1",
-        };
-        let mut context = serializer.serialize_map(None)?;
-        context.serialize_entry("method", source.parts.method.as_str())?;
-        context.serialize_entry("path", source.path)?;
-        context.serialize_entry("protocol", protocol)?;
-        context.serialize_entry("sourceIp", &source.peer.ip())?;
-        let user_agent = header_text(&source.parts.headers, &USER_AGENT);
-        context.serialize_entry("userAgent", &user_agent)?;
-        context.end()
+    if before == "," {
+        event.raw("]");
     }
 }
 
 /// The request's headers, and those that say where it came from.
-struct Headers<'a>(&'a Source<'a>);
-
-impl Serialize for Headers<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let source = self.0;
-        let headers = &source.parts.headers;
-        let mut map = serializer.serialize_map(None)?;
-        for name in headers.keys() {
-            if name == CONTENT_LENGTH || is_dropped(name) {
-                continue;
-            }
-            map.serialize_entry(name.as_str(), &joined(headers, name))?;
+fn write_headers(event: &mut JsonWriter, source: &Source<'_>, peer: &str) {
+    let headers = &source.parts.headers;
+    event.raw(r#","headers":{"#);
+    let all_differ = headers.keys_len() == headers.len();
+    let mut last = None;
+    for (name, value) in headers {
+        // Values of one name follow each other.
+        if name == CONTENT_LENGTH || is_dropped(name) || last.replace(name) == Some(name) {
+            continue;
         }
-        map.serialize_entry("content-length", &source.body.len().to_string())?;
-        if !headers.contains_key(CONTENT_TYPE) {
-            map.serialize_entry("content-type", CONTENT_TYPE_DEFAULT)?;
+        event.text(name.as_str());
+        event.raw(":");
+        if all_differ {
+            event.text(&value_text(value));
+        } else {
+            event.text(&joined(headers, name));
         }
-        map.serialize_entry("x-amzn-trace-id", &trace_id(source.id, source.received_us))?;
-        map.serialize_entry("x-forwarded-for", &source.peer.ip())?;
-        map.serialize_entry("x-forwarded-port", &source.local_port.to_string())?;
-        map.serialize_entry("x-forwarded-proto", "http")?;
-        map.end()
+        event.raw(",");
     }
+    event.raw(r#""content-length":""#);
+    event.display(source.body.len());
+    if !headers.contains_key(CONTENT_TYPE) {
+        event.raw(r#"","content-type":""#);
+        event.raw(CONTENT_TYPE_DEFAULT);
+    }
+    event.raw(r#"","x-amzn-trace-id":""#);
+    event.raw(&trace_id(source.id, source.received_us));
+    event.raw(r#"","x-forwarded-for":""#);
+    event.raw(peer);
+    event.raw(r#"","x-forwarded-port":""#);
+    event.display(source.local_port);
+    event.raw(r#"","x-forwarded-proto":"http"}"#);
+}
+
+fn write_request_context(event: &mut JsonWriter, source: &Source<'_>, id: &str, peer: &str) {
+    let parts = source.parts;
+    let domain = header_text(&parts.headers, &HOST);
+    event.raw(r#","requestContext":{"accountId":""#);
+    event.raw(ACCOUNT_ID);
+    event.raw(r#"","apiId":"mayfly","domainName":"#);
+    event.text(&domain);
+    event.raw(r#","domainPrefix":"#);
+    event.text(domain.split('.').next().unwrap_or(""));
+    event.raw(r#","http":{"method":"#);
+    event.text(parts.method.as_str());
+    event.raw(r#","path":"#);
+    event.text(source.path);
+    event.raw(match parts.version {
+        http::Version::HTTP_10 => r#","protocol":"HTTP/1.0","sourceIp":""#,
+        http::Version::HTTP_2 => r#","protocol":"HTTP/2.0","sourceIp":""#,
+        _ => r#","protocol":"HTTP/1.1","sourceIp":""#,
+    });
+    event.raw(peer);
+    event.raw(r#"","userAgent":"#);
+    event.text(&header_text(&parts.headers, &USER_AGENT));
+    event.raw(r#"},"requestId":""#);
+    event.raw(id);
+    event.raw(r#"","routeKey":"#);
+    event.text(source.route.key());
+    event.raw(r#","stage":"$default","time":""#);
+    event.raw(&time_text::access_log(source.received_us));
+    event.raw(r#"","timeEpoch":"#);
+    event.display(source.received_us.div_euclid(1_000));
+    event.raw("}");
 }
 
 fn is_dropped(name: &HeaderName) -> bool {
-    DROPPED_HEADERS.contains(&name.as_str()) || name.as_str().starts_with("x-forwarded-")
+    let name = name.as_str();
+    DROPPED_HEADERS.binary_search(&name).is_ok() || name.starts_with("x-forwarded-")
 }
 
 /// `Root=1-<seconds>-<24 hexadecimal digits>`, from the id, so the two can be matched.
 fn trace_id(id: RequestId, received_us: i64) -> String {
     let seconds = u32::try_from(received_us.div_euclid(1_000_000)).unwrap_or(0);
-    let hex = id
-        .as_bytes()
-        .iter()
-        .skip(4)
-        .fold(String::with_capacity(24), |mut hex, byte| {
-            use std::fmt::Write as _;
-            let written = write!(hex, "{byte:02x}");
-            debug_assert!(written.is_ok(), "writing to a String can't fail");
-            hex
-        });
-    format!("Root=1-{seconds:08x}-{hex}")
+    let mut text = String::with_capacity(40);
+    text.push_str("Root=1-");
+    push_hex(&mut text, &seconds.to_be_bytes());
+    text.push('-');
+    push_hex(&mut text, &id.as_bytes()[4..]);
+    text
 }
 
-struct Pairs<'a, K, V>(&'a [(K, V)]);
-
-impl<K: AsRef<str>, V: AsRef<str>> Serialize for Pairs<'_, K, V> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(Some(self.0.len()))?;
-        for (name, value) in self.0 {
-            map.serialize_entry(name.as_ref(), value.as_ref())?;
-        }
-        map.end()
+fn push_hex(text: &mut String, bytes: &[u8]) {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    for byte in bytes {
+        text.push(char::from(DIGITS[usize::from(byte >> 4)]));
+        text.push(char::from(DIGITS[usize::from(byte & 15)]));
     }
 }
 
 fn header_text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Cow<'a, str> {
-    headers.get(name).map_or(Cow::Borrowed(""), |value| {
-        String::from_utf8_lossy(value.as_bytes())
-    })
+    headers.get(name).map_or(Cow::Borrowed(""), value_text)
+}
+
+/// What is not UTF-8 in a value is replaced.
+fn value_text(value: &HeaderValue) -> Cow<'_, str> {
+    match std::str::from_utf8(value.as_bytes()) {
+        Ok(text) => Cow::Borrowed(text),
+        Err(_) => String::from_utf8_lossy(value.as_bytes()),
+    }
 }
 
 fn joined<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Cow<'a, str> {
-    let mut values = headers
-        .get_all(name)
-        .iter()
-        .map(|v| String::from_utf8_lossy(v.as_bytes()));
+    let mut values = headers.get_all(name).iter().map(value_text);
     let first = values.next().unwrap_or_default();
     values.fold(first, |joined, value| {
         Cow::Owned(format!("{joined},{value}"))
     })
 }
 
-fn cookies(headers: &HeaderMap) -> Vec<Cow<'_, str>> {
-    let mut cookies = Vec::new();
-    for value in headers.get_all(COOKIE) {
-        match String::from_utf8_lossy(value.as_bytes()) {
-            Cow::Borrowed(text) => cookies.extend(split_cookies(text).map(Cow::Borrowed)),
-            Cow::Owned(text) => {
-                cookies.extend(split_cookies(&text).map(|cookie| Cow::Owned(cookie.to_owned())));
-            }
+/// Names and values, decoded, in the order of the names; values of one name joined.
+fn query_parameters(query: &str) -> Vec<(Cow<'_, str>, Cow<'_, str>)> {
+    let mut parameters: Vec<_> = query
+        .split('&')
+        .filter(|pair| !pair.is_empty())
+        .map(|pair| {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            (decode_query(name), decode_query(value))
+        })
+        .collect();
+    // Stable, so that the values of one name stay in their order.
+    parameters.sort_by(|(a, _), (b, _)| a.cmp(b));
+    parameters.dedup_by(|(name, value), (kept, values)| {
+        let same = name == kept;
+        if same {
+            let values = values.to_mut();
+            values.push(',');
+            values.push_str(value);
         }
-    }
-    cookies
-}
-
-fn split_cookies(text: &str) -> impl Iterator<Item = &str> {
-    text.split(';')
-        .map(str::trim)
-        .filter(|cookie| !cookie.is_empty())
-}
-
-/// Names and values, decoded, in the order of first appearance; values of one name joined.
-fn query_parameters(query: &str) -> Vec<(String, String)> {
-    let mut parameters: Vec<(String, String)> = Vec::new();
-    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        let (name, value) = (decode_query(name), decode_query(value));
-        match parameters.iter_mut().find(|(known, _)| *known == name) {
-            Some((_, values)) => {
-                values.push(',');
-                values.push_str(&value);
-            }
-            None => parameters.push((name, value)),
-        }
-    }
+        same
+    });
     parameters
 }
 
 /// Decodes `+` and `%XX`; what is not valid stays as it was sent.
-fn decode_query(text: &str) -> String {
-    if !text.contains(['+', '%']) {
-        return text.to_owned();
+fn decode_query(text: &str) -> Cow<'_, str> {
+    if !text.bytes().any(|byte| matches!(byte, b'+' | b'%')) {
+        return Cow::Borrowed(text);
     }
     let spaced = text.replace('+', " ");
-    match decode_percent(spaced.as_bytes()) {
+    Cow::Owned(match decode_percent(spaced.as_bytes()) {
         Some(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
         None => spaced,
-    }
+    })
 }
 
 enum Body<'a> {
@@ -318,9 +286,9 @@ fn body_text<'a>(headers: &HeaderMap, body: &'a [u8]) -> Body<'a> {
     if body.is_empty() {
         return Body::Empty;
     }
-    let is_text = headers.get(CONTENT_TYPE).is_none_or(|value| {
-        is_text_type(&String::from_utf8_lossy(value.as_bytes()).to_ascii_lowercase())
-    });
+    let is_text = headers
+        .get(CONTENT_TYPE)
+        .is_none_or(|value| is_text_type(&value_text(value).to_ascii_lowercase()));
     match std::str::from_utf8(body) {
         Ok(text) if is_text => Body::Text(text),
         _ => Body::Binary,

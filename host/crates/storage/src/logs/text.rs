@@ -21,6 +21,9 @@ const OURS: [&str; 4] = [
 #[must_use]
 pub fn escape(text: &str) -> Cow<'_, str> {
     let bounded = &text[..text.floor_char_boundary(TEXT_BYTES_MAX)];
+    if is_plain(bounded.as_bytes()) {
+        return Cow::Borrowed(bounded);
+    }
     let Some(first) = bounded.find(is_unsafe) else {
         return Cow::Borrowed(bounded);
     };
@@ -44,6 +47,17 @@ pub fn escape(text: &str) -> Cow<'_, str> {
         }
     }
     Cow::Owned(escaped)
+}
+
+/// Whether a text is all printable ASCII and tabs, as most are. Looks at 32 bytes at a time, without
+/// a branch for each.
+fn is_plain(text: &[u8]) -> bool {
+    let is_odd = |byte: u8| ((byte < b' ') & (byte != b'\t')) | (byte > b'~');
+    text.chunks(32).all(|chunk| {
+        !chunk
+            .iter()
+            .fold(false, |found, byte| found | is_odd(*byte))
+    })
 }
 
 fn is_unsafe(character: char) -> bool {

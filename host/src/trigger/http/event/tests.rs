@@ -129,3 +129,8 @@ fn a_body_is_text_when_its_type_and_its_bytes_say_so() {
     check_body(Some("image/png"), b"\x89PNG", "iVBORw==", true);
     check_body(Some("multipart/form-data; boundary=x"), b"a", "YQ==", true);
 }
+
+#[test]
+fn the_list_of_dropped_headers_can_be_searched() {
+    assert!(DROPPED_HEADERS.is_sorted());
+}
