@@ -1,14 +1,15 @@
 //! Nanoseconds of each step of an event's path, measured in one process.
 //!
 //! A plain test run goes round a few times, to know that it works. `cargo xtask steps` sets
-//! `MAYFLY_STEPS` to the number of rounds, builds with optimisation and prints the table. Nothing is
-//! asserted of the times.
+//! `MAYFLY_STEPS` to the number of rounds, builds with optimisation and prints the table. `cargo xtask
+//! instructions` runs one step at a time, named by `MAYFLY_STEP`, under valgrind. Nothing is asserted
+//! of the times.
 
 use std::hint::black_box;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use domain::report::{Ending, Ran, Report};
@@ -51,12 +52,17 @@ fn rounds() -> u32 {
         .unwrap_or(ROUNDS_SHORT)
 }
 
+/// The one step to go through, when its instructions are counted.
+fn only_step() -> Option<String> {
+    std::env::var("MAYFLY_STEP").ok()
+}
+
 #[expect(
     clippy::disallowed_methods,
     reason = "this measures the machine, not our clock"
 )]
 fn measure<T>(name: &str, mut step: impl FnMut() -> T) {
-    if std::env::var("MAYFLY_STEP").is_ok_and(|only| only != name) {
+    if only_step().is_some_and(|only| only != name) {
         return;
     }
     let rounds = rounds();
@@ -75,6 +81,7 @@ fn app(root: &std::path::Path, background: &tokio::runtime::Runtime) -> App {
     let clock = Clock::system();
     let data_dir = DataDir::open(&root.join("data")).unwrap();
     let sandboxes = Sandboxes::new(EngineSettings {
+        // As little address space as can be: valgrind has to map it.
         sandboxes_max: 2,
         cache_dir: data_dir.cache_dir(),
         compile: Compile::InProcess,
@@ -121,7 +128,7 @@ fn app(root: &std::path::Path, background: &tokio::runtime::Runtime) -> App {
             },
         )
         .unwrap(),
-        logs: Logs::open(&data_dir, LogSettings::default()).unwrap(),
+        logs: Logs::open(&data_dir, log_settings()).unwrap(),
         metrics,
         faults: Faults::default(),
         room: Room::default(),
@@ -129,6 +136,16 @@ fn app(root: &std::path::Path, background: &tokio::runtime::Runtime) -> App {
         draining: AtomicBool::new(false),
         workers: background.handle().clone(),
     }
+}
+
+/// While instructions are counted nothing is written by the clock: who frees a line would depend on
+/// it.
+fn log_settings() -> LogSettings {
+    let mut settings = LogSettings::default();
+    if only_step().is_some() {
+        settings.flush_every = Duration::from_secs(3_600);
+    }
+    settings
 }
 
 fn request() -> Parts {

@@ -3,8 +3,15 @@
 //! Each task runs commands that could be typed by hand, prints them, and stops at the first that
 //! fails. Knows nothing of what the tests test.
 
-#![expect(clippy::print_stderr, reason = "a task says what it runs")]
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a task says what it runs and what it found"
+)]
 
+mod instructions;
+
+use std::ffi::OsString;
 use std::process::Command;
 
 use anyhow::{Context as _, bail};
@@ -20,6 +27,16 @@ enum Task {
         /// How often each step is gone through.
         #[arg(long, default_value_t = 100_000)]
         rounds: u32,
+    },
+    /// Instructions of each step, counted by valgrind, beside the stored baseline. About four minutes
+    /// after the build; fails when a step needs more than the tolerance.
+    Instructions {
+        /// Store what is counted as the new baseline.
+        #[arg(long)]
+        save: bool,
+        /// Percent more than the baseline that is let pass.
+        #[arg(long, default_value_t = 5)]
+        tolerance: u64,
     },
     /// The suites with their long counts, in a release build: 100,000 alternations for freshness,
     /// 1,000 swaps under load, 1,000 kills. Hours on two cores.
@@ -45,6 +62,7 @@ fn main() -> anyhow::Result<()> {
                 &[("MAYFLY_COST", &rounds)],
             )
         }
+        Task::Instructions { save, tolerance } => instructions::run(save, tolerance),
         Task::Long { filter } => {
             cargo(&["build", "--release", "-p", "mayfly"], &[])?;
             for (package, count) in LONG_COUNTS {
@@ -62,14 +80,18 @@ fn main() -> anyhow::Result<()> {
 /// the black-box tests just that the long counts are wanted.
 const LONG_COUNTS: [(&str, &str); 3] = [("storage", "1000"), ("sandbox", "100000"), ("e2e", "1")];
 
+/// The cargo that runs this.
+fn cargo_program() -> OsString {
+    std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into())
+}
+
 fn cargo(arguments: &[&str], environment: &[(&str, &str)]) -> anyhow::Result<()> {
     let variables: Vec<String> = environment
         .iter()
         .map(|(name, value)| format!("{name}={value} "))
         .collect();
     eprintln!("+ {}cargo {}", variables.concat(), arguments.join(" "));
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let status = Command::new(cargo)
+    let status = Command::new(cargo_program())
         .args(arguments)
         .envs(environment.iter().map(|(name, value)| (name, value)))
         .status()

@@ -5,6 +5,7 @@
 //! out, and the next write begins a new line.
 
 use std::collections::HashMap;
+use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::os::unix::fs::FileExt as _;
@@ -67,7 +68,8 @@ impl Store {
         function: &FunctionName,
         waiting: &Waiting,
     ) -> Result<(), StorageError> {
-        let mut lines = String::new();
+        // Most lines are ours and of about this length.
+        let mut lines = String::with_capacity(waiting.events.len() * 160);
         push_lost(&mut lines, waiting.lost_before);
         for event in &waiting.events {
             // A line is never split; a file is at most one line and one byte longer than asked for.
@@ -240,14 +242,15 @@ fn list(directory: &Path) -> Result<Vec<(u64, PathBuf)>, StorageError> {
 
 fn push_event(lines: &mut String, event: &LogEvent) {
     let source = match event.source {
-        LogSource::Platform => 'p',
-        LogSource::Function => 'f',
+        LogSource::Platform => " p ",
+        LogSource::Function => " f ",
     };
-    lines.push_str(&format!(
-        "{} {source} {}\n",
-        event.at_unix_ms,
-        event.shown()
-    ));
+    // Each line of each event goes through here: no format string, no text in between.
+    let written = write!(lines, "{}", event.at_unix_ms);
+    debug_assert!(written.is_ok(), "writing to a String can't fail");
+    lines.push_str(source);
+    lines.push_str(&event.shown());
+    lines.push('\n');
 }
 
 fn push_lost(lines: &mut String, lost: Lost) {
