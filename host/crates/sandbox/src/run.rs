@@ -2,7 +2,8 @@
 //!
 //! The first slice runs on the thread that polls the future, so that a short guest costs no hop. A
 //! guest that used up its slice moves, as the same future, to the background runtime; one that waits
-//! in a host call stays. Dropping the future ends the guest wherever it is.
+//! in a host call stays. The deadline rings where the future is polled, wherever the guest is, and
+//! dropping the future ends the guest, too.
 
 use std::any::Any;
 use std::future::Future;
@@ -10,10 +11,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use domain::{Clock, FunctionError, Outcome, RequestId, Timeout};
+use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 use tokio::time::Sleep;
@@ -24,6 +26,10 @@ use crate::observed::Observed;
 
 /// Longest text kept of a panic, in characters.
 const PANIC_CHARS_MAX: usize = 300;
+
+/// How long a guest that is being executed at its deadline is given to notice: two ticks of the epoch,
+/// and then some.
+const LAST_LOOK_MAX: Duration = Duration::from_millis(4);
 
 /// One event for one guest.
 #[derive(Debug, Clone)]
@@ -76,16 +82,12 @@ pub enum SandboxError {
 /// What a run ends with.
 pub(crate) type Ended = Result<Outcome, SandboxError>;
 
-/// One guest's execution, measured and bounded in time.
+/// One guest's execution, measured.
 pub(crate) struct Running {
-    /// `None` once it was dropped at the deadline.
+    /// `None` once it has ended.
     execution: Option<Pin<Box<dyn Future<Output = Ended> + Send>>>,
     observed: Arc<Observed>,
     clock: Clock,
-    deadline: Instant,
-    timeout: Timeout,
-    /// Made when the guest first waits; most never do.
-    sleep: Option<Pin<Box<Sleep>>>,
 }
 
 impl Running {
@@ -93,34 +95,12 @@ impl Running {
         execution: impl Future<Output = Ended> + Send + 'static,
         observed: Arc<Observed>,
         clock: Clock,
-        limit: (Instant, Timeout),
     ) -> Self {
-        let (deadline, timeout) = limit;
-        let execution = Some(Box::pin(execution) as Pin<Box<_>>);
         Self {
-            execution,
+            execution: Some(Box::pin(execution)),
             observed,
             clock,
-            deadline,
-            timeout,
-            sleep: None,
         }
-    }
-
-    /// Waits for the deadline; wasm has a check of its own, this is for waits inside host calls.
-    fn poll_deadline(&mut self, context: &mut Context<'_>) -> Poll<Ended> {
-        let sleep = self
-            .sleep
-            .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(self.deadline.into())));
-        if sleep.as_mut().poll(context).is_pending() {
-            return Poll::Pending;
-        }
-        // The instance goes first, so that its slot is free when the caller knows.
-        self.execution = None;
-        self.observed.end(self.clock.now());
-        Poll::Ready(Ok(Outcome::Failed(FunctionError::TimedOut {
-            timeout: self.timeout,
-        })))
     }
 }
 
@@ -130,8 +110,7 @@ impl Future for Running {
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Ended> {
         let this = &mut *self;
         let Some(execution) = &mut this.execution else {
-            let message = "it was polled after its end".to_owned();
-            return Poll::Ready(Err(SandboxError::Stopped { message }));
+            return Poll::Ready(stopped("it was polled after its end"));
         };
         let before = this.clock.now();
         this.observed.enter(before);
@@ -141,15 +120,17 @@ impl Future for Running {
         let after = this.clock.now();
         this.observed
             .add_cpu(after.saturating_duration_since(before));
-        match polled {
-            Poll::Ready(ended) => {
-                this.observed.end(after);
-                this.execution = None;
-                Poll::Ready(ended)
-            }
-            Poll::Pending => this.poll_deadline(context),
+        if polled.is_ready() {
+            this.observed.end(after);
+            this.execution = None;
         }
+        polled
     }
+}
+
+fn stopped(why: &str) -> Ended {
+    let message = why.to_owned();
+    Err(SandboxError::Stopped { message })
 }
 
 /// What a panic said, short and printable.
@@ -164,30 +145,137 @@ fn stopped_by(panic: &(dyn Any + Send)) -> SandboxError {
     }
 }
 
-/// Polls a run inline, and hands it over when it ran long.
+/// When a run is stopped, and what its outcome then says.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Bound {
+    pub(crate) deadline: Instant,
+    pub(crate) timeout: Timeout,
+}
+
+/// Polls a run inline, hands it over when it ran long, and ends it at its deadline.
+///
+/// Wasm that is being executed looks at the deadline itself. The timer here is for guests that wait
+/// in a host call, and for those that were handed over: when the machine is busy, their threads get a
+/// core too seldom to look.
 pub(crate) struct HandOver {
     stage: Stage,
     observed: Arc<Observed>,
     clock: Clock,
     background: Handle,
+    bound: Bound,
+    /// Made when the run is first not done; most are done at once.
+    sleep: Option<Pin<Box<Sleep>>>,
+    /// The deadline has passed while the guest was being executed.
+    is_overdue: bool,
 }
 
 enum Stage {
     Inline(Running),
-    Background(JoinHandle<Ended>),
-    /// Only while it moves from one to the other.
-    Moving,
+    Background {
+        run: HandedOver,
+        task: JoinHandle<Ended>,
+    },
+    /// While it moves from one to the other, and when there is nothing left to poll.
+    Nothing,
+}
+
+/// A run that a thread of low priority polls, and that can be ended from elsewhere.
+#[derive(Clone)]
+struct HandedOver(Arc<Mutex<Option<Running>>>);
+
+impl HandedOver {
+    /// Drops the run, so that its slot is free at once; false if it is being executed right now.
+    fn end(&self) -> bool {
+        match self.0.try_lock() {
+            Some(mut run) => {
+                *run = None;
+                true
+            }
+            None => false,
+        }
+    }
+}
+
+impl Future for HandedOver {
+    type Output = Ended;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Ended> {
+        match &mut *self.0.lock() {
+            Some(run) => Pin::new(run).poll(context),
+            None => Poll::Ready(stopped("its caller does not wait any more")),
+        }
+    }
 }
 
 impl HandOver {
-    pub(crate) fn new(running: Running, background: Handle) -> Self {
+    pub(crate) fn new(running: Running, bound: Bound, background: Handle) -> Self {
         let (observed, clock) = (Arc::clone(&running.observed), running.clock.clone());
         Self {
             stage: Stage::Inline(running),
             observed,
             clock,
             background,
+            bound,
+            sleep: None,
+            is_overdue: false,
         }
+    }
+
+    fn poll_run(&mut self, context: &mut Context<'_>) -> Poll<Ended> {
+        if let Stage::Inline(running) = &mut self.stage {
+            let polled = Pin::new(running).poll(context);
+            if polled.is_ready() || !self.observed.ran_long() {
+                return polled;
+            }
+            if let Stage::Inline(running) = std::mem::replace(&mut self.stage, Stage::Nothing) {
+                let run = HandedOver(Arc::new(Mutex::new(Some(running))));
+                let task = self.background.spawn(run.clone());
+                self.stage = Stage::Background { run, task };
+            }
+        }
+        let Stage::Background { task, .. } = &mut self.stage else {
+            return Poll::Ready(stopped("it was polled after its end"));
+        };
+        Pin::new(task)
+            .poll(context)
+            .map(|joined| joined.unwrap_or_else(|error| stopped(&error.to_string())))
+    }
+
+    /// Ends the run if its time is over.
+    fn poll_deadline(&mut self, context: &mut Context<'_>) -> Poll<Ended> {
+        let deadline = self.bound.deadline;
+        let sleep = self
+            .sleep
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline.into())));
+        if sleep.as_mut().poll(context).is_pending() {
+            return Poll::Pending;
+        }
+        if let Stage::Background { run, .. } = &self.stage
+            && !run.end()
+            && !std::mem::replace(&mut self.is_overdue, true)
+        {
+            // It is being executed, so it will look at the deadline itself, and then its slot is free
+            // when the caller knows. Where its thread has lost the core, nobody waits for that.
+            sleep
+                .as_mut()
+                .reset((self.clock.now() + LAST_LOOK_MAX).into());
+            return self.poll_deadline(context);
+        }
+        self.end();
+        Poll::Ready(Ok(Outcome::Failed(FunctionError::TimedOut {
+            timeout: self.bound.timeout,
+        })))
+    }
+
+    /// Drops what is left of the run. One that ended by itself keeps its time.
+    fn end(&mut self) {
+        if let Stage::Background { run, task } = &self.stage {
+            // If it is being executed it goes after its slice.
+            let _ended = run.end();
+            task.abort();
+        }
+        self.stage = Stage::Nothing;
+        self.observed.end(self.clock.now());
     }
 }
 
@@ -196,40 +284,16 @@ impl Future for HandOver {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Ended> {
         let this = &mut *self;
-        if let Stage::Inline(running) = &mut this.stage {
-            match Pin::new(running).poll(context) {
-                Poll::Ready(ended) => return Poll::Ready(ended),
-                Poll::Pending if !this.observed.ran_long() => return Poll::Pending,
-                Poll::Pending => {}
-            }
-            if let Stage::Inline(mut running) = std::mem::replace(&mut this.stage, Stage::Moving) {
-                // A timer belongs to the threads it was made on, and they may end before the guest.
-                running.sleep = None;
-                this.stage = Stage::Background(this.background.spawn(running));
-            }
+        match this.poll_run(context) {
+            Poll::Ready(ended) => Poll::Ready(ended),
+            Poll::Pending => this.poll_deadline(context),
         }
-        let Stage::Background(task) = &mut this.stage else {
-            return Poll::Ready(Err(SandboxError::Stopped {
-                message: "it moved twice".to_owned(),
-            }));
-        };
-        Pin::new(task).poll(context).map(|joined| {
-            joined.unwrap_or_else(|error| {
-                Err(SandboxError::Stopped {
-                    message: error.to_string(),
-                })
-            })
-        })
     }
 }
 
 impl Drop for HandOver {
     fn drop(&mut self) {
-        if let Stage::Background(task) = &self.stage {
-            task.abort();
-        }
-        // A run that was dropped in the middle ends here; one that ended keeps its time.
-        self.observed.end(self.clock.now());
+        self.end();
     }
 }
 
@@ -254,17 +318,13 @@ mod tests {
                 if long {
                     observed.set_ran_long();
                 }
-                let limit = (
-                    clock.now() + std::time::Duration::from_secs(60),
-                    Timeout::DEFAULT,
-                );
-                let running = Running::new(
-                    panic_after(yields),
-                    Arc::clone(&observed),
-                    clock.clone(),
-                    limit,
-                );
-                let run = HandOver::new(running, runtime.handle().clone());
+                let bound = Bound {
+                    deadline: clock.now() + std::time::Duration::from_secs(60),
+                    timeout: Timeout::DEFAULT,
+                };
+                let execution = panic_after(yields);
+                let running = Running::new(execution, Arc::clone(&observed), clock.clone());
+                let run = HandOver::new(running, bound, runtime.handle().clone());
                 let error = runtime.block_on(run).unwrap_err();
                 assert!(
                     matches!(&error, SandboxError::Stopped { message }

@@ -22,7 +22,7 @@ use crate::engine::EngineError;
 use crate::execute::{self, Event, State, Surroundings};
 use crate::failure::short;
 use crate::guest::{Guest, GuestSpec, LoadError};
-use crate::run::{HandOver, RunRequest, Running, SandboxError};
+use crate::run::{Bound, HandOver, RunRequest, Running, SandboxError};
 use crate::settings::{Compile, EngineReport, EngineSettings, Profile};
 use crate::ticker::Ticker;
 use crate::{engine, wasi};
@@ -261,7 +261,8 @@ impl Shared {
             totals: Arc::clone(&self.totals),
         };
         let execution = execute::execute(self.engine.clone(), guest, event, surroundings);
-        let running = Running::new(execution, observed, self.clock.clone(), (deadline, timeout));
-        HandOver::new(running, self.background.clone()).await
+        let running = Running::new(execution, observed, self.clock.clone());
+        let bound = Bound { deadline, timeout };
+        HandOver::new(running, bound, self.background.clone()).await
     }
 }

@@ -85,20 +85,49 @@ fn a_guest_that_waits_does_not_move() {
     assert!(stays);
 }
 
-/// The background is a runtime like any other; when it is gone, that is the host's failure.
+/// On a busy machine the threads of the background get a core too seldom to look at a clock.
 #[test]
-fn a_background_that_shut_down_is_an_error_and_no_hang() {
-    let gone = multi_thread(1);
+fn a_deadline_rings_though_no_thread_of_the_background_is_free() {
+    let busy = multi_thread(1);
+    let (release, held) = std::sync::mpsc::channel::<()>();
+    busy.spawn(async move { held.recv() });
+    let (_dir, sandboxes) = with_background(busy.handle());
+    let host = Host::new();
+    let spec = host
+        .command("(loop (br 0))", limits(16, 100))
+        .spec()
+        .clone();
+    let guest = sandboxes.guest(spec);
+    sandboxes.check_links(&guest).unwrap();
+    let request = host.request("{}", guest.spec().limits);
+    let outcome = host.runtime.block_on(sandboxes.run(guest, request));
+    assert!(matches!(
+        outcome.unwrap(),
+        domain::Outcome::Failed(domain::FunctionError::TimedOut { .. })
+    ));
+    // Nothing was left waiting in the background: the slot is free.
+    assert_eq!(sandboxes.live(), 0);
+    assert_eq!(sandboxes.pool_counts().memories, 0);
+    release.send(()).unwrap();
+}
+
+fn with_background(background: &tokio::runtime::Handle) -> (tempfile::TempDir, crate::Sandboxes) {
     let dir = tempfile::tempdir().unwrap();
-    let clock = domain::Clock::system();
     let sandboxes = crate::Sandboxes::new(crate::EngineSettings {
         sandboxes_max: 4,
         cache_dir: dir.path().join("code"),
         compile: crate::Compile::InProcess,
-        background: gone.handle().clone(),
-        clock,
-    })
-    .unwrap();
+        background: background.clone(),
+        clock: domain::Clock::system(),
+    });
+    (dir, sandboxes.unwrap())
+}
+
+/// The background is a runtime like any other; when it is gone, that is the host's failure.
+#[test]
+fn a_background_that_shut_down_is_an_error_and_no_hang() {
+    let gone = multi_thread(1);
+    let (_dir, sandboxes) = with_background(gone.handle());
     let host = Host::new();
     let spec = host
         .command("(loop (br 0))", limits(16, 60_000))
