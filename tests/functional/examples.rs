@@ -9,6 +9,7 @@ use support::binary::{cargo, checkout};
 use support::bodies::{jpeg, png, png_size, to_base64};
 use support::site::Finished;
 use support::{Request, Site, TestHost, skip};
+use wasmparser::{Operator, Parser, Payload};
 
 const EXAMPLES: [&str; 8] = [
     "hello",
@@ -68,6 +69,10 @@ fn every_example_is_built_and_does_its_work() {
             false
         }
     };
+    for name in ["hello", "echo", "markdown", "stats", "thumbnail"] {
+        let wasm = fs::read(site.functions().join(format!("{name}.wasm"))).unwrap();
+        assert!(room_after_input(&wasm) >= 64 << 10, "{name}");
+    }
     let host = site.start();
     check_hello_and_echo(&host);
     check_thumbnail(&host);
@@ -77,6 +82,38 @@ fn every_example_is_built_and_does_its_work() {
     if has_c {
         check_shout(&host, "shout-c");
     }
+}
+
+/// Bytes that the memory of a function of the SDK has from the start beyond its input buffer: with
+/// that much it answers ordinary events without asking for more, which costs more than the rest.
+fn room_after_input(wasm: &[u8]) -> u64 {
+    const INPUT_BYTES: u64 = 64 << 10;
+    let (mut memory, mut globals, mut input) = (0, Vec::new(), None);
+    for payload in Parser::new(0).parse_all(wasm) {
+        match payload.unwrap() {
+            Payload::MemorySection(memories) => {
+                memory = memories.into_iter().next().unwrap().unwrap().initial << 16;
+            }
+            Payload::GlobalSection(section) => {
+                for global in section {
+                    let mut value = global.unwrap().init_expr.get_operators_reader();
+                    globals.push(match value.read().unwrap() {
+                        Operator::I32Const { value } => u64::from(value.cast_unsigned()),
+                        _ => 0,
+                    });
+                }
+            }
+            Payload::ExportSection(exports) => {
+                input = exports
+                    .into_iter()
+                    .map(Result::unwrap)
+                    .find(|export| export.name == "mayfly_v1_input")
+                    .map(|export| usize::try_from(export.index).unwrap());
+            }
+            _ => {}
+        }
+    }
+    memory.saturating_sub(globals[input.unwrap()] + INPUT_BYTES)
 }
 
 fn check_hello_and_echo(host: &TestHost) {

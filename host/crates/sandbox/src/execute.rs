@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use domain::{Clock, Outcome, RequestId};
 use parking_lot::Mutex;
-use wasmtime::{Engine, Store, StoreContextMut, UpdateDeadline};
+use wasmtime::{Engine, Instance, Memory, Store, StoreContextMut, UpdateDeadline};
 use wasmtime_wasi::p1::WasiP1Ctx;
 
 use crate::budget::{Budget, Totals};
@@ -49,8 +49,13 @@ pub(crate) struct State {
     pub(crate) clock: Clock,
     pub(crate) budget: Budget,
     pub(crate) observed: Arc<Observed>,
-    /// What a `command` wrote to stdout; made with `wasi`.
+    /// What a `command` wrote to stdout.
     pub(crate) answer: Option<Arc<Mutex<Answer>>>,
+    /// The guest's memory, looked up by its first host call.
+    pub(crate) memory: Option<Memory>,
+    /// When the guest's monotonic clock began.
+    started: Option<Instant>,
+    no_stdin: Bytes,
     wasi: Option<Box<WasiP1Ctx>>,
 }
 
@@ -69,8 +74,16 @@ impl State {
             budget,
             observed,
             answer: None,
+            memory: None,
+            started: None,
+            no_stdin: Bytes::new(),
             wasi: None,
         }
+    }
+
+    /// Whether the guest has a WASI context, and with it descriptors of its own.
+    pub(crate) fn has_wasi(&self) -> bool {
+        self.wasi.is_some()
     }
 
     /// The guest's WASI context, made on first use.
@@ -82,38 +95,68 @@ impl State {
     }
 
     fn make_wasi(&mut self) -> WasiP1Ctx {
-        let log = |stream| Sink::Log {
+        let streams = Streams {
+            stdin: self.stdin().clone(),
+            stdout: self.sink(true),
+            stderr: self.sink(false),
+        };
+        let mut environment = Vec::new();
+        self.each_variable(|name, value| environment.push((name.to_owned(), value.to_owned())));
+        let started = self.started();
+        wasi::context(streams, &environment, self.clock.clone(), started)
+    }
+
+    /// What the guest has not read yet, before it has a WASI context. The event of an `sdk` guest is
+    /// not there.
+    pub(crate) fn stdin(&mut self) -> &mut Bytes {
+        match self.guest.spec.kind {
+            GuestKind::Command => &mut self.event.payload,
+            GuestKind::Sdk => &mut self.no_stdin,
+        }
+    }
+
+    /// Where stdout, or else stderr, goes.
+    pub(crate) fn sink(&mut self, stdout: bool) -> Sink {
+        let stream = match (self.guest.spec.kind, stdout) {
+            (GuestKind::Command, true) => {
+                return Sink::Answer(Arc::clone(self.answer.get_or_insert_default()));
+            }
+            (GuestKind::Sdk, true) => LogStream::Stdout,
+            (_, false) => LogStream::Stderr,
+        };
+        Sink::Log {
             observed: Arc::clone(&self.observed),
             clock: self.clock.clone(),
             stream,
-        };
-        let streams = match self.guest.spec.kind {
-            GuestKind::Command => {
-                let answer = Arc::clone(self.answer.get_or_insert_default());
-                Streams {
-                    stdin: Some(self.event.payload.clone()),
-                    stdout: Sink::Answer(answer),
-                    stderr: log(LogStream::Stderr),
-                }
-            }
-            GuestKind::Sdk => Streams {
-                stdin: None,
-                stdout: log(LogStream::Stdout),
-                stderr: log(LogStream::Stderr),
-            },
-        };
-        let id = self.event.id.to_string();
-        let deadline = self.event.deadline_unix_ms.to_string();
-        let per_event = [
-            ("MAYFLY_REQUEST_ID", &*id),
-            ("MAYFLY_DEADLINE_MS", &*deadline),
-        ];
-        let constant = self
-            .guest
-            .environment
-            .iter()
-            .map(|(name, value)| (&**name, &**value));
-        wasi::context(streams, constant.chain(per_event), &self.clock)
+        }
+    }
+
+    /// Calls `visit` with name and value of each variable of the environment.
+    pub(crate) fn each_variable(&self, mut visit: impl FnMut(&str, &str)) {
+        for (name, value) in &self.guest.environment {
+            visit(name, value);
+        }
+        visit("MAYFLY_REQUEST_ID", &self.event.id.to_string());
+        visit(
+            "MAYFLY_DEADLINE_MS",
+            &self.event.deadline_unix_ms.to_string(),
+        );
+    }
+
+    /// Unix time; the epoch itself before 1970.
+    pub(crate) fn wall_clock(&self) -> Duration {
+        wasi::unix_time(&self.clock)
+    }
+
+    /// Time since the guest first asked for it.
+    pub(crate) fn monotonic_clock(&mut self) -> Duration {
+        let started = self.started();
+        self.clock.now().saturating_duration_since(started)
+    }
+
+    fn started(&mut self) -> Instant {
+        let clock = &self.clock;
+        *self.started.get_or_insert_with(|| clock.now())
     }
 }
 
@@ -125,6 +168,20 @@ pub(crate) async fn execute(
     surroundings: Surroundings,
 ) -> Result<Outcome, SandboxError> {
     let loaded = guest.loaded.get().ok_or(SandboxError::NotLoaded)?;
+    let mut store = store(&engine, Arc::clone(&guest), event, surroundings);
+    match loaded.linked.instantiate_async(&mut store).await {
+        Ok(instance) => call(&mut store, instance, loaded).await,
+        Err(error) => failure::outcome(store.data(), &error, Phase::Start),
+    }
+}
+
+/// A new store for one event, with all its limits.
+pub(crate) fn store(
+    engine: &Engine,
+    guest: Arc<Guest>,
+    event: Event,
+    surroundings: Surroundings,
+) -> Store<State> {
     let cap_bytes = guest.spec.limits.memory.bytes();
     let Surroundings {
         clock,
@@ -132,13 +189,13 @@ pub(crate) async fn execute(
         totals,
     } = surroundings;
     let budget = Budget::new(cap_bytes, Arc::clone(&observed), totals);
-    let state = State::new(Arc::clone(&guest), event, clock, budget, observed);
-    let mut store = Store::new(&engine, state);
+    let state = State::new(guest, event, clock, budget, observed);
+    let mut store = Store::new(engine, state);
     store.limiter(|state| &mut state.budget);
     store.set_epoch_deadline(FIRST_SLICE_TICKS);
     store.epoch_deadline_callback(on_epoch);
     store.set_hostcall_fuel(wasi::HOSTCALL_BYTES_MAX);
-    enter(&mut store, loaded).await
+    store
 }
 
 /// What a run needs besides the guest and the event.
@@ -148,11 +205,12 @@ pub(crate) struct Surroundings {
     pub(crate) totals: Arc<Totals>,
 }
 
-async fn enter(store: &mut Store<State>, loaded: &Loaded) -> Result<Outcome, SandboxError> {
-    let instance = match loaded.linked.instantiate_async(&mut *store).await {
-        Ok(instance) => instance,
-        Err(error) => return failure::outcome(store.data(), &error, Phase::Start),
-    };
+/// Gives the event to an instance and takes its answer.
+pub(crate) async fn call(
+    store: &mut Store<State>,
+    instance: Instance,
+    loaded: &Loaded,
+) -> Result<Outcome, SandboxError> {
     match &loaded.entry {
         Entry::Command { start } => command::call(store, instance, start).await,
         Entry::Sdk(exports) => sdk::call(store, instance, exports).await,

@@ -97,6 +97,11 @@ impl Observed {
         Duration::from_nanos(self.cpu_ns.load(Ordering::Relaxed))
     }
 
+    /// Whether it has ended.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.duration_ns.load(Ordering::Acquire) != UNSET
+    }
+
     /// The first end counts.
     pub(crate) fn end(&self, now: Instant) {
         let started = self.started.get().copied().unwrap_or(now);

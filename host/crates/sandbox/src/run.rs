@@ -275,7 +275,9 @@ impl HandOver {
             task.abort();
         }
         self.stage = Stage::Nothing;
-        self.observed.end(self.clock.now());
+        if !self.observed.has_ended() {
+            self.observed.end(self.clock.now());
+        }
     }
 }
 

@@ -213,6 +213,12 @@ impl Sandboxes {
         self.0.ticker.ticks()
     }
 
+    /// The engine and the counters, to take one event apart.
+    #[cfg(test)]
+    pub(crate) fn parts(&self) -> (&Engine, &Arc<Totals>) {
+        (&self.0.engine, &self.0.totals)
+    }
+
     #[cfg(test)]
     pub(crate) fn cache(&self) -> &CodeCache {
         &self.0.cache

@@ -43,7 +43,8 @@ pub enum Profile {
     /// Used only where no swap is active: a page in swap is not found this way. If swap is switched
     /// on later, nothing is run any more; see [`crate::SandboxError::SwapActive`].
     Scan,
-    /// Slots are given back to the kernel. Slower, and right everywhere.
+    /// The first 320 KiB of a slot are reset in place, written or not, and the rest is given back to
+    /// the kernel. Slower, most of all for large guests, and right everywhere.
     Plain,
 }
 

@@ -48,7 +48,8 @@ pub(crate) enum Sink {
 pub(crate) struct AnswerTooLarge;
 
 impl Sink {
-    fn take(&self, bytes: &[u8]) -> Result<(), AnswerTooLarge> {
+    /// Takes what was written at once.
+    pub(crate) fn take(&self, bytes: &[u8]) -> Result<(), AnswerTooLarge> {
         if bytes.is_empty() {
             return Ok(());
         }

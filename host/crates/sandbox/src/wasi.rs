@@ -1,9 +1,10 @@
 //! WASI preview 1 as guests see it: stdio, the environment, clocks and random bytes. No files, no
 //! arguments, no network.
 //!
-//! The context of one guest is made when the guest first asks for something; one that never does
-//! pays nothing for it.
+//! What nearly every guest asks for is answered here (`quick`); the stock context of one guest is made
+//! when it first asks for something else.
 
+mod quick;
 mod shadow;
 
 use std::time::{Duration, Instant};
@@ -11,7 +12,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use domain::Clock;
 use domain::limits::RANDOM_BYTES_PER_CALL_MAX;
-use wasmtime::{Engine, Linker};
+use wasmtime::{Caller, Engine, Extern, Linker};
 use wasmtime_wasi::p1::{self, WasiP1Ctx};
 use wasmtime_wasi::p2::pipe::MemoryInputPipe;
 use wasmtime_wasi::{HostMonotonicClock, HostWallClock, WasiCtxBuilder, WasiView as _};
@@ -94,38 +95,48 @@ impl Exit {
 pub(crate) fn linker(engine: &Engine) -> wasmtime::Result<Linker<State>> {
     let mut linker = Linker::new(engine);
     p1::add_to_linker_async(&mut linker, State::wasi)?;
+    linker.allow_shadowing(true);
     shadow::add(&mut linker)?;
+    quick::add(&mut linker)?;
+    linker.allow_shadowing(false);
     Ok(linker)
+}
+
+/// The memory a host call is about, and what the host holds for the guest.
+fn memory_and_state<'a>(
+    caller: &'a mut Caller<'_, State>,
+) -> wasmtime::Result<(&'a mut [u8], &'a mut State)> {
+    let memory = match caller.data().memory {
+        Some(memory) => memory,
+        None => match caller.get_export("memory") {
+            Some(Extern::Memory(memory)) => *caller.data_mut().memory.insert(memory),
+            _ => return Err(wasmtime::Error::msg("missing required memory export")),
+        },
+    };
+    Ok(memory.data_and_store_mut(caller))
 }
 
 /// What a guest's context is made from.
 pub(crate) struct Streams {
-    pub(crate) stdin: Option<Bytes>,
+    pub(crate) stdin: Bytes,
     pub(crate) stdout: Sink,
     pub(crate) stderr: Sink,
 }
 
-/// The context of one guest.
-pub(crate) fn context<'a>(
+/// The context of one guest, whose monotonic clock began at `started`.
+pub(crate) fn context(
     streams: Streams,
-    environment: impl Iterator<Item = (&'a str, &'a str)>,
-    clock: &Clock,
+    environment: &[(String, String)],
+    clock: Clock,
+    started: Instant,
 ) -> WasiP1Ctx {
-    let mut builder = WasiCtxBuilder::new();
-    for (name, value) in environment {
-        builder.env(name, value);
-    }
-    if let Some(event) = streams.stdin {
-        builder.stdin(MemoryInputPipe::new(event));
-    }
-    let mut context = builder
+    let mut context = WasiCtxBuilder::new()
+        .envs(environment)
+        .stdin(MemoryInputPipe::new(streams.stdin))
         .stdout(streams.stdout)
         .stderr(streams.stderr)
         .wall_clock(WallClock(clock.clone()))
-        .monotonic_clock(MonotonicClock {
-            started: clock.now(),
-            clock: clock.clone(),
-        })
+        .monotonic_clock(MonotonicClock { started, clock })
         .max_random_size(RANDOM_BYTES_PER_CALL_MAX)
         .allow_tcp(false)
         .allow_udp(false)
@@ -137,6 +148,10 @@ pub(crate) fn context<'a>(
 }
 
 /// Unix time; the epoch itself before 1970, where the stock clock panics.
+pub(crate) fn unix_time(clock: &Clock) -> Duration {
+    Duration::from_micros(u64::try_from(clock.unix_us()).unwrap_or(0))
+}
+
 struct WallClock(Clock);
 
 impl HostWallClock for WallClock {
@@ -145,11 +160,11 @@ impl HostWallClock for WallClock {
     }
 
     fn now(&self) -> Duration {
-        Duration::from_micros(u64::try_from(self.0.unix_us()).unwrap_or(0))
+        unix_time(&self.0)
     }
 }
 
-/// Time since the guest first asked for anything.
+/// Time since the guest first asked for it.
 struct MonotonicClock {
     started: Instant,
     clock: Clock,

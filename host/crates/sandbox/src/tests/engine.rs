@@ -27,7 +27,7 @@ fn the_engine_reads_back_what_was_configured() {
         assert!(engine.get_table_lazy_init());
         assert!(engine.get_signals_based_traps());
         assert_eq!(engine.get_max_wasm_stack(), 512 << 10);
-        assert_eq!(engine.get_async_stack_size(), 2 << 20);
+        assert_eq!(engine.get_async_stack_size(), 768 << 10);
         assert_eq!(engine.get_memory_reservation(), 4 << 30);
         assert_eq!(engine.get_wasm_backtrace_max_frames(), 20);
 
@@ -62,9 +62,12 @@ fn a_profile_decides_how_slots_are_reset_and_nothing_else_does() {
     };
     assert_eq!(
         resets(Profile::Scan),
-        (Enabled::Yes, 1 << 20, 64 << 10, 64 << 10)
+        (Enabled::Yes, 1 << 20, 64 << 10, 32 << 10)
     );
-    assert_eq!(resets(Profile::Plain), (Enabled::No, 0, 0, 0));
+    assert_eq!(
+        resets(Profile::Plain),
+        (Enabled::No, 320 << 10, 64 << 10, 32 << 10)
+    );
 }
 
 #[test]
