@@ -12,6 +12,7 @@ mod hand_over;
 mod loading;
 mod memory;
 mod outcomes;
+mod same_calls;
 mod sdk_answers;
 mod smoke;
 mod snapshots;

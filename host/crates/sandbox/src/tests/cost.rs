@@ -123,7 +123,7 @@ fn measure(host: &Host, profile: Profile, name: &str, guest: &Arc<Guest>, count:
         each(steps.drop),
         each(whole),
         peak >> 10,
-        faults as f64 / f64::from(count),
+        f64::from(u32::try_from(faults).unwrap()) / f64::from(count),
     );
 }
 

@@ -3,7 +3,7 @@
 //! Making and dropping that context, and the way through its tables and streams, cost more than what
 //! a small guest does. So there is none as long as a guest makes only these calls: its descriptors
 //! are the three it began with. The first other call makes it, from what is left of stdin, and from
-//! then on it answers every call about descriptors.
+//! then on it answers everything.
 //!
 //! Invariant: what a guest sees is what the stock functions do. A function here answers only the
 //! plain case and says `None` to everything else (unknown descriptors, addresses that are not
@@ -115,7 +115,7 @@ fn answer(
     stock: impl FnOnce(&mut WasiP1Ctx, &mut GuestMemory<'_>) -> wasmtime::Result<i32>,
 ) -> wasmtime::Result<i32> {
     let (memory, state) = memory_and_state(caller)?;
-    if quick(memory, state).is_some() {
+    if !state.has_wasi() && quick(memory, state).is_some() {
         return Ok(ERRNO_SUCCESS);
     }
     let wasi = state.wasi();
@@ -260,4 +260,54 @@ fn size(value: i32) -> Option<usize> {
 
 fn pointer(at: usize) -> Option<i32> {
     u32::try_from(at).ok().map(u32::cast_signed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A buffer of 3 bytes at 64.
+    fn memory() -> Vec<u8> {
+        let mut memory = vec![0; 1 << 16];
+        write_u32(&mut memory, 0, 64).unwrap();
+        write_u32(&mut memory, 4, 3).unwrap();
+        memory
+    }
+
+    #[test]
+    fn the_plain_case_of_each_call_needs_no_context() {
+        let mut state = State::for_test();
+        let memory = &mut memory();
+        *state.stdin() = bytes::Bytes::from_static(b"event");
+        fd_read(memory, &mut state, (0, 0, 1, 8)).unwrap();
+        assert_eq!(memory[64..68], *b"eve\0");
+        assert_eq!(state.stdin(), "nt");
+        fd_write(memory, &mut state, (1, 0, 1, 8)).unwrap();
+        assert_eq!(state.answer.as_ref().unwrap().lock().bytes, b"eve");
+        fd_fdstat_get(memory, &state, 1, 128).unwrap();
+        environ_sizes_get(memory, &state, 0, 4).unwrap();
+        environ_get(memory, &state, 1_024, 2_048).unwrap();
+        clock_time_get(memory, &mut state, 0, 16).unwrap();
+        clock_time_get(memory, &mut state, 1, 16).unwrap();
+        random_get(memory, 512, 32).unwrap();
+        assert!(!state.has_wasi());
+    }
+
+    #[test]
+    fn everything_else_is_left_to_the_stock_functions() {
+        let mut state = State::for_test();
+        let memory = &mut memory();
+        for arguments in [(3, 0, 1, 8), (0, 2, 1, 8), (0, 0, 1, 9), (0, 0, 0, 8)] {
+            assert_eq!(fd_read(memory, &mut state, arguments), None);
+            assert_eq!(fd_write(memory, &mut state, arguments), None);
+        }
+        assert_eq!(fd_fdstat_get(memory, &state, 3, 128), None);
+        assert_eq!(environ_get(memory, &state, 1_024, (1 << 16) - 9), None);
+        assert_eq!(clock_time_get(memory, &mut state, 2, 16), None);
+        assert_eq!(random_get(memory, 512, 5_000), None);
+        state.wasi();
+        assert_eq!(fd_read(memory, &mut state, (0, 0, 1, 8)), None);
+        assert_eq!(fd_write(memory, &mut state, (1, 0, 1, 8)), None);
+        assert_eq!(fd_fdstat_get(memory, &state, 1, 128), None);
+    }
 }
