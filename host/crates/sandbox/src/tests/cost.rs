@@ -8,16 +8,15 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::Clock;
-
 use super::smoke::SDK_ECHO;
 use super::support::{Host, limits, multi_thread};
 use crate::execute::{self, Event, Surroundings};
 use crate::settings::{Compile, Profile};
 use crate::{Guest, snapshot};
 
-/// Rounds of which the fastest counts: the machine has other things to do, too.
-const ROUNDS: usize = 5;
+/// Events whose time is taken together: about a millisecond. Each figure is the lower quartile of all
+/// batches, so that what else the machine does is in few of them.
+const BATCH: u32 = 100;
 
 const EVENT: &str = r#"{"name":"world","text":"world"}"#;
 
@@ -27,20 +26,8 @@ const COMMAND_ECHO: &str =
      (drop (call $fd_read (i32.const 0) (i32.const 0) (i32.const 1) (i32.const 8)))
      (call $write (i32.const 1) (i32.const 64) (i32.load (i32.const 8)))";
 
-/// Time for each step of one event, summed over many.
-#[derive(Default, Clone, Copy)]
-struct Steps {
-    store: Duration,
-    instantiate: Duration,
-    call: Duration,
-    drop: Duration,
-}
-
-impl Steps {
-    fn all(&self) -> Duration {
-        self.store + self.instantiate + self.call + self.drop
-    }
-}
+/// Nanoseconds of store, instantiate, call and drop.
+type Steps = [u128; 4];
 
 #[test]
 fn one_event_of_each_kind() {
@@ -94,43 +81,37 @@ fn guests(host: &Host) -> Vec<(&'static str, Arc<Guest>)> {
 fn measure(host: &Host, profile: Profile, name: &str, guest: &Arc<Guest>, count: u32) {
     let peak = host.run(guest, EVENT).usage.memory_peak_bytes;
     let runtime = multi_thread(1);
-    let clock = host.clock.clone();
-    let mut whole = Duration::MAX;
-    let mut steps: Option<Steps> = None;
-    let mut faults = u64::MAX;
-    for _ in 0..ROUNDS {
-        let before_faults = minor_faults();
-        let run = runtime.block_on(run_many(host, guest, count));
-        faults = faults.min(minor_faults() - before_faults);
-        whole = whole.min(run);
-        let apart = runtime.block_on(take_apart(host, guest, count, &clock));
-        steps = Some(steps.map_or(apart, |best| {
-            if apart.all() < best.all() {
-                apart
-            } else {
-                best
-            }
-        }));
+    let (mut whole, mut apart, mut faults) = (Vec::new(), Vec::new(), 0);
+    for _ in 0..count.div_ceil(BATCH) {
+        let faults_before = minor_faults();
+        let run = runtime.block_on(run_many(host, guest));
+        faults += minor_faults() - faults_before;
+        whole.push((run / BATCH).as_nanos());
+        apart.push(runtime.block_on(take_apart(host, guest)));
     }
-    let steps = steps.unwrap_or_default();
-    let each = |sum: Duration| (sum / count).as_nanos();
+    let each = |step: usize| quartile(apart.iter().map(|steps| steps[step]).collect());
     println!(
         "{:6} {name:24} {:>6} {:>11} {:>6} {:>6} {:>6} {:>6} KB {:>7.2}",
         profile.as_str(),
-        each(steps.store),
-        each(steps.instantiate),
-        each(steps.call),
-        each(steps.drop),
-        each(whole),
+        each(0),
+        each(1),
+        each(2),
+        each(3),
+        quartile(whole),
         peak >> 10,
         f64::from(u32::try_from(faults).unwrap()) / f64::from(count),
     );
 }
 
+fn quartile(mut values: Vec<u128>) -> u128 {
+    values.sort_unstable();
+    values[values.len() / 4]
+}
+
 /// Events as the server runs them.
-async fn run_many(host: &Host, guest: &Arc<Guest>, count: u32) -> Duration {
+async fn run_many(host: &Host, guest: &Arc<Guest>) -> Duration {
     let before = host.clock.now();
-    for _ in 0..count {
+    for _ in 0..BATCH {
         let request = host.request(EVENT, guest.spec().limits);
         let ran = host.sandboxes.run(Arc::clone(guest), request).await;
         assert!(matches!(ran, Ok(domain::Outcome::Payload(_))), "{ran:?}");
@@ -139,11 +120,12 @@ async fn run_many(host: &Host, guest: &Arc<Guest>, count: u32) -> Duration {
 }
 
 /// The same steps with a look at the clock between them, which is part of each.
-async fn take_apart(host: &Host, guest: &Arc<Guest>, count: u32, clock: &Clock) -> Steps {
+async fn take_apart(host: &Host, guest: &Arc<Guest>) -> Steps {
+    let clock = &host.clock;
     let (engine, totals) = host.sandboxes.parts();
     let loaded = guest.loaded.get().unwrap();
-    let mut sums = Steps::default();
-    for _ in 0..count {
+    let mut sums = [Duration::ZERO; 4];
+    for _ in 0..BATCH {
         let request = host.request(EVENT, guest.spec().limits);
         let event = Event {
             id: request.id,
@@ -166,12 +148,13 @@ async fn take_apart(host: &Host, guest: &Arc<Guest>, count: u32, clock: &Clock) 
         drop(store);
         let dropped = clock.now();
         assert!(matches!(outcome, Ok(domain::Outcome::Payload(_))));
-        sums.store += stored - begin;
-        sums.instantiate += instantiated - stored;
-        sums.call += called - instantiated;
-        sums.drop += dropped - called;
+        let ends = [stored, instantiated, called, dropped];
+        let begins = [begin, stored, instantiated, called];
+        for (sum, (end, begin)) in sums.iter_mut().zip(ends.into_iter().zip(begins)) {
+            *sum += end - begin;
+        }
     }
-    sums
+    sums.map(|sum| (sum / BATCH).as_nanos())
 }
 
 /// Page faults of this thread that needed no disk.
