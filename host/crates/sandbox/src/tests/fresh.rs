@@ -39,13 +39,14 @@ const WRITER: &str = r#"
     (if (i32.eq (local.get $n) (i32.const 0x6c)) (then (loop (br 0))))))
 "#;
 
-/// Traps if anything is not as it was written in the file.
+/// Traps if anything is not as it was written in the file; then leaves as much behind as it can.
 const READER: &str = r#"
 (module
   (memory (export "memory") 2)
   (data (i32.const 70000) "fresh")
   (global $g (mut i64) (i64.const 0))
   (table $t 64 funcref)
+  (elem declare func $zero)
   (func $zero (param $from i32) (param $to i32)
     (loop $again
       (if (i64.ne (i64.load (local.get $from)) (i64.const 0)) (then unreachable))
@@ -70,7 +71,10 @@ const READER: &str = r#"
     (loop $grown
       (if (i32.eqz (ref.is_null (table.get $t (local.get $n)))) (then unreachable))
       (br_if $grown (i32.lt_u
-        (local.tee $n (i32.add (local.get $n) (i32.const 1))) (i32.const 164))))))
+        (local.tee $n (i32.add (local.get $n) (i32.const 1))) (i32.const 164))))
+    (memory.fill (i32.const 0) (i32.const 0x5A) (i32.const 1048576))
+    (global.set $g (i64.const -1))
+    (table.fill $t (i32.const 0) (ref.func $zero) (i32.const 164))))
 "#;
 
 fn alternations() -> u32 {
@@ -80,25 +84,47 @@ fn alternations() -> u32 {
         .unwrap_or(1_500)
 }
 
+/// The same guest with 1 MiB of memory in the end, of which a part is given back, or with 192 KiB, all
+/// of which is reset in place.
+fn with_pages(wat: &str, pages: u32) -> String {
+    wat.replace(
+        "(memory.grow (i32.const 14))",
+        &format!("(memory.grow (i32.const {}))", pages - 2),
+    )
+    .replace("1048576", &(pages << 16).to_string())
+}
+
 #[track_caller]
 fn check_fresh(profile: Profile) {
-    let host = Host::with(profile, Compile::InProcess);
-    let writer = host.guest(WRITER, limits(2, 5_000));
-    let stuck = host.guest(WRITER, limits(2, 5));
-    let reader = host.guest(READER, limits(2, 30_000));
-    for round in 0..alternations() {
-        match round % 100 {
-            7 => {
-                host.run(&stuck, "l").assert_timed_out();
+    // In a pool of one slot each guest gets what the one before it had, whatever its module. With more
+    // of them a function gets its own slot again.
+    for (slots, pages) in [(1, 16), (1, 3), (8, 16), (8, 3)] {
+        let dir = tempfile::tempdir().unwrap();
+        let host = Host::with_slots(dir, profile, Compile::InProcess, slots);
+        let writer = with_pages(WRITER, pages);
+        let reader = host.guest(&with_pages(READER, pages), limits(2, 30_000));
+        let stuck = host.guest(&writer, limits(2, 5));
+        let writer = host.guest(&writer, limits(2, 5_000));
+        for round in 0..alternations() / 4 {
+            match round % 100 {
+                7 => {
+                    host.run(&stuck, "l").assert_timed_out();
+                }
+                n if n % 5 == 0 => {
+                    assert_eq!(host.run(&writer, "t").trap(), "UnreachableCodeReached");
+                }
+                _ => {
+                    assert_eq!(host.run(&writer, "w").payload(), b"");
+                }
             }
-            n if n % 5 == 0 => {
-                assert_eq!(host.run(&writer, "t").trap(), "UnreachableCodeReached");
-            }
-            _ => {
-                assert_eq!(host.run(&writer, "w").payload(), b"");
+            for _ in 0..2 {
+                assert_eq!(
+                    host.run(&reader, "").payload(),
+                    b"",
+                    "round {round} with {slots} slots and {pages} pages"
+                );
             }
         }
-        assert_eq!(host.run(&reader, "").payload(), b"", "round {round}");
     }
 }
 

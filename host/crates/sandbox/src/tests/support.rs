@@ -118,10 +118,20 @@ impl Host {
     }
 
     pub(crate) fn in_dir(dir: TempDir, profile: Profile, compile: Compile) -> Self {
+        Self::with_slots(dir, profile, compile, 32)
+    }
+
+    /// A host whose pool has room for `sandboxes_max` at once.
+    pub(crate) fn with_slots(
+        dir: TempDir,
+        profile: Profile,
+        compile: Compile,
+        sandboxes_max: u32,
+    ) -> Self {
         let background = multi_thread(1);
         let clock = Clock::system();
         let settings = EngineSettings {
-            sandboxes_max: 32,
+            sandboxes_max,
             cache_dir: dir.path().join("code"),
             compile,
             background: background.handle().clone(),
