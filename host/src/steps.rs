@@ -73,6 +73,7 @@ fn app(root: &std::path::Path, background: &tokio::runtime::Runtime) -> App {
     let data_dir = DataDir::open(&root.join("data")).unwrap();
     let sandboxes = Sandboxes::new(EngineSettings {
         sandboxes_max: 100,
+        loaded_max: 1_000,
         cache_dir: data_dir.cache_dir(),
         compile: Compile::InProcess,
         background: background.handle().clone(),

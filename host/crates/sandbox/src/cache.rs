@@ -18,10 +18,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use hmac::{Hmac, Mac};
 use rustix::fs::OFlags;
+use rustix::io::Errno;
 use sha2::{Digest, Sha256};
 use wasmtime::Engine;
 
 use crate::ArtifactId;
+use crate::load::is_shortage;
 use crate::random;
 
 /// Bytes of the authentication code at the end of each file.
@@ -131,19 +133,19 @@ impl CodeCache {
         Ok(removed)
     }
 
-    /// Looks for an artifact's code and checks all of it.
-    pub(crate) fn find(&self, artifact: ArtifactId) -> Found {
+    /// Looks for an artifact's code and checks all of it. An error says that the system had no room to
+    /// look, and nothing of the code.
+    pub(crate) fn find(&self, artifact: ArtifactId) -> io::Result<Found> {
         let file = OpenOptions::new()
             .read(true)
             .custom_flags(flags(OFlags::NOFOLLOW | OFlags::NONBLOCK))
             .open(self.path(artifact));
         match file {
-            Ok(file) => match self.verify(artifact, file) {
-                Ok(found) => found,
-                Err(_) => Found::Rejected("it can't be read"),
-            },
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Found::Nothing,
-            Err(_) => Found::Rejected("it can't be opened as a regular file"),
+            Ok(file) => self
+                .verify(artifact, file)
+                .or_else(|error| rejected(error, "it can't be read")),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Found::Nothing),
+            Err(error) => rejected(error, "it can't be opened as a regular file"),
         }
     }
 
@@ -231,6 +233,13 @@ impl CodeCache {
         mac.update(&self.engine);
         mac.update(&code_bytes.to_le_bytes());
         mac
+    }
+}
+
+fn rejected(error: io::Error, reason: &'static str) -> io::Result<Found> {
+    match Errno::from_io_error(&error) {
+        Some(errno) if is_shortage(errno) => Err(error),
+        _ => Ok(Found::Rejected(reason)),
     }
 }
 

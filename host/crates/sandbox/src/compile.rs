@@ -74,6 +74,12 @@ pub enum CompileError {
         /// What the system said.
         source: io::Error,
     },
+    /// The system has no descriptor or no mapping left for compiled code.
+    #[error("the system has no room for compiled code (see `ulimit -n` and vm.max_map_count)")]
+    NoRoom {
+        /// What the system said.
+        source: io::Error,
+    },
     /// Compiled code could not be kept.
     #[error("keeping compiled code failed")]
     Keep {

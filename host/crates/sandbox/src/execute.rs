@@ -121,10 +121,10 @@ impl State {
 pub(crate) async fn execute(
     engine: Engine,
     guest: Arc<Guest>,
+    loaded: Arc<Loaded>,
     event: Event,
     surroundings: Surroundings,
 ) -> Result<Outcome, SandboxError> {
-    let loaded = guest.loaded.get().ok_or(SandboxError::NotLoaded)?;
     let cap_bytes = guest.spec.limits.memory.bytes();
     let Surroundings {
         clock,
@@ -138,7 +138,7 @@ pub(crate) async fn execute(
     store.set_epoch_deadline(FIRST_SLICE_TICKS);
     store.epoch_deadline_callback(on_epoch);
     store.set_hostcall_fuel(wasi::HOSTCALL_BYTES_MAX);
-    enter(&mut store, loaded).await
+    enter(&mut store, &loaded).await
 }
 
 /// What a run needs besides the guest and the event.

@@ -1,6 +1,7 @@
 //! The engine and what belongs to it: everything that lives as long as the process.
 
 mod loading;
+mod residents;
 
 use std::collections::HashSet;
 use std::fmt;
@@ -25,6 +26,7 @@ use crate::guest::{Guest, GuestSpec, LoadError};
 use crate::run::{HandOver, RunRequest, Running, SandboxError};
 use crate::settings::{Compile, EngineReport, EngineSettings, Profile};
 use crate::ticker::Ticker;
+use residents::Residents;
 use crate::{engine, wasi};
 
 /// Makes sandboxes. Cheap to clone; the engine ends with the last clone.
@@ -41,6 +43,7 @@ struct Shared {
     background: Handle,
     clock: Clock,
     totals: Arc<Totals>,
+    residents: Residents,
     ticker: Ticker,
     report: EngineReport,
 }
@@ -104,6 +107,7 @@ impl Sandboxes {
             background: settings.background,
             clock: settings.clock,
             totals: Arc::default(),
+            residents: Residents::new(settings.loaded_max),
             ticker,
         })))
     }
@@ -121,7 +125,9 @@ impl Sandboxes {
     ///
     /// [`CompileError`] says whether the module or the host is the reason.
     pub fn compile(&self, artifact: ArtifactId, wasm: &[u8]) -> Result<Compiled, CompileError> {
-        if self.0.map_kept(artifact).is_some() {
+        let kept = self.0.map_kept(artifact);
+        if kept.map_err(|source| CompileError::NoRoom { source })?
+            .is_some() {
             return Ok(Compiled::Cached);
         }
         let made = self.0.compile(artifact, wasm)?;
@@ -153,13 +159,11 @@ impl Sandboxes {
     /// # Errors
     ///
     /// [`LoadError::Link`] and [`LoadError::MissingExport`] are the module's fault.
-    pub fn check_links(&self, guest: &Guest) -> Result<(), LoadError> {
-        if guest.is_loaded() {
-            return Ok(());
+    pub fn check_links(&self, guest: &Arc<Guest>) -> Result<(), LoadError> {
+        if !guest.is_loaded() {
+            let loaded = self.0.load(&guest.spec)?;
+            drop(self.0.residents.admit(guest, loaded));
         }
-        let loaded = self.0.load(&guest.spec)?;
-        // A run may have been faster; either is good.
-        let _raced = guest.loaded.set(loaded);
         Ok(())
     }
 
@@ -191,6 +195,18 @@ impl Sandboxes {
     #[must_use]
     pub fn live(&self) -> u32 {
         self.0.totals.live.load(Ordering::Relaxed)
+    }
+
+    /// Guests whose code is loaded.
+    #[must_use]
+    pub fn loaded(&self) -> usize {
+        self.0.residents.count()
+    }
+
+    /// Guests whose code was given up for others since the start; it is loaded again when they run.
+    #[must_use]
+    pub fn evicted(&self) -> u64 {
+        self.0.residents.evicted()
     }
 
     /// Slots of the pool that are in use.
@@ -234,10 +250,9 @@ impl Shared {
         if self.ticker.swapped() {
             return Err(SandboxError::SwapActive);
         }
-        let init = if guest.is_loaded() {
-            Duration::ZERO
-        } else {
-            self.load_once(&guest, &request.observed).await?
+        let (loaded, init) = match guest.code.get() {
+            Some(loaded) => (loaded, Duration::ZERO),
+            None => self.load_once(&guest, &request.observed).await?,
         };
         let RunRequest {
             id,
@@ -260,7 +275,7 @@ impl Shared {
             observed: Arc::clone(&observed),
             totals: Arc::clone(&self.totals),
         };
-        let execution = execute::execute(self.engine.clone(), guest, event, surroundings);
+        let execution = execute::execute(self.engine.clone(), guest, loaded, event, surroundings);
         let running = Running::new(execution, observed, self.clock.clone(), (deadline, timeout));
         HandOver::new(running, self.background.clone()).await
     }

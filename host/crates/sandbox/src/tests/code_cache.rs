@@ -43,14 +43,14 @@ fn compiled(text: &str) -> (Host, Vec<u8>, PathBuf) {
 #[track_caller]
 fn check_recompiled(host: &Host, wasm: &[u8], text: &str) {
     let artifact = ArtifactId::of(wasm);
-    let found = host.sandboxes.cache().find(artifact);
+    let found = host.sandboxes.cache().find(artifact).unwrap();
     assert!(
         matches!(found, Found::Rejected(_) | Found::Nothing),
         "{found:?}"
     );
     let guest = host.sandboxes.guest(host.spec(wasm, limits(16, 10_000)));
     assert_eq!(host.run(&guest, "{}").payload(), text.as_bytes());
-    let found = host.sandboxes.cache().find(artifact);
+    let found = host.sandboxes.cache().find(artifact).unwrap();
     assert!(matches!(found, Found::Code(_)), "{found:?}");
 }
 
@@ -117,7 +117,7 @@ fn a_flipped_bit_anywhere_is_noticed() {
         for flipped in [byte[0] ^ 1, byte[0]] {
             file.seek(SeekFrom::Start(at as u64)).unwrap();
             file.write_all(&[flipped]).unwrap();
-            let found = host.sandboxes.cache().find(artifact);
+            let found = host.sandboxes.cache().find(artifact).unwrap();
             assert_eq!(
                 matches!(found, Found::Code(_)),
                 flipped == byte[0],
@@ -178,10 +178,10 @@ fn a_sweep_keeps_the_code_of_what_is_named_for_this_engine_and_nothing_else() {
     let keep = HashSet::from([name]);
     assert_eq!(host.sandboxes.sweep(&keep).unwrap(), 2);
     assert_eq!(host.sandboxes.sweep(&keep).unwrap(), 0);
-    let found = host.sandboxes.cache().find(name);
+    let found = host.sandboxes.cache().find(name).unwrap();
     assert!(matches!(found, Found::Code(_)), "{found:?}");
     assert!(dir.join("key").is_file() && dir.join("notes.txt").is_file());
-    let gone = host.sandboxes.cache().find(ArtifactId::of(&other));
+    let gone = host.sandboxes.cache().find(ArtifactId::of(&other)).unwrap();
     assert!(matches!(gone, Found::Nothing), "{gone:?}");
 }
 
@@ -214,7 +214,7 @@ fn links_fifos_and_open_modes_are_not_followed() {
 
     fs::remove_file(&path).unwrap();
     fs::create_dir(&path).unwrap();
-    let found = host.sandboxes.cache().find(ArtifactId::of(&wasm));
+    let found = host.sandboxes.cache().find(ArtifactId::of(&wasm)).unwrap();
     assert!(matches!(found, Found::Rejected(_)), "{found:?}");
     // It can't be replaced, so the code is used from memory.
     let guest = host.sandboxes.guest(host.spec(&wasm, limits(16, 10_000)));

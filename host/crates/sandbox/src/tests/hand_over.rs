@@ -93,6 +93,7 @@ fn a_background_that_shut_down_is_an_error_and_no_hang() {
     let clock = domain::Clock::system();
     let sandboxes = crate::Sandboxes::new(crate::EngineSettings {
         sandboxes_max: 4,
+        loaded_max: 1_000,
         cache_dir: dir.path().join("code"),
         compile: crate::Compile::InProcess,
         background: gone.handle().clone(),

@@ -117,11 +117,27 @@ impl Host {
         Self::in_dir(tempfile::tempdir().unwrap(), profile, compile)
     }
 
+    /// One that has room for the code of `loaded_max` guests.
+    pub(crate) fn with_room(loaded_max: u32) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        Self::in_dir_with_room(dir, Profile::Plain, Compile::InProcess, loaded_max)
+    }
+
     pub(crate) fn in_dir(dir: TempDir, profile: Profile, compile: Compile) -> Self {
+        Self::in_dir_with_room(dir, profile, compile, 1_000)
+    }
+
+    fn in_dir_with_room(
+        dir: TempDir,
+        profile: Profile,
+        compile: Compile,
+        loaded_max: u32,
+    ) -> Self {
         let background = multi_thread(1);
         let clock = Clock::system();
         let settings = EngineSettings {
             sandboxes_max: 32,
+            loaded_max,
             cache_dir: dir.path().join("code"),
             compile,
             background: background.handle().clone(),
