@@ -71,7 +71,8 @@ impl PublishError {
             Self::Link(error) => match error {
                 LoadError::Link { .. } | LoadError::MissingExport { .. } => Fault::Caller,
                 LoadError::Compile { source, .. } => fault_of_compiling(source),
-                LoadError::Artifact { .. }
+                LoadError::NoRoom { .. }
+                | LoadError::Artifact { .. }
                 | LoadError::ArtifactChanged { .. }
                 | LoadError::Preparing
                 | LoadError::Stopped => Fault::Host,
@@ -92,6 +93,7 @@ fn fault_of_compiling(error: &CompileError) -> Fault {
         CompileError::Setup { .. }
         | CompileError::Child { .. }
         | CompileError::Worker { .. }
+        | CompileError::NoRoom { .. }
         | CompileError::Keep { .. } => Fault::Host,
     }
 }

@@ -26,8 +26,8 @@ use crate::guest::{Guest, GuestSpec, LoadError};
 use crate::run::{HandOver, RunRequest, Running, SandboxError};
 use crate::settings::{Compile, EngineReport, EngineSettings, Profile};
 use crate::ticker::Ticker;
-use residents::Residents;
 use crate::{engine, wasi};
+use residents::Residents;
 
 /// Makes sandboxes. Cheap to clone; the engine ends with the last clone.
 #[derive(Clone)]
@@ -90,11 +90,12 @@ impl Sandboxes {
         };
         let engine = engine::pooled(profile, settings.sandboxes_max).map_err(refused)?;
         let linker = wasi::linker(&engine).map_err(refused)?;
-        let cache =
-            CodeCache::open(&settings.cache_dir, &engine).map_err(|source| EngineError::Cache {
+        let cache = CodeCache::open(&settings.cache_dir, &engine, settings.clock.clone()).map_err(
+            |source| EngineError::Cache {
                 path: settings.cache_dir,
                 source,
-            })?;
+            },
+        )?;
         let ticker = Ticker::start(&engine, profile, swap_seen)
             .map_err(|source| EngineError::Ticker { source })?;
         Ok(Self(Arc::new(Shared {
@@ -126,8 +127,10 @@ impl Sandboxes {
     /// [`CompileError`] says whether the module or the host is the reason.
     pub fn compile(&self, artifact: ArtifactId, wasm: &[u8]) -> Result<Compiled, CompileError> {
         let kept = self.0.map_kept(artifact);
-        if kept.map_err(|source| CompileError::NoRoom { source })?
-            .is_some() {
+        if kept
+            .map_err(|source| CompileError::NoRoom { source })?
+            .is_some()
+        {
             return Ok(Compiled::Cached);
         }
         let made = self.0.compile(artifact, wasm)?;

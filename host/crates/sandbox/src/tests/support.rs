@@ -127,12 +127,7 @@ impl Host {
         Self::in_dir_with_room(dir, profile, compile, 1_000)
     }
 
-    fn in_dir_with_room(
-        dir: TempDir,
-        profile: Profile,
-        compile: Compile,
-        loaded_max: u32,
-    ) -> Self {
+    fn in_dir_with_room(dir: TempDir, profile: Profile, compile: Compile, loaded_max: u32) -> Self {
         let background = multi_thread(1);
         let clock = Clock::system();
         let settings = EngineSettings {
