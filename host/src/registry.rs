@@ -14,7 +14,7 @@ mod candidate;
 mod publish;
 mod read_file;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
@@ -30,7 +30,7 @@ use crate::concurrency::Running;
 use crate::invoke::{InvokeError, unknown};
 use crate::metrics::Metrics;
 
-pub(crate) use publish::{Draft, Published};
+pub(crate) use publish::{Draft, Effort, Prepared, PublishError, Published};
 pub(crate) use refusals::Refusals;
 pub(crate) use version::{Configuration, Version};
 
@@ -41,8 +41,12 @@ pub(crate) struct Registry {
     /// Kept across versions, so that a swap does not forget what still runs.
     running: DashMap<FunctionName, Arc<Running>>,
     routes: RwLock<RouteTable<FunctionName>>,
-    /// Held while something is published, removed or swept; readers never take it.
+    /// Held while something is swapped in, removed or swept; readers never take it.
     publishing: Mutex<()>,
+    /// Shared by what is being prepared: its artifacts are not in use yet, and must not be swept.
+    preparing: Mutex<Arc<()>>,
+    /// What the files of functions looked like when they were published; taken once.
+    sources: Mutex<HashMap<FunctionName, String>>,
     /// Versions that were replaced; what runs of them needs their artifacts.
     retired: Mutex<Vec<Weak<Version>>>,
     /// Whether all that waited to be published at start was looked at.
@@ -75,13 +79,18 @@ impl Registry {
             running: DashMap::new(),
             routes: RwLock::default(),
             publishing: Mutex::new(()),
+            preparing: Mutex::default(),
+            sources: Mutex::default(),
             retired: Mutex::default(),
             ready: AtomicBool::new(false),
             parts,
         };
-        for record in registry.parts.records.functions()? {
+        for mut record in registry.parts.records.functions()? {
+            let source = record.source.take();
             match serde_json::from_str::<Configuration>(&record.configuration) {
                 Ok(configuration) => {
+                    let sources = source.map(|source| (record.name.clone(), source));
+                    registry.sources.lock().extend(sources);
                     let version = registry.version(record, configuration);
                     registry.swap_in(&Arc::new(version));
                 }
@@ -103,6 +112,22 @@ impl Registry {
     /// Says that what lay in the drop folder at start was looked at.
     pub(super) fn set_ready(&self) {
         self.ready.store(true, Ordering::Release);
+    }
+
+    /// What the files of functions looked like when they were published, as far as that is known. To
+    /// be asked once, after the start.
+    pub(super) fn take_sources(&self) -> HashMap<FunctionName, String> {
+        std::mem::take(&mut self.sources.lock())
+    }
+
+    /// Whether the files are there that a function needs here: its artifact, and code for this engine.
+    /// They are not read.
+    pub(super) fn is_whole(&self, name: &FunctionName) -> bool {
+        self.resolve(name).is_ok_and(|version| {
+            let size_bytes = version.configuration.size_bytes;
+            self.parts.artifacts.has(version.artifact, size_bytes)
+                && self.parts.sandboxes.has_code(version.artifact)
+        })
     }
 
     /// The version to run for `name`.
@@ -164,13 +189,18 @@ impl Registry {
         Ok(existed)
     }
 
-    /// Deletes artifacts and compiled code that no function has any more; how many files.
+    /// Deletes artifacts and compiled code that no function has any more; how many files. Nothing while
+    /// something is being prepared.
     ///
     /// # Errors
     ///
     /// [`StorageError`] when the artifacts can't be listed or deleted. Compiled code that can't be is
     /// only logged: it is made again when it is missing.
     pub(crate) fn sweep_artifacts(&self) -> Result<usize, StorageError> {
+        let preparing = self.preparing.lock();
+        if Arc::strong_count(&preparing) > 1 {
+            return Ok(0);
+        }
         let _publishing = self.publishing.lock();
         let keep = self.artifacts_in_use();
         let artifacts = self.parts.artifacts.sweep(&keep)?;

@@ -13,6 +13,7 @@
 //! notifications.
 
 mod attempt;
+mod lanes;
 mod root;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -24,9 +25,10 @@ use std::time::{Duration, Instant};
 use domain::{Clock, FunctionName};
 
 use super::Registry;
-use super::candidate::{Entry, Fingerprint, Place, Presence, is_folder};
+use super::candidate::{Entry, Fingerprint, Place, Presence, is_folder, this_program};
 use super::refusals::Refusals;
 use crate::faults::chain;
+use lanes::{Job, LONG_LOOK, LongLane};
 
 /// How long an entry must be gone before its function is removed; editors delete and create again.
 const GONE_FOR: Duration = Duration::from_millis(200);
@@ -62,6 +64,12 @@ pub(crate) struct DropFolder {
     sources: HashMap<FunctionName, Entry>,
     /// Labels of files that are refused for a name that is no text.
     odd_names: BTreeSet<String>,
+    /// What the files of functions looked like when they were published before the start; empty when
+    /// all that lay here was looked at.
+    known: HashMap<FunctionName, String>,
+    /// This program, among other things that the above depends on.
+    program: String,
+    long: LongLane,
     /// Refused entries are to be tried again at once.
     reconsidered: bool,
     changes_unswept: u32,
@@ -112,6 +120,9 @@ impl DropFolder {
         clock: Clock,
     ) -> Self {
         Self {
+            known: registry.take_sources(),
+            program: this_program(),
+            long: LongLane::new(),
             // An empty path has no absolute form, and is no folder either.
             root: std::path::absolute(&root).unwrap_or(root),
             stable,
@@ -138,6 +149,11 @@ impl DropFolder {
     /// Set it, and nothing more is published but what is being published now.
     pub(super) fn stop_flag(&self) -> Arc<AtomicBool> {
         Arc::clone(&self.stop)
+    }
+
+    /// Whether nothing is on its way to be published.
+    pub(super) fn is_idle(&self) -> bool {
+        self.long.is_empty()
     }
 
     pub(super) fn is_stopped(&self) -> bool {
@@ -180,19 +196,27 @@ impl DropFolder {
         } else {
             self.pending(changes)
         };
-        let mut again: Option<Duration> = None;
+        let mut again = self.publish_long();
+        let mut jobs = Vec::new();
         for entry in entries {
             if self.is_stopped() {
                 return None;
             }
             let closed = changes.entries.get(&entry).copied().unwrap_or(false);
             self.at = Some(entry.clone());
-            let wait = self.look(&entry, closed);
+            let wait = self.look(&entry, closed, &mut jobs);
             self.at = None;
             again = sooner(again, wait);
         }
+        again = sooner(again, self.publish(jobs));
+        if self.is_stopped() {
+            return None;
+        }
         if everything && self.progress != Progress::Settled {
             again = sooner(again, self.settle());
+        }
+        if !self.long.is_empty() {
+            again = sooner(again, Some(LONG_LOOK));
         }
         if std::mem::take(&mut self.reconsidered) {
             return Some(Duration::ZERO);
@@ -202,7 +226,7 @@ impl DropFolder {
 
     /// Deletes what nothing uses any more, now and then.
     pub(super) fn sweep(&mut self) {
-        if self.changes_unswept < CHANGES_UNSWEPT_MAX {
+        if self.changes_unswept < CHANGES_UNSWEPT_MAX || !self.is_idle() {
             return;
         }
         self.changes_unswept = 0;
@@ -224,8 +248,8 @@ impl DropFolder {
             .collect()
     }
 
-    /// Looks at one entry; how soon to look again, if it is not done.
-    fn look(&mut self, entry: &Entry, closed: bool) -> Option<Duration> {
+    /// Looks at one entry: it may be a job now; how soon to look again otherwise, if it is not done.
+    fn look(&mut self, entry: &Entry, closed: bool, jobs: &mut Vec<Job>) -> Option<Duration> {
         let now = self.clock.now();
         if entry.presence(&self.root) == Presence::Gone {
             return self.look_at_gone(entry, now);
@@ -255,10 +279,18 @@ impl DropFolder {
         if seen.done == Some(fingerprint) {
             return None;
         }
-        match seen.wait(now, self.stable) {
-            Some(wait) => Some(wait),
-            None => self.publish(entry, fingerprint),
+        if let Some(wait) = seen.wait(now, self.stable) {
+            return Some(wait);
         }
+        let job = Job {
+            entry: entry.clone(),
+            fingerprint,
+            source: entry.source(&fingerprint, &self.program, self.clock.unix_us()),
+        };
+        if !self.long.has(entry) && !self.is_known(entry, &job) {
+            jobs.push(job);
+        }
+        None
     }
 
     fn look_at_gone(&mut self, entry: &Entry, now: Instant) -> Option<Duration> {

@@ -169,7 +169,9 @@ impl<F: FnOnce()> Driver<F> {
             self.next_rescan = now;
         }
         self.folder.sweep();
-        if let Some(first_pass) = self.first_pass.take() {
+        if self.folder.is_idle()
+            && let Some(first_pass) = self.first_pass.take()
+        {
             self.folder.set_ready();
             first_pass();
         }

@@ -177,6 +177,12 @@ impl CodeCache {
         Ok(removed)
     }
 
+    /// Whether there is something that looks like an artifact's code; it is not read.
+    pub(crate) fn has(&self, artifact: ArtifactId) -> bool {
+        fs::symlink_metadata(self.path(artifact))
+            .is_ok_and(|file| file.is_file() && file.len() > MAC_BYTES as u64)
+    }
+
     /// Whether an artifact's code was checked since the start, so that finding it again is quick.
     pub(crate) fn was_checked(&self, artifact: ArtifactId) -> bool {
         self.checked.lock().contains_key(&artifact)

@@ -18,7 +18,7 @@ use wasmtime::{Engine, Linker};
 use crate::ArtifactId;
 use crate::budget::Totals;
 use crate::cache::CodeCache;
-use crate::compile::{CompileError, Compiled};
+use crate::compile::{CompileError, Compiled, Effort};
 use crate::engine::EngineError;
 use crate::execute::{self, Event, State, Surroundings};
 use crate::failure::short;
@@ -120,12 +120,38 @@ impl Sandboxes {
     }
 
     /// Compiles `wasm`, whose hash is `artifact`, unless its code is there already. Blocks, for up to
-    /// a minute; one compilation runs at a time.
+    /// a minute; one compilation of this kind runs at a time.
     ///
     /// # Errors
     ///
     /// [`CompileError`] says whether the module or the host is the reason.
     pub fn compile(&self, artifact: ArtifactId, wasm: &[u8]) -> Result<Compiled, CompileError> {
+        self.compile_with(artifact, wasm, Effort::Full)
+    }
+
+    /// [`Sandboxes::compile`], given up after 2 s or 1 GiB of address space: `None` then. Several may
+    /// run at once; how many is for the caller to bound.
+    ///
+    /// # Errors
+    ///
+    /// The same.
+    pub fn compile_short(
+        &self,
+        artifact: ArtifactId,
+        wasm: &[u8],
+    ) -> Result<Option<Compiled>, CompileError> {
+        match self.compile_with(artifact, wasm, Effort::Short) {
+            Err(CompileError::TooExpensive { .. }) => Ok(None),
+            compiled => compiled.map(Some),
+        }
+    }
+
+    fn compile_with(
+        &self,
+        artifact: ArtifactId,
+        wasm: &[u8],
+        effort: Effort,
+    ) -> Result<Compiled, CompileError> {
         let kept = self.0.map_kept(artifact);
         if kept
             .map_err(|source| CompileError::NoRoom { source })?
@@ -133,9 +159,15 @@ impl Sandboxes {
         {
             return Ok(Compiled::Cached);
         }
-        let made = self.0.compile(artifact, wasm)?;
+        let made = self.0.compile(artifact, wasm, effort)?;
         made.kept.map_err(|source| CompileError::Keep { source })?;
         Ok(made.compiled)
+    }
+
+    /// Whether code of an artifact is kept for this engine; it is not read.
+    #[must_use]
+    pub fn has_code(&self, artifact: ArtifactId) -> bool {
+        self.0.cache.has(artifact)
     }
 
     /// Deletes compiled code that is not of an artifact in `keep`, or not for this engine; how many

@@ -15,7 +15,7 @@ use wasmtime::Module;
 use super::Shared;
 use crate::ArtifactId;
 use crate::cache::{Found, Verified};
-use crate::compile::{self, CompileError, Compiled};
+use crate::compile::{self, CompileError, Compiled, Effort};
 use crate::failure::{link, short};
 use crate::guest::{Entry, Guest, GuestSpec, LoadError, Loaded, Prepared};
 use crate::load;
@@ -152,16 +152,22 @@ impl Shared {
                 expected: spec.artifact,
             });
         }
-        self.compile(spec.artifact, &wasm)
+        self.compile(spec.artifact, &wasm, Effort::Full)
             .map_err(|source| LoadError::Compile {
                 artifact: spec.artifact,
                 source,
             })
     }
 
-    /// Compiles `wasm`, makes sure that the engine takes the code, and keeps it. One at a time.
-    pub(super) fn compile(&self, artifact: ArtifactId, wasm: &[u8]) -> Result<Made, CompileError> {
-        let _turn = self.compiling.lock();
+    /// Compiles `wasm`, makes sure that the engine takes the code, and keeps it. With full effort, one
+    /// at a time.
+    pub(super) fn compile(
+        &self,
+        artifact: ArtifactId,
+        wasm: &[u8],
+        effort: Effort,
+    ) -> Result<Made, CompileError> {
+        let _turn = (effort == Effort::Full).then(|| self.compiling.lock());
         // Whoever had the turn before may have compiled the same.
         let kept = self.map_kept(artifact);
         if let Some(module) = kept.map_err(|source| CompileError::NoRoom { source })? {
@@ -171,7 +177,7 @@ impl Shared {
                 kept: Ok(()),
             });
         }
-        let code = compile::compile(&self.engine, &self.compile, wasm)?;
+        let code = compile::compile(&self.engine, &self.compile, wasm, effort)?;
         let code = Verified::just_compiled(code);
         let module =
             load::from_bytes(&self.engine, &code).map_err(|error| CompileError::Worker {
