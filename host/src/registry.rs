@@ -38,6 +38,8 @@ pub(crate) use version::{Configuration, Version};
 #[derive(Debug)]
 pub(crate) struct Registry {
     functions: DashMap<FunctionName, Arc<Version>>,
+    /// The functions by their names in lower case: no two may differ in case only.
+    folded: DashMap<String, FunctionName>,
     /// Kept across versions, so that a swap does not forget what still runs.
     running: DashMap<FunctionName, Arc<Running>>,
     routes: RwLock<RouteTable<FunctionName>>,
@@ -76,6 +78,7 @@ impl Registry {
     pub(crate) fn open(parts: Parts) -> Result<Self, StorageError> {
         let registry = Self {
             functions: DashMap::new(),
+            folded: DashMap::new(),
             running: DashMap::new(),
             routes: RwLock::default(),
             publishing: Mutex::new(()),
@@ -177,6 +180,7 @@ impl Registry {
         let _publishing = self.publishing.lock();
         let existed = self.parts.records.delete_function(name)?;
         if let Some((_, version)) = self.functions.remove(name) {
+            self.folded.remove(&folded(name));
             self.retire(&version);
             let mut routes = self.routes.write();
             for route in &version.configuration.routes {
@@ -234,8 +238,12 @@ impl Registry {
         let old = self
             .functions
             .insert(version.name.clone(), Arc::clone(version));
-        if let Some(old) = &old {
-            self.retire(old);
+        match &old {
+            Some(old) => self.retire(old),
+            None => {
+                let name = version.name.clone();
+                drop(self.folded.insert(folded(&name), name));
+            }
         }
         let old_routes = old
             .as_ref()
@@ -285,6 +293,10 @@ impl Registry {
             running,
         }
     }
+}
+
+fn folded(name: &FunctionName) -> String {
+    name.as_str().to_ascii_lowercase()
 }
 
 #[cfg(test)]

@@ -39,8 +39,10 @@ const LOOK_AGAIN: Duration = Duration::from_millis(50);
 /// How soon something is tried again that failed through no fault of the files.
 pub(super) const TRY_AGAIN: Duration = Duration::from_secs(1);
 
-/// How much may be published or removed before what nothing uses any more is deleted.
-const CHANGES_UNSWEPT_MAX: u32 = 20;
+/// How much may be published or removed before what nothing uses any more is deleted; with many
+/// functions more, since all of their files are listed for it.
+const CHANGES_UNSWEPT_MAX: usize = 20;
+const UNSWEPT_PART: usize = 10;
 
 /// The drop folder and what was seen of it.
 #[derive(Debug)]
@@ -62,6 +64,8 @@ pub(crate) struct DropFolder {
     at: Option<Entry>,
     /// Which entry each function was published from.
     sources: HashMap<FunctionName, Entry>,
+    /// Entries that were refused for what belongs to another function.
+    wanting: BTreeSet<Entry>,
     /// Labels of files that are refused for a name that is no text.
     odd_names: BTreeSet<String>,
     /// What the files of functions looked like when they were published before the start; empty when
@@ -72,7 +76,7 @@ pub(crate) struct DropFolder {
     long: LongLane,
     /// Refused entries are to be tried again at once.
     reconsidered: bool,
-    changes_unswept: u32,
+    changes_unswept: usize,
 }
 
 /// How far we got since the start.
@@ -95,8 +99,6 @@ struct Seen {
     closed: bool,
     /// The state that was published or refused.
     done: Option<Fingerprint>,
-    /// What it was refused for belongs to another function.
-    wants_others: bool,
     /// Not to be tried before.
     not_before: Option<Instant>,
     gone_since: Option<Instant>,
@@ -135,9 +137,10 @@ impl DropFolder {
             seen: BTreeMap::new(),
             at: None,
             sources: HashMap::new(),
+            wanting: BTreeSet::new(),
             odd_names: BTreeSet::new(),
             reconsidered: false,
-            changes_unswept: CHANGES_UNSWEPT_MAX,
+            changes_unswept: usize::MAX / 2,
         }
     }
 
@@ -226,7 +229,8 @@ impl DropFolder {
 
     /// Deletes what nothing uses any more, now and then.
     pub(super) fn sweep(&mut self) {
-        if self.changes_unswept < CHANGES_UNSWEPT_MAX || !self.is_idle() {
+        let most = CHANGES_UNSWEPT_MAX.max(self.registry.len() / UNSWEPT_PART);
+        if self.changes_unswept < most || !self.is_idle() {
             return;
         }
         self.changes_unswept = 0;
@@ -264,7 +268,6 @@ impl DropFolder {
             // tell.
             closed: self.progress == Progress::First,
             done: None,
-            wants_others: false,
             not_before: None,
             gone_since: None,
         });
@@ -309,6 +312,7 @@ impl DropFolder {
             return self.hold_back(entry, TRY_AGAIN);
         }
         self.seen.remove(entry);
+        self.wanting.remove(entry);
         self.refusals.remove(&entry.label());
         None
     }

@@ -12,7 +12,7 @@ use domain::{Fault, FunctionName};
 use sandbox::{CompileError, GuestKind, LoadError};
 use storage::{ArtifactId, FunctionRecord, Origin, StorageError};
 
-use super::{Configuration, Registry, Version};
+use super::{Configuration, Registry, Version, folded};
 use crate::manifest::Manifest;
 
 /// A function as someone wants to publish it.
@@ -306,8 +306,8 @@ impl Registry {
         name: &FunctionName,
         routes: &[Route],
     ) -> Result<(), PublishError> {
-        for other in &self.functions {
-            check_name(name, other.key())?;
+        if let Some(other) = self.folded.get(&folded(name)) {
+            check_name(name, &other)?;
         }
         check_routes(name, routes, &self.routes.read())
     }

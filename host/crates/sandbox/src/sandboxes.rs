@@ -129,8 +129,8 @@ impl Sandboxes {
         self.compile_with(artifact, wasm, Effort::Full)
     }
 
-    /// [`Sandboxes::compile`], given up after 2 s or 1 GiB of address space: `None` then. Several may
-    /// run at once; how many is for the caller to bound.
+    /// [`Sandboxes::compile`], given up after 2 s of CPU time, 10 s or 1 GiB of address space: `None`
+    /// then. Several may run at once; how many is for the caller to bound.
     ///
     /// # Errors
     ///

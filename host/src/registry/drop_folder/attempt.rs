@@ -156,7 +156,11 @@ impl DropFolder {
     fn mark_done(&mut self, entry: &Entry, fingerprint: Fingerprint, wants_others: bool) {
         if let Some(seen) = self.seen.get_mut(entry) {
             seen.done = Some(fingerprint);
-            seen.wants_others = wants_others;
+        }
+        if wants_others {
+            self.wanting.insert(entry.clone());
+        } else {
+            self.wanting.remove(entry);
         }
     }
 
@@ -199,10 +203,11 @@ impl DropFolder {
     /// What another function gave up may be taken now: whoever wanted it is tried again. That ends,
     /// since each round needs a function that is newly live or newly gone.
     pub(super) fn reconsider(&mut self) {
-        for seen in self.seen.values_mut().filter(|seen| seen.wants_others) {
-            seen.wants_others = false;
-            seen.done = None;
-            self.reconsidered = true;
+        for entry in std::mem::take(&mut self.wanting) {
+            if let Some(seen) = self.seen.get_mut(&entry) {
+                seen.done = None;
+                self.reconsidered = true;
+            }
         }
     }
 

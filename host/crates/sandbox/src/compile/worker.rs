@@ -32,7 +32,7 @@ impl Default for WorkerLimits {
 }
 
 impl WorkerLimits {
-    /// For a compilation that may run beside others: 2 s and 1 GiB.
+    /// For a compilation that may run beside others: 2 s, in which 1 MB of wasm is compiled, and 1 GiB.
     #[must_use]
     pub fn short() -> Self {
         Self {

@@ -19,8 +19,10 @@ use crate::guest::{Guest, Loaded};
 /// search short when all of them were used.
 const SECOND_CHANCES_MAX: usize = 256;
 
-/// When the system has no room, one in so many of the loaded guests goes.
+/// When the system has no room, one in so many of the loaded guests goes, and a few at least: others
+/// wait for room too.
 const RELIEF_PART: usize = 8;
+const RELIEF_MIN: usize = 16;
 
 /// The loaded guests.
 #[derive(Debug)]
@@ -67,7 +69,7 @@ impl Residents {
         let mut victims = Vec::new();
         let mut queue = self.queue.lock();
         let length = queue.len();
-        let kept = length - length.div_ceil(RELIEF_PART);
+        let kept = length.saturating_sub(RELIEF_MIN.max(length / RELIEF_PART));
         while queue.len() > kept {
             victims.extend(next_victim(&mut queue));
         }
