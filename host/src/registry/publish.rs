@@ -133,7 +133,7 @@ impl Prepared {
     }
 
     /// With what its files looked like.
-    pub(crate) fn from_source(mut self, source: Option<String>) -> Self {
+    pub(crate) fn with_source(mut self, source: Option<String>) -> Self {
         if let Some((_, record)) = &mut self.new {
             record.source.clone_from(&source);
         }
@@ -155,7 +155,7 @@ impl Registry {
     #[cfg(test)]
     pub(crate) fn publish(&self, draft: &Draft) -> Result<Published, PublishError> {
         let prepared = self.prepare(draft, Effort::Full)?;
-        self.commit(prepared.into_iter().collect()).remove(0)
+        self.commit(prepared.as_slice()).remove(0)
     }
 
     /// Checks, stores and compiles, without changing what is live. Blocking; several may be prepared
@@ -217,7 +217,7 @@ impl Registry {
 
     /// Swaps in what is prepared, one after the other: each of them whole or not at all, with one wait
     /// for the disk for all of them. The answers are in the same order.
-    pub(crate) fn commit(&self, batch: Vec<Prepared>) -> Vec<Result<Published, PublishError>> {
+    pub(crate) fn commit(&self, batch: &[Prepared]) -> Vec<Result<Published, PublishError>> {
         let _publishing = self.publishing.lock();
         let mut accepted: Vec<&Prepared> = Vec::with_capacity(batch.len());
         let mut claimed = RouteTable::default();

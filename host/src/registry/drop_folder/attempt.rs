@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use domain::FunctionName;
 
-use super::lanes::{Job, LONG_LOOK, Refused, Tried, short_lane};
+use super::lanes::{Finished, Job, LONG_LOOK, Refused, Tried, short_lane};
 use super::{DropFolder, LOOK_AGAIN, TRY_AGAIN, sooner};
 use crate::registry::candidate::{Entry, Fingerprint};
 use crate::registry::refusals::RefusedFile;
@@ -40,7 +40,7 @@ impl DropFolder {
     }
 
     /// Swaps in what is prepared and keeps what is refused; how soon to look again.
-    fn take(&mut self, batch: Vec<(Job, Tried)>) -> Option<Duration> {
+    fn take(&mut self, batch: Vec<Finished>) -> Option<Duration> {
         let mut again = None;
         let mut ready: Vec<(Job, Prepared)> = Vec::new();
         for (job, tried) in batch {
@@ -69,7 +69,7 @@ impl DropFolder {
         }
         let mut again = None;
         let (jobs, prepared): (Vec<_>, Vec<_>) = ready.into_iter().unzip();
-        let answers = self.registry.commit(prepared);
+        let answers = self.registry.commit(&prepared);
         for (job, published) in jobs.into_iter().zip(answers) {
             let published = match published {
                 Ok(published) => published,
@@ -110,11 +110,10 @@ impl DropFolder {
     fn lengthen(&mut self, job: Job) -> Option<Duration> {
         let entry = job.entry.clone();
         let place = (&*self.root, &self.registry);
-        match self.long.send(job, place, &self.stop) {
-            Ok(()) => Some(LONG_LOOK),
-            // There was no thread for it.
-            Err(_job) => self.hold_back(&entry, TRY_AGAIN),
+        if self.long.send(job, place, &self.stop) {
+            return Some(LONG_LOOK);
         }
+        self.hold_back(&entry, TRY_AGAIN)
     }
 
     /// Keeps a refusal; how soon to try again, if that is worth it.

@@ -72,6 +72,9 @@ impl From<PublishError> for Refused {
     }
 }
 
+/// A job, and what came of it.
+pub(super) type Finished = (Job, Tried);
+
 /// Reads and prepares one entry.
 fn attempt(root: &Path, registry: &Registry, job: &Job, effort: Effort) -> Tried {
     let prepare = || -> Result<Option<Prepared>, Refused> {
@@ -84,7 +87,7 @@ fn attempt(root: &Path, registry: &Registry, job: &Job, effort: Effort) -> Tried
     };
     // A panic ends this attempt and nothing else.
     match catch_unwind(AssertUnwindSafe(prepare)) {
-        Ok(Ok(Some(prepared))) => Tried::Prepared(prepared.from_source(job.source.clone())),
+        Ok(Ok(Some(prepared))) => Tried::Prepared(prepared.with_source(job.source.clone())),
         Ok(Ok(None)) => Tried::TakesLonger,
         Ok(Err(refused)) => Tried::Refused(refused),
         Err(_panic) => Tried::Refused(Refused::Bug),
@@ -98,7 +101,7 @@ pub(super) fn short_lane(
     registry: &Registry,
     jobs: Vec<Job>,
     stop: &AtomicBool,
-    mut done: impl FnMut(Vec<(Job, Tried)>),
+    mut done: impl FnMut(Vec<Finished>),
 ) {
     let cores = thread::available_parallelism().map_or(1, NonZero::get);
     let threads = cores.min(SHORT_THREADS_MAX).min(jobs.len());
@@ -143,7 +146,7 @@ pub(super) fn short_lane(
 pub(super) struct LongLane {
     /// `None` before the first job.
     jobs: Option<Sender<Job>>,
-    done: (Sender<(Job, Tried)>, Receiver<(Job, Tried)>),
+    done: (Sender<Finished>, Receiver<Finished>),
     /// What is on its way.
     entries: BTreeSet<Entry>,
 }
@@ -166,28 +169,30 @@ impl LongLane {
         self.entries.is_empty()
     }
 
-    /// Takes a job; gives it back if there is no thread for it.
+    /// Takes a job; false if there is no thread for it.
     pub(super) fn send(
         &mut self,
         job: Job,
         (root, registry): (&Path, &Arc<Registry>),
         stop: &Arc<AtomicBool>,
-    ) -> Result<(), Job> {
+    ) -> bool {
         if self.jobs.is_none() {
             let place = (root.to_owned(), Arc::clone(registry));
             self.jobs = start(place, Arc::clone(stop), self.done.0.clone()).ok();
         }
         let Some(jobs) = &self.jobs else {
-            return Err(job);
+            return false;
         };
         let entry = job.entry.clone();
-        jobs.send(job).map_err(|unsent| unsent.0)?;
-        self.entries.insert(entry);
-        Ok(())
+        let is_sent = jobs.send(job).is_ok();
+        if is_sent {
+            self.entries.insert(entry);
+        }
+        is_sent
     }
 
     /// Something that is done, if there is.
-    pub(super) fn next(&mut self) -> Option<(Job, Tried)> {
+    pub(super) fn next(&mut self) -> Option<Finished> {
         let done = self.done.1.try_recv().ok()?;
         self.entries.remove(&done.0.entry);
         Some(done)
@@ -197,7 +202,7 @@ impl LongLane {
 fn start(
     (root, registry): (PathBuf, Arc<Registry>),
     stop: Arc<AtomicBool>,
-    done: Sender<(Job, Tried)>,
+    done: Sender<Finished>,
 ) -> std::io::Result<Sender<Job>> {
     let (sender, jobs) = channel::<Job>();
     thread::Builder::new()
