@@ -12,6 +12,8 @@
 //! Accepted: whoever can already write to the directory as this user could change a file between the
 //! check and the mapping. Knows nothing of modules.
 
+mod key;
+
 use std::collections::{HashMap, HashSet};
 use std::fs::{self, DirBuilder, File, Metadata, OpenOptions, Permissions};
 use std::hash::{Hash, Hasher};
@@ -30,13 +32,10 @@ use wasmtime::Engine;
 
 use crate::ArtifactId;
 use crate::load::is_shortage;
-use crate::random;
+use key::{KEY_BYTES, replace_key};
 
 /// Bytes of the authentication code at the end of each file.
 const MAC_BYTES: usize = 32;
-
-/// Bytes of the key.
-const KEY_BYTES: usize = 32;
 
 /// Separates this use of the key from any later one.
 const DOMAIN: &[u8] = b"mayfly compiled code 1";
@@ -141,7 +140,7 @@ impl CodeCache {
         }
         Ok(Self {
             dir: dir.to_owned(),
-            key: key(dir)?,
+            key: key::key(dir)?,
             engine: fingerprint(engine),
             temporary: AtomicU64::new(0),
             clock,
@@ -308,60 +307,6 @@ fn rejected(error: io::Error, reason: &'static str) -> io::Result<Found> {
 #[expect(clippy::expect_used, reason = "an HMAC takes a key of any length")]
 fn keyed(key: &[u8]) -> Hmac<Sha256> {
     Hmac::new_from_slice(key).expect("any length is accepted")
-}
-
-/// Reads the key, or makes a new one. Without a readable key everything is compiled again.
-fn key(dir: &Path) -> io::Result<[u8; KEY_BYTES]> {
-    let path = dir.join("key");
-    match read_key(&path) {
-        Ok(Some(key)) => return Ok(key),
-        Ok(None) => {}
-        Err(error) => tracing::warn!(
-            path = %path.display(),
-            %error,
-            "the code cache's key can't be read; all functions are compiled again"
-        ),
-    }
-    let key = random::secret()?;
-    if let Err(error) = replace_key(dir, &path, &key) {
-        tracing::warn!(
-            path = %path.display(),
-            %error,
-            "the code cache's key can't be kept; all functions are compiled again at each start"
-        );
-    }
-    Ok(key)
-}
-
-fn read_key(path: &Path) -> io::Result<Option<[u8; KEY_BYTES]>> {
-    let opened = OpenOptions::new()
-        .read(true)
-        .custom_flags(flags(OFlags::NOFOLLOW | OFlags::NONBLOCK))
-        .open(path);
-    let mut file = match opened {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error),
-    };
-    let metadata = file.metadata()?;
-    if !metadata.is_file() || metadata.mode() & 0o077 != 0 {
-        return Err(io::Error::other("others have access to it"));
-    }
-    if metadata.len() != KEY_BYTES as u64 {
-        return Err(io::Error::other("it has the wrong length"));
-    }
-    let mut key = [0; KEY_BYTES];
-    file.read_exact(&mut key)?;
-    Ok(Some(key))
-}
-
-fn replace_key(dir: &Path, path: &Path, key: &[u8]) -> io::Result<()> {
-    let temporary = dir.join(format!("key.{}{TEMPORARY}", std::process::id()));
-    remove(&temporary)?;
-    let mut file = create_new(&temporary)?;
-    file.write_all(key)?;
-    file.sync_all()?;
-    fs::rename(&temporary, path)
 }
 
 /// Removes what a process that was killed left half written. In a container the next process may have
