@@ -1,7 +1,8 @@
 //! Functions and their versions: the one truth about what may be invoked.
 //!
 //! The durable side is in storage (records and artifacts); the maps here are derived from it and
-//! rebuilt at start. Whatever publishes, the drop folder for now, calls [`Registry::publish`].
+//! rebuilt at start. Whatever publishes, the drop folder for now, calls
+//! [`Registry::prepare`] and [`Registry::commit`].
 //!
 //! Knows nothing of folders, of HTTP, or of how a guest runs.
 
