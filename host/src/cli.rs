@@ -61,7 +61,11 @@ enum Command {
     Billing(billing::Billing),
     /// Compile one module from stdin; what the server starts for each artifact
     #[command(hide = true)]
-    CompileWorker,
+    CompileWorker {
+        /// Within 2 s and 1 GiB
+        #[arg(long)]
+        short: bool,
+    },
 }
 
 /// Parses the command line, runs it, and says how it went.
@@ -99,7 +103,7 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Invoke(command) => invoke::run(&command, places),
         Command::Logs(command) => logs::run(&command, places),
         Command::Billing(command) => billing::run(&command, places),
-        Command::CompileWorker => serve::compile_worker(),
+        Command::CompileWorker { short } => serve::compile_worker(short),
     }
 }
 

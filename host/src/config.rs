@@ -98,6 +98,12 @@ pub(crate) struct SandboxConfig {
     /// Range 1 to 16,777,216, default half of what the machine or the control group has. Key
     /// `sandbox.memory_budget_mb`, variable `MAYFLY_SANDBOX_MEMORY_BUDGET_MB`.
     pub(crate) memory_budget_mb: u64,
+
+    /// Functions whose code may be loaded at once.
+    ///
+    /// Range 1 to 10,000,000, default what the limits of the system leave. Key `sandbox.loaded_max`,
+    /// variable `MAYFLY_SANDBOX_LOADED_MAX`.
+    pub(crate) loaded_max: Option<u32>,
 }
 
 /// How long the ledger keeps single records; sums are kept for good.
@@ -250,6 +256,7 @@ impl SandboxConfig {
             memory_budget_mb: sandbox
                 .integer("memory_budget_mb", 1..=16_777_216)
                 .unwrap_or_else(|| (memory::available_mb() / 2).max(1)),
+            loaded_max: sandbox.optional_u32("loaded_max", 1..=10_000_000),
         }
     }
 }

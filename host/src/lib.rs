@@ -10,6 +10,7 @@ mod answer;
 mod api;
 mod app;
 mod banner;
+mod capacity;
 mod client;
 mod closing;
 mod concurrency;

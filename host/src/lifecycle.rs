@@ -20,6 +20,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use crate::api::Control;
 use crate::app::{App, Random};
 use crate::banner;
+use crate::capacity::{System, Wanted};
 use crate::concurrency::Concurrency;
 use crate::config::Config;
 use crate::faults::Faults;
@@ -51,12 +52,12 @@ const DRAIN_LOOK: Duration = Duration::from_millis(5);
 /// What keeps the server from starting: an address in use, a data directory of another server, a
 /// broken ledger.
 pub(crate) fn run(config: Config) -> anyhow::Result<()> {
-    raise_descriptor_limit();
+    let system = System::prepare();
     let runtimes = Runtimes::new()?;
     // Before anybody is told that we are here: a signal that comes early must drain too.
     let signals = runtimes.control.block_on(async { Signals::new() })?;
     let sockets = runtimes.workers.block_on(Sockets::bind(&config))?;
-    let (app, data_dir) = build(config, &runtimes, &sockets)?;
+    let (app, data_dir) = build(config, system, &runtimes, &sockets)?;
     make_functions_dir(&app)?;
     banner::listening(&app);
 
@@ -147,20 +148,6 @@ impl Runtimes {
     }
 }
 
-/// Each loaded function and each connection holds a descriptor; the soft limit is often 1,024.
-fn raise_descriptor_limit() {
-    use rustix::process::{Resource, getrlimit, setrlimit};
-
-    let limit = getrlimit(Resource::Nofile);
-    let raised = rustix::process::Rlimit {
-        current: limit.maximum,
-        ..limit
-    };
-    if let Err(error) = setrlimit(Resource::Nofile, raised) {
-        tracing::warn!(%error, "the limit on open files stays as it is");
-    }
-}
-
 fn lower_priority() {
     // On Linux a nice value belongs to a thread. Without it fairness suffers, and nothing else.
     if let Err(error) = rustix::process::setpriority_process(None, BACKGROUND_NICE) {
@@ -189,6 +176,7 @@ impl Sockets {
 
 fn build(
     config: Config,
+    system: System,
     runtimes: &Runtimes,
     sockets: &Sockets,
 ) -> anyhow::Result<(Arc<App>, DataDir)> {
@@ -196,8 +184,18 @@ fn build(
     let random = Random::default();
     let data_dir = DataDir::open(&config.data_dir)?;
     let program = std::env::current_exe().context("finding this program's own file failed")?;
+    let sandboxes_max = config.sandbox.concurrency_max + SPARE_SANDBOXES;
+    let capacity = system.capacity(Wanted {
+        connections_max: config.http.connections_max,
+        sandboxes_max,
+        loaded_max: config.sandbox.loaded_max,
+    });
+    for warning in &capacity.warnings {
+        tracing::warn!("{warning}");
+    }
     let sandboxes = Sandboxes::new(EngineSettings {
-        sandboxes_max: config.sandbox.concurrency_max + SPARE_SANDBOXES,
+        sandboxes_max,
+        loaded_max: capacity.loaded_max,
         cache_dir: data_dir.cache_dir(),
         compile: Compile::Child {
             program,

@@ -1,7 +1,8 @@
 //! Functions and their versions: the one truth about what may be invoked.
 //!
 //! The durable side is in storage (records and artifacts); the maps here are derived from it and
-//! rebuilt at start. Whatever publishes, the drop folder for now, calls [`Registry::publish`].
+//! rebuilt at start. Whatever publishes, the drop folder for now, calls
+//! [`Registry::prepare`] and [`Registry::commit`].
 //!
 //! Knows nothing of folders, of HTTP, or of how a guest runs.
 
@@ -14,7 +15,7 @@ mod candidate;
 mod publish;
 mod read_file;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
@@ -30,7 +31,7 @@ use crate::concurrency::Running;
 use crate::invoke::{InvokeError, unknown};
 use crate::metrics::Metrics;
 
-pub(crate) use publish::{Draft, Published};
+pub(crate) use publish::{Draft, Effort, Prepared, PublishError, Published};
 pub(crate) use refusals::Refusals;
 pub(crate) use version::{Configuration, Version};
 
@@ -38,11 +39,17 @@ pub(crate) use version::{Configuration, Version};
 #[derive(Debug)]
 pub(crate) struct Registry {
     functions: DashMap<FunctionName, Arc<Version>>,
+    /// The functions by their names in lower case: no two may differ in case only.
+    folded: DashMap<String, FunctionName>,
     /// Kept across versions, so that a swap does not forget what still runs.
     running: DashMap<FunctionName, Arc<Running>>,
     routes: RwLock<RouteTable<FunctionName>>,
-    /// Held while something is published, removed or swept; readers never take it.
+    /// Held while something is swapped in, removed or swept; readers never take it.
     publishing: Mutex<()>,
+    /// Shared by what is being prepared: its artifacts are not in use yet, and must not be swept.
+    preparing: Mutex<Arc<()>>,
+    /// What the files of functions looked like when they were published; taken once.
+    sources: Mutex<HashMap<FunctionName, String>>,
     /// Versions that were replaced; what runs of them needs their artifacts.
     retired: Mutex<Vec<Weak<Version>>>,
     /// Whether all that waited to be published at start was looked at.
@@ -72,16 +79,22 @@ impl Registry {
     pub(crate) fn open(parts: Parts) -> Result<Self, StorageError> {
         let registry = Self {
             functions: DashMap::new(),
+            folded: DashMap::new(),
             running: DashMap::new(),
             routes: RwLock::default(),
             publishing: Mutex::new(()),
+            preparing: Mutex::default(),
+            sources: Mutex::default(),
             retired: Mutex::default(),
             ready: AtomicBool::new(false),
             parts,
         };
-        for record in registry.parts.records.functions()? {
+        for mut record in registry.parts.records.functions()? {
+            let source = record.source.take();
             match serde_json::from_str::<Configuration>(&record.configuration) {
                 Ok(configuration) => {
+                    let sources = source.map(|source| (record.name.clone(), source));
+                    registry.sources.lock().extend(sources);
                     let version = registry.version(record, configuration);
                     registry.swap_in(&Arc::new(version));
                 }
@@ -103,6 +116,22 @@ impl Registry {
     /// Says that what lay in the drop folder at start was looked at.
     pub(super) fn set_ready(&self) {
         self.ready.store(true, Ordering::Release);
+    }
+
+    /// What the files of functions looked like when they were published, as far as that is known. To
+    /// be asked once, after the start.
+    pub(super) fn take_sources(&self) -> HashMap<FunctionName, String> {
+        std::mem::take(&mut self.sources.lock())
+    }
+
+    /// Whether the files are there that a function needs here: its artifact, and code for this engine.
+    /// They are not read.
+    pub(super) fn is_whole(&self, name: &FunctionName) -> bool {
+        self.resolve(name).is_ok_and(|version| {
+            let size_bytes = version.configuration.size_bytes;
+            self.parts.artifacts.has(version.artifact, size_bytes)
+                && self.parts.sandboxes.has_code(version.artifact)
+        })
     }
 
     /// The version to run for `name`.
@@ -152,6 +181,7 @@ impl Registry {
         let _publishing = self.publishing.lock();
         let existed = self.parts.records.delete_function(name)?;
         if let Some((_, version)) = self.functions.remove(name) {
+            self.folded.remove(&folded(name));
             self.retire(&version);
             let mut routes = self.routes.write();
             for route in &version.configuration.routes {
@@ -164,13 +194,18 @@ impl Registry {
         Ok(existed)
     }
 
-    /// Deletes artifacts and compiled code that no function has any more; how many files.
+    /// Deletes artifacts and compiled code that no function has any more; how many files. Nothing while
+    /// something is being prepared.
     ///
     /// # Errors
     ///
     /// [`StorageError`] when the artifacts can't be listed or deleted. Compiled code that can't be is
     /// only logged: it is made again when it is missing.
     pub(crate) fn sweep_artifacts(&self) -> Result<usize, StorageError> {
+        let preparing = self.preparing.lock();
+        if Arc::strong_count(&preparing) > 1 {
+            return Ok(0);
+        }
         let _publishing = self.publishing.lock();
         let keep = self.artifacts_in_use();
         let artifacts = self.parts.artifacts.sweep(&keep)?;
@@ -204,8 +239,12 @@ impl Registry {
         let old = self
             .functions
             .insert(version.name.clone(), Arc::clone(version));
-        if let Some(old) = &old {
-            self.retire(old);
+        match &old {
+            Some(old) => self.retire(old),
+            None => {
+                let name = version.name.clone();
+                drop(self.folded.insert(folded(&name), name));
+            }
         }
         let old_routes = old
             .as_ref()
@@ -255,6 +294,10 @@ impl Registry {
             running,
         }
     }
+}
+
+fn folded(name: &FunctionName) -> String {
+    name.as_str().to_ascii_lowercase()
 }
 
 #[cfg(test)]

@@ -83,6 +83,7 @@ fn app(root: &std::path::Path, background: &tokio::runtime::Runtime) -> App {
     let sandboxes = Sandboxes::new(EngineSettings {
         // As little address space as can be: valgrind has to map it.
         sandboxes_max: 2,
+        loaded_max: 1_000,
         cache_dir: data_dir.cache_dir(),
         compile: Compile::InProcess,
         background: background.handle().clone(),

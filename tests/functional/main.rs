@@ -19,5 +19,6 @@ mod invoke_api;
 mod lifecycle;
 mod logs;
 mod manifest;
+mod many_functions;
 mod new_function;
 mod swap;

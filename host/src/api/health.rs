@@ -41,6 +41,16 @@ pub(super) fn metrics(app: &App) -> HttpResponse {
             app.registry.len() as u64,
         ),
         (
+            "mayfly_functions_loaded",
+            "Functions whose code is loaded.",
+            app.sandboxes.loaded() as u64,
+        ),
+        (
+            "mayfly_functions_evicted",
+            "Functions whose code was given up for others.",
+            app.sandboxes.evicted(),
+        ),
+        (
             "mayfly_refused_files",
             "Files in the drop folder that are refused.",
             app.refusals.len(),

@@ -6,6 +6,7 @@ use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
+use sandbox::WorkerLimits;
 use tracing_subscriber::EnvFilter;
 
 use super::places::Places;
@@ -36,8 +37,13 @@ pub(super) fn run(_: &Serve, places: &Places) -> anyhow::Result<ExitCode> {
 }
 
 /// Compiles the module on stdin.
-pub(super) fn compile_worker() -> anyhow::Result<ExitCode> {
-    sandbox::compile_worker()?;
+pub(super) fn compile_worker(short: bool) -> anyhow::Result<ExitCode> {
+    let limits = if short {
+        WorkerLimits::short()
+    } else {
+        WorkerLimits::default()
+    };
+    sandbox::compile_worker_within(limits)?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -3,12 +3,14 @@
 //! An entry is told apart from a later state of itself by looking at its files from outside; they are
 //! read by [`super::read_file`]. Knows nothing of when to look; see [`super::drop_folder`].
 
+use std::fs::Metadata;
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use domain::names::NameError;
 use domain::{Fault, FunctionName};
+use serde::Serialize;
 
 use super::read_file::read_file;
 use crate::manifest::{Manifest, ManifestError};
@@ -41,10 +43,37 @@ pub(super) enum Presence {
 }
 
 /// What tells one state of an entry from another without reading it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub(super) struct Fingerprint {
     artifact: Option<Stamp>,
     manifest: Option<Stamp>,
+}
+
+/// How long files must have been left alone for their stamps to tell every later change, in seconds:
+/// the coarsest stamps, of FAT, have steps of two.
+const SETTLED_SECONDS: i64 = 2;
+
+impl Fingerprint {
+    /// Whether a change of the files after `now` would show. One that follows another within a step of
+    /// the file system's clock does not.
+    pub(super) fn is_settled(&self, now_unix_us: i64) -> bool {
+        let now = now_unix_us.div_euclid(1_000_000);
+        let stamps = [self.artifact, self.manifest];
+        let mut stamps = stamps.iter().flatten();
+        stamps.all(|stamp| stamp.modified.0.max(stamp.changed.0) + SETTLED_SECONDS < now)
+    }
+}
+
+/// What this very program is, as far as can be told from outside: another one may read the same files
+/// in another way.
+pub(super) fn this_program() -> String {
+    let stamp = std::fs::metadata("/proc/self/exe").ok();
+    json(&stamp.as_ref().map(Stamp::of))
+}
+
+/// Numbers and texts only: there is nothing that can fail.
+fn json(value: &impl Serialize) -> String {
+    serde_json::to_string(value).unwrap_or_default()
 }
 
 /// Where an entry's artifact is, as its manifest said when it had a certain stamp.
@@ -54,7 +83,7 @@ pub(super) struct Place {
     said_by: Option<Stamp>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 struct Stamp {
     inode: (u64, u64),
     size: u64,
@@ -190,6 +219,18 @@ impl Entry {
             // It may have been a folder until now.
             _ => Some(Self::Folder(first.to_owned())),
         }
+    }
+
+    /// What its files look like, and to which program: if that is the same another time, they need not
+    /// be read again. `None` when a later change might not show.
+    pub(super) fn source(
+        &self,
+        fingerprint: &Fingerprint,
+        program: &str,
+        now_unix_us: i64,
+    ) -> Option<String> {
+        let is_settled = fingerprint.is_settled(now_unix_us);
+        is_settled.then(|| json(&(self.label(), fingerprint, program)))
     }
 
     /// The name as it is written in the folder, valid or not.
@@ -334,13 +375,18 @@ pub(super) fn is_folder(path: &Path) -> bool {
 }
 
 fn stamp(path: &Path) -> Option<Stamp> {
-    let found = std::fs::symlink_metadata(path).ok()?;
-    Some(Stamp {
-        inode: (found.dev(), found.ino()),
-        size: found.size(),
-        modified: (found.mtime(), found.mtime_nsec()),
-        changed: (found.ctime(), found.ctime_nsec()),
-    })
+    std::fs::symlink_metadata(path).ok().as_ref().map(Stamp::of)
+}
+
+impl Stamp {
+    fn of(found: &Metadata) -> Self {
+        Self {
+            inode: (found.dev(), found.ino()),
+            size: found.size(),
+            modified: (found.mtime(), found.mtime_nsec()),
+            changed: (found.ctime(), found.ctime_nsec()),
+        }
+    }
 }
 
 #[cfg(test)]

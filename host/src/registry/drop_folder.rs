@@ -13,6 +13,7 @@
 //! notifications.
 
 mod attempt;
+mod lanes;
 mod root;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -24,9 +25,10 @@ use std::time::{Duration, Instant};
 use domain::{Clock, FunctionName};
 
 use super::Registry;
-use super::candidate::{Entry, Fingerprint, Place, Presence, is_folder};
+use super::candidate::{Entry, Fingerprint, Place, Presence, is_folder, this_program};
 use super::refusals::Refusals;
 use crate::faults::chain;
+use lanes::{Job, LONG_LOOK, LongLane};
 
 /// How long an entry must be gone before its function is removed; editors delete and create again.
 const GONE_FOR: Duration = Duration::from_millis(200);
@@ -37,8 +39,10 @@ const LOOK_AGAIN: Duration = Duration::from_millis(50);
 /// How soon something is tried again that failed through no fault of the files.
 pub(super) const TRY_AGAIN: Duration = Duration::from_secs(1);
 
-/// How much may be published or removed before what nothing uses any more is deleted.
-const CHANGES_UNSWEPT_MAX: u32 = 20;
+/// How much may be published or removed before what nothing uses any more is deleted; with many
+/// functions more, since all of their files are listed for it.
+const CHANGES_UNSWEPT_MAX: usize = 20;
+const UNSWEPT_PART: usize = 10;
 
 /// The drop folder and what was seen of it.
 #[derive(Debug)]
@@ -60,11 +64,19 @@ pub(crate) struct DropFolder {
     at: Option<Entry>,
     /// Which entry each function was published from.
     sources: HashMap<FunctionName, Entry>,
+    /// Entries that were refused for what belongs to another function.
+    wanting: BTreeSet<Entry>,
     /// Labels of files that are refused for a name that is no text.
     odd_names: BTreeSet<String>,
+    /// What the files of functions looked like when they were published before the start; empty when
+    /// all that lay here was looked at.
+    known: HashMap<FunctionName, String>,
+    /// This program, among other things that the above depends on.
+    program: String,
+    long: LongLane,
     /// Refused entries are to be tried again at once.
     reconsidered: bool,
-    changes_unswept: u32,
+    changes_unswept: usize,
 }
 
 /// How far we got since the start.
@@ -87,8 +99,6 @@ struct Seen {
     closed: bool,
     /// The state that was published or refused.
     done: Option<Fingerprint>,
-    /// What it was refused for belongs to another function.
-    wants_others: bool,
     /// Not to be tried before.
     not_before: Option<Instant>,
     gone_since: Option<Instant>,
@@ -112,6 +122,9 @@ impl DropFolder {
         clock: Clock,
     ) -> Self {
         Self {
+            known: registry.take_sources(),
+            program: this_program(),
+            long: LongLane::new(),
             // An empty path has no absolute form, and is no folder either.
             root: std::path::absolute(&root).unwrap_or(root),
             stable,
@@ -124,9 +137,10 @@ impl DropFolder {
             seen: BTreeMap::new(),
             at: None,
             sources: HashMap::new(),
+            wanting: BTreeSet::new(),
             odd_names: BTreeSet::new(),
             reconsidered: false,
-            changes_unswept: CHANGES_UNSWEPT_MAX,
+            changes_unswept: usize::MAX / 2,
         }
     }
 
@@ -138,6 +152,11 @@ impl DropFolder {
     /// Set it, and nothing more is published but what is being published now.
     pub(super) fn stop_flag(&self) -> Arc<AtomicBool> {
         Arc::clone(&self.stop)
+    }
+
+    /// Whether nothing is on its way to be published.
+    pub(super) fn is_idle(&self) -> bool {
+        self.long.is_empty()
     }
 
     pub(super) fn is_stopped(&self) -> bool {
@@ -180,19 +199,27 @@ impl DropFolder {
         } else {
             self.pending(changes)
         };
-        let mut again: Option<Duration> = None;
+        let mut again = self.publish_long();
+        let mut jobs = Vec::new();
         for entry in entries {
             if self.is_stopped() {
                 return None;
             }
             let closed = changes.entries.get(&entry).copied().unwrap_or(false);
             self.at = Some(entry.clone());
-            let wait = self.look(&entry, closed);
+            let wait = self.look(&entry, closed, &mut jobs);
             self.at = None;
             again = sooner(again, wait);
         }
+        again = sooner(again, self.publish(jobs));
+        if self.is_stopped() {
+            return None;
+        }
         if everything && self.progress != Progress::Settled {
             again = sooner(again, self.settle());
+        }
+        if !self.long.is_empty() {
+            again = sooner(again, Some(LONG_LOOK));
         }
         if std::mem::take(&mut self.reconsidered) {
             return Some(Duration::ZERO);
@@ -202,7 +229,8 @@ impl DropFolder {
 
     /// Deletes what nothing uses any more, now and then.
     pub(super) fn sweep(&mut self) {
-        if self.changes_unswept < CHANGES_UNSWEPT_MAX {
+        let most = CHANGES_UNSWEPT_MAX.max(self.registry.len() / UNSWEPT_PART);
+        if self.changes_unswept < most || !self.is_idle() {
             return;
         }
         self.changes_unswept = 0;
@@ -224,8 +252,8 @@ impl DropFolder {
             .collect()
     }
 
-    /// Looks at one entry; how soon to look again, if it is not done.
-    fn look(&mut self, entry: &Entry, closed: bool) -> Option<Duration> {
+    /// Looks at one entry: it may be a job now; how soon to look again otherwise, if it is not done.
+    fn look(&mut self, entry: &Entry, closed: bool, jobs: &mut Vec<Job>) -> Option<Duration> {
         let now = self.clock.now();
         if entry.presence(&self.root) == Presence::Gone {
             return self.look_at_gone(entry, now);
@@ -240,7 +268,6 @@ impl DropFolder {
             // tell.
             closed: self.progress == Progress::First,
             done: None,
-            wants_others: false,
             not_before: None,
             gone_since: None,
         });
@@ -255,10 +282,18 @@ impl DropFolder {
         if seen.done == Some(fingerprint) {
             return None;
         }
-        match seen.wait(now, self.stable) {
-            Some(wait) => Some(wait),
-            None => self.publish(entry, fingerprint),
+        if let Some(wait) = seen.wait(now, self.stable) {
+            return Some(wait);
         }
+        let job = Job {
+            entry: entry.clone(),
+            fingerprint,
+            source: entry.source(&fingerprint, &self.program, self.clock.unix_us()),
+        };
+        if !self.long.has(entry) && !self.is_known(entry, &job) {
+            jobs.push(job);
+        }
+        None
     }
 
     fn look_at_gone(&mut self, entry: &Entry, now: Instant) -> Option<Duration> {
@@ -277,6 +312,7 @@ impl DropFolder {
             return self.hold_back(entry, TRY_AGAIN);
         }
         self.seen.remove(entry);
+        self.wanting.remove(entry);
         self.refusals.remove(&entry.label());
         None
     }

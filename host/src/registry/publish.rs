@@ -1,4 +1,5 @@
-//! How a draft becomes a version: checked, compiled, stored, swapped in.
+//! How a draft becomes a version: prepared (checked, stored, compiled), which takes time and may happen
+//! beside others, then swapped in, which is quick and happens one after the other.
 //!
 //! A reader sees the old version or the new one and nothing between, and what can't be published
 //! leaves the old one as it was. Knows nothing of folders.
@@ -6,12 +7,12 @@
 use std::sync::Arc;
 
 use domain::names::VersionId;
-use domain::routing::{Route, RouteMethod};
+use domain::routing::{Route, RouteMethod, RouteTable};
 use domain::{Fault, FunctionName};
 use sandbox::{CompileError, GuestKind, LoadError};
 use storage::{ArtifactId, FunctionRecord, Origin, StorageError};
 
-use super::{Configuration, Registry, Version};
+use super::{Configuration, Registry, Version, folded};
 use crate::manifest::Manifest;
 
 /// A function as someone wants to publish it.
@@ -63,6 +64,13 @@ pub(crate) enum PublishError {
 }
 
 impl PublishError {
+    fn taken(route: &Route, owner: &FunctionName) -> Self {
+        Self::RouteTaken {
+            route: route.to_string(),
+            owner: owner.clone(),
+        }
+    }
+
     /// Whose failure this is. The host's may go away without a change of the draft.
     pub(crate) fn fault(&self) -> Fault {
         match self {
@@ -71,7 +79,8 @@ impl PublishError {
             Self::Link(error) => match error {
                 LoadError::Link { .. } | LoadError::MissingExport { .. } => Fault::Caller,
                 LoadError::Compile { source, .. } => fault_of_compiling(source),
-                LoadError::Artifact { .. }
+                LoadError::NoRoom { .. }
+                | LoadError::Artifact { .. }
                 | LoadError::ArtifactChanged { .. }
                 | LoadError::Preparing
                 | LoadError::Stopped => Fault::Host,
@@ -92,33 +101,94 @@ fn fault_of_compiling(error: &CompileError) -> Fault {
         CompileError::Setup { .. }
         | CompileError::Child { .. }
         | CompileError::Worker { .. }
+        | CompileError::NoRoom { .. }
         | CompileError::Keep { .. } => Fault::Host,
     }
 }
 
+/// How much compiling may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Effort {
+    /// What an ordinary module takes; several may be prepared at once.
+    Short,
+    /// As much as one module may take at all.
+    Full,
+}
+
+/// A draft that is checked, stored and compiled: what is left is to swap it in.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    name: FunctionName,
+    /// `None` when it is live already.
+    new: Option<(Arc<Version>, FunctionRecord)>,
+    /// What the files looked like that it was read from, if they need not be read again.
+    source: Option<String>,
+    /// Keeps its artifact from being swept.
+    _preparing: Arc<()>,
+}
+
+impl Prepared {
+    pub(crate) fn name(&self) -> &FunctionName {
+        &self.name
+    }
+
+    /// With what its files looked like.
+    pub(crate) fn with_source(mut self, source: Option<String>) -> Self {
+        if let Some((_, record)) = &mut self.new {
+            record.source.clone_from(&source);
+        }
+        self.source = source;
+        self
+    }
+
+    fn version(&self) -> Option<&Arc<Version>> {
+        self.new.as_ref().map(|(version, _)| version)
+    }
+}
+
 impl Registry {
-    /// Checks, compiles, stores and swaps in. Blocking; seconds for a large artifact.
+    /// Prepares a draft and swaps it in. Blocking; seconds for a large artifact.
+    ///
+    /// # Errors
+    ///
+    /// [`PublishError`]; what was live before still is.
+    #[cfg(test)]
+    pub(crate) fn publish(&self, draft: &Draft) -> Result<Published, PublishError> {
+        let prepared = self.prepare(draft, Effort::Full)?;
+        self.commit(prepared.as_slice()).remove(0)
+    }
+
+    /// Checks, stores and compiles, without changing what is live. Blocking; several may be prepared
+    /// beside each other. `None` when compiling takes more than a short effort.
     ///
     /// What is live already is only mended: its artifact, and code for this engine, are there
     /// afterwards.
     ///
     /// # Errors
     ///
-    /// [`PublishError`]; what was live before still is.
-    pub(crate) fn publish(&self, draft: &Draft) -> Result<Published, PublishError> {
-        let _publishing = self.publishing.lock();
+    /// [`PublishError`].
+    pub(crate) fn prepare(
+        &self,
+        draft: &Draft,
+        effort: Effort,
+    ) -> Result<Option<Prepared>, PublishError> {
+        let mut prepared = Prepared {
+            name: draft.name.clone(),
+            new: None,
+            source: None,
+            _preparing: Arc::clone(&self.preparing.lock()),
+        };
         let parts = &self.parts;
         if self.is_live(draft) {
-            let artifact = parts.artifacts.put(&draft.wasm)?;
-            parts.sandboxes.compile(artifact, &draft.wasm)?;
-            return Ok(Published::Unchanged);
+            return Ok(self.store(draft, effort)?.map(|_artifact| prepared));
         }
         let kind = sandbox::inspect(&draft.wasm, &draft.manifest.limits)?;
         let configuration = Configuration::new(draft, kind);
+        // What has no chance is not compiled.
         self.check_names_and_routes(&draft.name, &configuration.routes)?;
-
-        let artifact = parts.artifacts.put(&draft.wasm)?;
-        parts.sandboxes.compile(artifact, &draft.wasm)?;
+        let Some(artifact) = self.store(draft, effort)? else {
+            return Ok(None);
+        };
         let record = FunctionRecord {
             name: draft.name.clone(),
             version: VersionId::Latest,
@@ -126,13 +196,100 @@ impl Registry {
             origin: Origin::Drop,
             configuration: configuration.to_json(),
             updated_at_us: parts.clock.unix_us(),
+            source: None,
         };
         let version = Arc::new(self.version(record.clone(), configuration));
         parts.sandboxes.check_links(&version.guest)?;
+        prepared.new = Some((version, record));
+        Ok(Some(prepared))
+    }
 
-        parts.records.put_function(&record)?;
-        self.swap_in(&version);
-        Ok(Published::Live(version))
+    /// Stores and compiles an artifact; `None` when that takes more than a short effort.
+    fn store(&self, draft: &Draft, effort: Effort) -> Result<Option<ArtifactId>, PublishError> {
+        let parts = &self.parts;
+        let artifact = parts.artifacts.put(&draft.wasm)?;
+        let compiled = match effort {
+            Effort::Short => parts.sandboxes.compile_short(artifact, &draft.wasm)?,
+            Effort::Full => Some(parts.sandboxes.compile(artifact, &draft.wasm)?),
+        };
+        Ok(compiled.map(|_compiled| artifact))
+    }
+
+    /// Swaps in what is prepared, one after the other: each of them whole or not at all, with one wait
+    /// for the disk for all of them. The answers are in the same order.
+    pub(crate) fn commit(&self, batch: &[Prepared]) -> Vec<Result<Published, PublishError>> {
+        let _publishing = self.publishing.lock();
+        let mut accepted: Vec<&Prepared> = Vec::with_capacity(batch.len());
+        let mut claimed = RouteTable::default();
+        let checked: Vec<Result<&Prepared, PublishError>> = batch
+            .iter()
+            .map(|prepared| {
+                self.claim(prepared, &accepted, &mut claimed)?;
+                accepted.push(prepared);
+                Ok(prepared)
+            })
+            .collect();
+        let together = self.record(&accepted);
+        checked
+            .into_iter()
+            .map(|checked| {
+                let prepared = checked?;
+                if together.is_err() {
+                    // Each gets an answer of its own.
+                    self.record(&[prepared])?;
+                }
+                Ok(match prepared.version() {
+                    Some(version) => {
+                        self.swap_in(version);
+                        Published::Live(Arc::clone(version))
+                    }
+                    None => Published::Unchanged,
+                })
+            })
+            .collect()
+    }
+
+    /// Makes what was prepared durable.
+    fn record(&self, batch: &[&Prepared]) -> Result<(), StorageError> {
+        let parts = &self.parts;
+        let new = batch.iter().filter_map(|prepared| prepared.new.as_ref());
+        let records: Vec<_> = new.map(|(_, record)| record).collect();
+        if !records.is_empty() {
+            parts.artifacts.sync()?;
+            parts.records.put_functions(&records)?;
+        }
+        let unchanged = batch.iter().filter(|prepared| prepared.new.is_none());
+        let sources: Vec<_> = unchanged
+            .filter_map(|prepared| Some((&prepared.name, prepared.source.as_deref()?)))
+            .collect();
+        if sources.is_empty() {
+            return Ok(());
+        }
+        parts.records.note_sources(&sources)
+    }
+
+    /// Claims names and routes, unless somebody has them: what is live, or who comes `before`.
+    fn claim(
+        &self,
+        prepared: &Prepared,
+        before: &[&Prepared],
+        claimed: &mut RouteTable<FunctionName>,
+    ) -> Result<(), PublishError> {
+        let Some(version) = prepared.version() else {
+            return Ok(());
+        };
+        let (name, routes) = (&version.name, &version.configuration.routes);
+        self.check_names_and_routes(name, routes)?;
+        for other in before {
+            check_name(name, &other.name)?;
+        }
+        check_routes(name, routes, claimed)?;
+        for route in routes {
+            if let Err(owner) = claimed.insert(route.clone(), name.clone()) {
+                return Err(PublishError::taken(route, owner));
+            }
+        }
+        Ok(())
     }
 
     /// Whether this very draft was published last.
@@ -149,28 +306,34 @@ impl Registry {
         name: &FunctionName,
         routes: &[Route],
     ) -> Result<(), PublishError> {
-        let clash = self.functions.iter().find(|other| {
-            other.name != *name && other.name.as_str().eq_ignore_ascii_case(name.as_str())
-        });
-        if let Some(other) = clash {
-            return Err(PublishError::CaseClash {
-                other: other.name.clone(),
-            });
+        if let Some(other) = self.folded.get(&folded(name)) {
+            check_name(name, &other)?;
         }
-        let table = self.routes.read();
-        for route in routes {
-            if let Some(owner) = table.owner(route)
-                && owner != name
-            {
-                let route = route.to_string();
-                return Err(PublishError::RouteTaken {
-                    route,
-                    owner: owner.clone(),
-                });
-            }
-        }
-        Ok(())
+        check_routes(name, routes, &self.routes.read())
     }
+}
+
+fn check_routes(
+    name: &FunctionName,
+    routes: &[Route],
+    table: &RouteTable<FunctionName>,
+) -> Result<(), PublishError> {
+    for route in routes {
+        if let Some(owner) = table.owner(route)
+            && owner != name
+        {
+            return Err(PublishError::taken(route, owner));
+        }
+    }
+    Ok(())
+}
+
+fn check_name(name: &FunctionName, other: &FunctionName) -> Result<(), PublishError> {
+    if name != other && name.as_str().eq_ignore_ascii_case(other.as_str()) {
+        let other = other.clone();
+        return Err(PublishError::CaseClash { other });
+    }
+    Ok(())
 }
 
 impl Configuration {

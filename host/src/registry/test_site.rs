@@ -50,6 +50,7 @@ impl Site {
         let data_dir = DataDir::open(&dir.path().join("data")).unwrap();
         let sandboxes = Sandboxes::new(EngineSettings {
             sandboxes_max: 4,
+            loaded_max: 1_000,
             cache_dir: data_dir.cache_dir(),
             compile: Compile::InProcess,
             background: background.handle().clone(),

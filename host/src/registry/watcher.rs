@@ -1,7 +1,7 @@
 //! The thread that drives the drop folder: waits for notifications, collects them, looks.
 //!
 //! Notifications are hints. What they miss (an overflow, a network file system) a look at everything
-//! finds, at a fixed interval. Compiling happens on this thread, one artifact at a time, away from
+//! finds, at a fixed interval. Publishing happens on this thread and the lanes that it starts, away from
 //! every event. A panic is logged, and the thread goes on with a look at everything.
 
 use std::any::Any;
@@ -169,7 +169,9 @@ impl<F: FnOnce()> Driver<F> {
             self.next_rescan = now;
         }
         self.folder.sweep();
-        if let Some(first_pass) = self.first_pass.take() {
+        if self.folder.is_idle()
+            && let Some(first_pass) = self.first_pass.take()
+        {
             self.folder.set_ready();
             first_pass();
         }

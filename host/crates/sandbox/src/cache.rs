@@ -5,30 +5,37 @@
 //! first use and readable by the owner only, like the directory. Whatever is not as expected is
 //! compiled again; it is never loaded.
 //!
+//! A file that was checked since the start, and did not change since (device, inode, size and both
+//! times are the same), is not checked again. One that changed within the second before its check is:
+//! a later change could have the same time.
+//!
 //! Accepted: whoever can already write to the directory as this user could change a file between the
 //! check and the mapping. Knows nothing of modules.
 
-use std::collections::HashSet;
-use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
+mod key;
+
+use std::collections::{HashMap, HashSet};
+use std::fs::{self, DirBuilder, File, Metadata, OpenOptions, Permissions};
 use std::hash::{Hash, Hasher};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use domain::Clock;
 use hmac::{Hmac, Mac};
+use parking_lot::Mutex;
 use rustix::fs::OFlags;
+use rustix::io::Errno;
 use sha2::{Digest, Sha256};
 use wasmtime::Engine;
 
 use crate::ArtifactId;
-use crate::random;
+use crate::load::is_shortage;
+use key::{KEY_BYTES, replace_key};
 
 /// Bytes of the authentication code at the end of each file.
 const MAC_BYTES: usize = 32;
-
-/// Bytes of the key.
-const KEY_BYTES: usize = 32;
 
 /// Separates this use of the key from any later one.
 const DOMAIN: &[u8] = b"mayfly compiled code 1";
@@ -38,6 +45,10 @@ const EXTENSION: &str = ".cwasm";
 
 /// How the names of files end that are being written.
 const TEMPORARY: &str = ".tmp";
+
+/// How long before its check a file must have been left alone to be remembered, in seconds. Far more
+/// than the steps in which a kernel stamps files.
+const SETTLED_SECONDS: i64 = 1;
 
 /// Read at once while a file is checked.
 const READ_BYTES: usize = 64 << 10;
@@ -71,6 +82,35 @@ pub(crate) struct CodeCache {
     /// What compiled code depends on besides the artifact: engine, its version, its settings.
     engine: [u8; 32],
     temporary: AtomicU64,
+    clock: Clock,
+    /// Files whose content was checked since the start.
+    checked: Mutex<HashMap<ArtifactId, Stamp>>,
+}
+
+/// What changes when a file does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Stamp {
+    inode: (u64, u64),
+    size: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+impl Stamp {
+    fn of(file: &Metadata) -> Self {
+        Self {
+            inode: (file.dev(), file.ino()),
+            size: file.size(),
+            modified: (file.mtime(), file.mtime_nsec()),
+            changed: (file.ctime(), file.ctime_nsec()),
+        }
+    }
+
+    /// Whether a change after now would show.
+    fn is_settled(self, clock: &Clock) -> bool {
+        let now = clock.unix_us().div_euclid(1_000_000);
+        self.changed.0.max(self.modified.0) + SETTLED_SECONDS < now
+    }
 }
 
 /// What was found for an artifact.
@@ -86,7 +126,7 @@ pub(crate) enum Found {
 
 impl CodeCache {
     /// Opens or creates the directory and the key.
-    pub(crate) fn open(dir: &Path, engine: &Engine) -> io::Result<Self> {
+    pub(crate) fn open(dir: &Path, engine: &Engine, clock: Clock) -> io::Result<Self> {
         DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
         let metadata = fs::symlink_metadata(dir)?;
         if !metadata.is_dir() {
@@ -100,9 +140,11 @@ impl CodeCache {
         }
         Ok(Self {
             dir: dir.to_owned(),
-            key: key(dir)?,
+            key: key::key(dir)?,
             engine: fingerprint(engine),
             temporary: AtomicU64::new(0),
+            clock,
+            checked: Mutex::default(),
         })
     }
 
@@ -128,22 +170,36 @@ impl CodeCache {
                 removed += 1;
             }
         }
+        self.checked
+            .lock()
+            .retain(|artifact, _| keep.contains(artifact));
         Ok(removed)
     }
 
-    /// Looks for an artifact's code and checks all of it.
-    pub(crate) fn find(&self, artifact: ArtifactId) -> Found {
+    /// Whether there is something that looks like an artifact's code; it is not read.
+    pub(crate) fn has(&self, artifact: ArtifactId) -> bool {
+        fs::symlink_metadata(self.path(artifact))
+            .is_ok_and(|file| file.is_file() && file.len() > MAC_BYTES as u64)
+    }
+
+    /// Whether an artifact's code was checked since the start, so that finding it again is quick.
+    pub(crate) fn was_checked(&self, artifact: ArtifactId) -> bool {
+        self.checked.lock().contains_key(&artifact)
+    }
+
+    /// Looks for an artifact's code and checks all of it, once. An error says that the system had no room to
+    /// look, and nothing of the code.
+    pub(crate) fn find(&self, artifact: ArtifactId) -> io::Result<Found> {
         let file = OpenOptions::new()
             .read(true)
             .custom_flags(flags(OFlags::NOFOLLOW | OFlags::NONBLOCK))
             .open(self.path(artifact));
         match file {
-            Ok(file) => match self.verify(artifact, file) {
-                Ok(found) => found,
-                Err(_) => Found::Rejected("it can't be read"),
-            },
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Found::Nothing,
-            Err(_) => Found::Rejected("it can't be opened as a regular file"),
+            Ok(file) => self
+                .verify(artifact, file)
+                .or_else(|error| rejected(error, "it can't be read")),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Found::Nothing),
+            Err(error) => rejected(error, "it can't be opened as a regular file"),
         }
     }
 
@@ -158,6 +214,10 @@ impl CodeCache {
         let Some(code_bytes) = metadata.len().checked_sub(MAC_BYTES as u64) else {
             return Ok(Found::Rejected("it is too short"));
         };
+        let stamp = Stamp::of(&metadata);
+        if self.checked.lock().get(&artifact) == Some(&stamp) {
+            return Ok(Found::Code(Verified(file)));
+        }
         let mut mac = self.mac(artifact, code_bytes);
         let mut buffer = vec![0; READ_BYTES];
         let mut left = code_bytes;
@@ -173,10 +233,15 @@ impl CodeCache {
             return Ok(Found::Rejected("its authentication code is wrong"));
         }
         file.seek(SeekFrom::Start(0))?;
+        // As it was before it was read: what happened meanwhile shows in a later look.
+        if stamp.is_settled(&self.clock) {
+            self.checked.lock().insert(artifact, stamp);
+        }
         Ok(Found::Code(Verified(file)))
     }
 
-    /// Keeps an artifact's code: written aside, synced, renamed into place.
+    /// Keeps an artifact's code: written aside, renamed into place. Not synced: what a power cut
+    /// leaves of it does not verify, and is compiled again.
     pub(crate) fn keep(&self, artifact: ArtifactId, code: &Verified<Vec<u8>>) -> io::Result<()> {
         self.restore()?;
         let number = self.temporary.fetch_add(1, Ordering::Relaxed);
@@ -184,10 +249,9 @@ impl CodeCache {
             "{artifact}.{}.{number}{TEMPORARY}",
             std::process::id()
         ));
-        let written = self.write(&temporary, artifact, code.get()).and_then(|()| {
-            fs::rename(&temporary, self.path(artifact))?;
-            File::open(&self.dir)?.sync_all()
-        });
+        let written = self
+            .write(&temporary, artifact, code.get())
+            .and_then(|()| fs::rename(&temporary, self.path(artifact)));
         if written.is_err() {
             // Best effort: the error that matters is the first one.
             let _removed = fs::remove_file(&temporary);
@@ -220,8 +284,7 @@ impl CodeCache {
         mac.update(code);
         let mut file = create_new(path)?;
         file.write_all(code)?;
-        file.write_all(&mac.finalize().into_bytes())?;
-        file.sync_all()
+        file.write_all(&mac.finalize().into_bytes())
     }
 
     fn mac(&self, artifact: ArtifactId, code_bytes: u64) -> Hmac<Sha256> {
@@ -234,63 +297,16 @@ impl CodeCache {
     }
 }
 
+fn rejected(error: io::Error, reason: &'static str) -> io::Result<Found> {
+    match Errno::from_io_error(&error) {
+        Some(errno) if is_shortage(errno) => Err(error),
+        _ => Ok(Found::Rejected(reason)),
+    }
+}
+
 #[expect(clippy::expect_used, reason = "an HMAC takes a key of any length")]
 fn keyed(key: &[u8]) -> Hmac<Sha256> {
     Hmac::new_from_slice(key).expect("any length is accepted")
-}
-
-/// Reads the key, or makes a new one. Without a readable key everything is compiled again.
-fn key(dir: &Path) -> io::Result<[u8; KEY_BYTES]> {
-    let path = dir.join("key");
-    match read_key(&path) {
-        Ok(Some(key)) => return Ok(key),
-        Ok(None) => {}
-        Err(error) => tracing::warn!(
-            path = %path.display(),
-            %error,
-            "the code cache's key can't be read; all functions are compiled again"
-        ),
-    }
-    let key = random::secret()?;
-    if let Err(error) = replace_key(dir, &path, &key) {
-        tracing::warn!(
-            path = %path.display(),
-            %error,
-            "the code cache's key can't be kept; all functions are compiled again at each start"
-        );
-    }
-    Ok(key)
-}
-
-fn read_key(path: &Path) -> io::Result<Option<[u8; KEY_BYTES]>> {
-    let opened = OpenOptions::new()
-        .read(true)
-        .custom_flags(flags(OFlags::NOFOLLOW | OFlags::NONBLOCK))
-        .open(path);
-    let mut file = match opened {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error),
-    };
-    let metadata = file.metadata()?;
-    if !metadata.is_file() || metadata.mode() & 0o077 != 0 {
-        return Err(io::Error::other("others have access to it"));
-    }
-    if metadata.len() != KEY_BYTES as u64 {
-        return Err(io::Error::other("it has the wrong length"));
-    }
-    let mut key = [0; KEY_BYTES];
-    file.read_exact(&mut key)?;
-    Ok(Some(key))
-}
-
-fn replace_key(dir: &Path, path: &Path, key: &[u8]) -> io::Result<()> {
-    let temporary = dir.join(format!("key.{}{TEMPORARY}", std::process::id()));
-    remove(&temporary)?;
-    let mut file = create_new(&temporary)?;
-    file.write_all(key)?;
-    file.sync_all()?;
-    fs::rename(&temporary, path)
 }
 
 /// Removes what a process that was killed left half written. In a container the next process may have

@@ -18,8 +18,24 @@ use crate::settings::Compile;
 
 pub use worker::{WorkerLimits, compile_worker, compile_worker_within};
 
+/// What a child is told, after its other arguments, that may take no more than
+/// [`WorkerLimits::short`].
+const SHORT_FLAG: &str = "--short";
+
 /// Longest wasm and longest compiled code that are passed through a pipe.
 const PIPE_BYTES_MAX: u64 = 1 << 30;
+
+/// Longest wasm that a short compilation is tried with: more of it takes longer anyway.
+const SHORT_WASM_BYTES_MAX: usize = 1 << 20;
+
+/// What one compilation may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Effort {
+    /// Seconds and little memory, so that several may run at once: enough for ordinary modules.
+    Short,
+    /// As much as one module may take at all; one at a time.
+    Full,
+}
 
 /// First byte of what the child writes: code follows, or why the module is refused, or why the child
 /// itself failed.
@@ -74,6 +90,12 @@ pub enum CompileError {
         /// What the system said.
         source: io::Error,
     },
+    /// The system has no descriptor or no mapping left for compiled code.
+    #[error("the system has no room for compiled code (see `ulimit -n` and vm.max_map_count)")]
+    NoRoom {
+        /// What the system said.
+        source: io::Error,
+    },
     /// Compiled code could not be kept.
     #[error("keeping compiled code failed")]
     Keep {
@@ -87,13 +109,29 @@ pub(crate) fn compile(
     engine: &Engine,
     settings: &Compile,
     wasm: &[u8],
+    effort: Effort,
 ) -> Result<Vec<u8>, CompileError> {
+    if effort == Effort::Short && wasm.len() > SHORT_WASM_BYTES_MAX {
+        return Err(CompileError::TooExpensive {
+            limit: "it is large".to_owned(),
+        });
+    }
     let wasm = strip(wasm).map_err(|error| CompileError::Refused {
         message: printable(error.message(), 200),
     })?;
     match settings {
         Compile::InProcess => in_process(engine, &wasm),
-        Compile::Child { program, args } => child::compile(program, args, &wasm, child::WALL_MAX),
+        Compile::Child { program, args } => {
+            let mut args = args.clone();
+            let wall = match effort {
+                Effort::Short => {
+                    args.push(SHORT_FLAG.into());
+                    child::SHORT_WALL_MAX
+                }
+                Effort::Full => child::WALL_MAX,
+            };
+            child::compile(program, &args, &wasm, wall)
+        }
     }
 }
 

@@ -164,13 +164,13 @@ impl State {
 pub(crate) async fn execute(
     engine: Engine,
     guest: Arc<Guest>,
+    loaded: Arc<Loaded>,
     event: Event,
     surroundings: Surroundings,
 ) -> Result<Outcome, SandboxError> {
-    let loaded = guest.loaded.get().ok_or(SandboxError::NotLoaded)?;
-    let mut store = store(&engine, Arc::clone(&guest), event, surroundings);
+    let mut store = store(&engine, guest, event, surroundings);
     match loaded.linked.instantiate_async(&mut store).await {
-        Ok(instance) => call(&mut store, instance, loaded).await,
+        Ok(instance) => call(&mut store, instance, &loaded).await,
         Err(error) => failure::outcome(store.data(), &error, Phase::Start),
     }
 }

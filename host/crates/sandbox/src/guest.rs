@@ -1,15 +1,18 @@
 //! A guest: one version of a function, ready to be run any number of times.
 //!
-//! Making one is cheap; its code is loaded by the first run, and by one run only. What is the same
-//! for every event (environment, half of the context) is put together once.
+//! Making one is cheap; its code is loaded by the first run, and by one run only, and may be taken
+//! again when it was not used for a while. What is the same for every event (environment, half of the
+//! context) is put together once.
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use arc_swap::ArcSwapOption;
 use domain::{FunctionName, Limits, VersionId};
 use serde::{Deserialize, Serialize};
-use tokio::sync::{Mutex, OnceCell};
+use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 use wasmtime::{InstancePre, Module, ModuleExport};
 
@@ -69,7 +72,7 @@ pub struct Guest {
     pub(crate) spec: GuestSpec,
     pub(crate) environment: Vec<(String, String)>,
     pub(crate) context: sdk::ContextTemplate,
-    pub(crate) loaded: OnceCell<Loaded>,
+    pub(crate) code: Code,
     /// A compilation that goes on when nobody waits for it.
     pub(crate) preparing: Mutex<Option<JoinHandle<Prepared>>>,
 }
@@ -93,7 +96,7 @@ impl Guest {
             spec,
             environment,
             context,
-            loaded: OnceCell::new(),
+            code: Code::default(),
             preparing: Mutex::new(None),
         }
     }
@@ -107,7 +110,7 @@ impl Guest {
     /// Whether its code is loaded.
     #[must_use]
     pub fn is_loaded(&self) -> bool {
-        self.loaded.initialized()
+        self.code.is_loaded()
     }
 }
 
@@ -148,6 +151,43 @@ fn environment(spec: &GuestSpec) -> Vec<(String, String)> {
     ];
     own.chain(platform.map(|(name, value)| (name.to_owned(), value)))
         .collect()
+}
+
+/// Where a guest's code is while it is loaded.
+#[derive(Default)]
+pub(crate) struct Code {
+    loaded: ArcSwapOption<Loaded>,
+    /// It was used since someone last looked for code to take.
+    used: AtomicBool,
+}
+
+impl Code {
+    /// The code, for as long as the caller keeps it. About 20 ns.
+    pub(crate) fn get(&self) -> Option<Arc<Loaded>> {
+        let loaded = self.loaded.load_full();
+        // Written only when that changes something: all cores read it.
+        if loaded.is_some() && !self.used.load(Ordering::Relaxed) {
+            self.used.store(true, Ordering::Relaxed);
+        }
+        loaded
+    }
+
+    pub(crate) fn is_loaded(&self) -> bool {
+        self.loaded.load().is_some()
+    }
+
+    pub(crate) fn set(&self, loaded: Option<Arc<Loaded>>) {
+        self.loaded.store(loaded);
+    }
+
+    pub(crate) fn take(&self) -> Option<Arc<Loaded>> {
+        self.loaded.swap(None)
+    }
+
+    /// Whether it was used since this was asked last.
+    pub(crate) fn take_mark(&self) -> bool {
+        self.used.swap(false, Ordering::Relaxed)
+    }
 }
 
 /// A guest's code, linked.
@@ -238,6 +278,13 @@ pub enum LoadError {
     MissingExport {
         /// Its name.
         name: &'static str,
+    },
+    /// The system has no descriptor or no mapping left for it, also after code that was not used for
+    /// a while was given up.
+    #[error("the system has no room for its code: {source} (see `ulimit -n` and vm.max_map_count)")]
+    NoRoom {
+        /// What the system said.
+        source: std::io::Error,
     },
     /// The runtime for blocking work is shutting down.
     #[error("loading was stopped")]

@@ -8,7 +8,9 @@
 )]
 
 use std::fs::File;
+use std::io;
 
+use rustix::io::Errno;
 use wasmtime::{Engine, Module};
 
 use crate::cache::Verified;
@@ -26,4 +28,23 @@ pub(crate) fn from_file(engine: &Engine, code: Verified<File>) -> wasmtime::Resu
 pub(crate) fn from_bytes(engine: &Engine, code: &Verified<Vec<u8>>) -> wasmtime::Result<Module> {
     // SAFETY: `Verified` bytes come from this process' own compiler.
     unsafe { Module::deserialize(engine, code.get()) }
+}
+
+/// Whether `error` says that the system has no descriptor, no mapping or no memory left: then there is
+/// nothing wrong with the code.
+pub(crate) fn shortage(error: &wasmtime::Error) -> Option<io::Error> {
+    let of = |cause: &(dyn std::error::Error + 'static)| match cause.downcast_ref::<Errno>() {
+        Some(errno) => Some(*errno),
+        None => Errno::from_io_error(cause.downcast_ref::<io::Error>()?),
+    };
+    let errno = error.chain().find_map(of)?;
+    is_shortage(errno).then(|| errno.into())
+}
+
+/// Whether this is what the system says when it has nothing left to give.
+pub(crate) fn is_shortage(errno: Errno) -> bool {
+    matches!(
+        errno,
+        Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::AGAIN
+    )
 }

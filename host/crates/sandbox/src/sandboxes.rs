@@ -1,6 +1,7 @@
 //! The engine and what belongs to it: everything that lives as long as the process.
 
 mod loading;
+mod residents;
 
 use std::collections::HashSet;
 use std::fmt;
@@ -17,7 +18,7 @@ use wasmtime::{Engine, Linker};
 use crate::ArtifactId;
 use crate::budget::Totals;
 use crate::cache::CodeCache;
-use crate::compile::{CompileError, Compiled};
+use crate::compile::{CompileError, Compiled, Effort};
 use crate::engine::EngineError;
 use crate::execute::{self, Event, State, Surroundings};
 use crate::failure::short;
@@ -26,6 +27,7 @@ use crate::run::{Bound, HandOver, RunRequest, Running, SandboxError};
 use crate::settings::{Compile, EngineReport, EngineSettings, Profile};
 use crate::ticker::Ticker;
 use crate::{engine, wasi};
+use residents::Residents;
 
 /// Makes sandboxes. Cheap to clone; the engine ends with the last clone.
 #[derive(Clone)]
@@ -41,6 +43,7 @@ struct Shared {
     background: Handle,
     clock: Clock,
     totals: Arc<Totals>,
+    residents: Residents,
     ticker: Ticker,
     report: EngineReport,
 }
@@ -87,11 +90,12 @@ impl Sandboxes {
         };
         let engine = engine::pooled(profile, settings.sandboxes_max).map_err(refused)?;
         let linker = wasi::linker(&engine).map_err(refused)?;
-        let cache =
-            CodeCache::open(&settings.cache_dir, &engine).map_err(|source| EngineError::Cache {
+        let cache = CodeCache::open(&settings.cache_dir, &engine, settings.clock.clone()).map_err(
+            |source| EngineError::Cache {
                 path: settings.cache_dir,
                 source,
-            })?;
+            },
+        )?;
         let ticker = Ticker::start(&engine, profile, swap_seen)
             .map_err(|source| EngineError::Ticker { source })?;
         Ok(Self(Arc::new(Shared {
@@ -104,6 +108,7 @@ impl Sandboxes {
             background: settings.background,
             clock: settings.clock,
             totals: Arc::default(),
+            residents: Residents::new(settings.loaded_max),
             ticker,
         })))
     }
@@ -115,18 +120,54 @@ impl Sandboxes {
     }
 
     /// Compiles `wasm`, whose hash is `artifact`, unless its code is there already. Blocks, for up to
-    /// a minute; one compilation runs at a time.
+    /// a minute; one compilation of this kind runs at a time.
     ///
     /// # Errors
     ///
     /// [`CompileError`] says whether the module or the host is the reason.
     pub fn compile(&self, artifact: ArtifactId, wasm: &[u8]) -> Result<Compiled, CompileError> {
-        if self.0.map_kept(artifact).is_some() {
+        self.compile_with(artifact, wasm, Effort::Full)
+    }
+
+    /// [`Sandboxes::compile`], given up after 2 s of CPU time, 10 s or 1 GiB of address space: `None`
+    /// then. Several may run at once; how many is for the caller to bound.
+    ///
+    /// # Errors
+    ///
+    /// The same.
+    pub fn compile_short(
+        &self,
+        artifact: ArtifactId,
+        wasm: &[u8],
+    ) -> Result<Option<Compiled>, CompileError> {
+        match self.compile_with(artifact, wasm, Effort::Short) {
+            Err(CompileError::TooExpensive { .. }) => Ok(None),
+            compiled => compiled.map(Some),
+        }
+    }
+
+    fn compile_with(
+        &self,
+        artifact: ArtifactId,
+        wasm: &[u8],
+        effort: Effort,
+    ) -> Result<Compiled, CompileError> {
+        let kept = self.0.map_kept(artifact);
+        if kept
+            .map_err(|source| CompileError::NoRoom { source })?
+            .is_some()
+        {
             return Ok(Compiled::Cached);
         }
-        let made = self.0.compile(artifact, wasm)?;
+        let made = self.0.compile(artifact, wasm, effort)?;
         made.kept.map_err(|source| CompileError::Keep { source })?;
         Ok(made.compiled)
+    }
+
+    /// Whether code of an artifact is kept for this engine; it is not read.
+    #[must_use]
+    pub fn has_code(&self, artifact: ArtifactId) -> bool {
+        self.0.cache.has(artifact)
     }
 
     /// Deletes compiled code that is not of an artifact in `keep`, or not for this engine; how many
@@ -153,13 +194,11 @@ impl Sandboxes {
     /// # Errors
     ///
     /// [`LoadError::Link`] and [`LoadError::MissingExport`] are the module's fault.
-    pub fn check_links(&self, guest: &Guest) -> Result<(), LoadError> {
-        if guest.is_loaded() {
-            return Ok(());
+    pub fn check_links(&self, guest: &Arc<Guest>) -> Result<(), LoadError> {
+        if !guest.is_loaded() {
+            let loaded = self.0.load(&guest.spec)?;
+            drop(self.0.residents.admit(guest, loaded));
         }
-        let loaded = self.0.load(&guest.spec)?;
-        // A run may have been faster; either is good.
-        let _raced = guest.loaded.set(loaded);
         Ok(())
     }
 
@@ -191,6 +230,18 @@ impl Sandboxes {
     #[must_use]
     pub fn live(&self) -> u32 {
         self.0.totals.live.load(Ordering::Relaxed)
+    }
+
+    /// Guests whose code is loaded.
+    #[must_use]
+    pub fn loaded(&self) -> usize {
+        self.0.residents.count()
+    }
+
+    /// Guests whose code was given up for others since the start; it is loaded again when they run.
+    #[must_use]
+    pub fn evicted(&self) -> u64 {
+        self.0.residents.evicted()
     }
 
     /// Slots of the pool that are in use.
@@ -240,10 +291,9 @@ impl Shared {
         if self.ticker.swapped() {
             return Err(SandboxError::SwapActive);
         }
-        let init = if guest.is_loaded() {
-            Duration::ZERO
-        } else {
-            self.load_once(&guest, &request.observed).await?
+        let (loaded, init) = match guest.code.get() {
+            Some(loaded) => (loaded, Duration::ZERO),
+            None => self.load_once(&guest, &request.observed).await?,
         };
         let RunRequest {
             id,
@@ -266,7 +316,7 @@ impl Shared {
             observed: Arc::clone(&observed),
             totals: Arc::clone(&self.totals),
         };
-        let execution = execute::execute(self.engine.clone(), guest, event, surroundings);
+        let execution = execute::execute(self.engine.clone(), guest, loaded, event, surroundings);
         let running = Running::new(execution, observed, self.clock.clone());
         let bound = Bound { deadline, timeout };
         HandOver::new(running, bound, self.background.clone()).await

@@ -11,6 +11,9 @@ use domain::Clock;
 pub struct EngineSettings {
     /// Sandboxes that may be alive at once: slots of the pool. 1,000 is usual.
     pub sandboxes_max: u32,
+    /// Guests whose code may be loaded at once; beyond it, code that was not used for a while is given
+    /// up. Each holds one descriptor and three mappings.
+    pub loaded_max: u32,
     /// Where compiled code is kept; created with mode 0700.
     pub cache_dir: PathBuf,
     /// Where compilation runs.

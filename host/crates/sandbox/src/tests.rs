@@ -6,6 +6,7 @@ mod cancel;
 mod code_cache;
 mod cost;
 mod engine;
+mod eviction;
 mod files;
 mod fresh;
 mod hand_over;

@@ -92,6 +92,7 @@ fn host(program: std::path::PathBuf, argument: &str) -> Host {
         .unwrap();
     let sandboxes = Sandboxes::new(EngineSettings {
         sandboxes_max: 4,
+        loaded_max: 1_000,
         cache_dir: dir.path().join("code"),
         compile: Compile::Child {
             program,

@@ -42,7 +42,7 @@ impl Artifacts {
         })))
     }
 
-    /// Stores `bytes`; they are durable when this returns. Storing them again changes nothing.
+    /// Stores `bytes`; they are durable after [`Artifacts::sync`]. Storing them again changes nothing.
     ///
     /// # Errors
     ///
@@ -52,9 +52,24 @@ impl Artifacts {
         let id = ArtifactId::of(bytes);
         // A damaged copy is replaced: what we were given has the right hash.
         if self.read(id).is_err() {
-            files::write_whole(&self.path(id), bytes)?;
+            files::write_unnamed(&self.path(id), bytes)?;
         }
         Ok(id)
+    }
+
+    /// Makes durable what was put before this was called.
+    ///
+    /// # Errors
+    ///
+    /// [`StorageError::Io`] when the directory can't be synced.
+    pub fn sync(&self) -> Result<(), StorageError> {
+        files::sync_dir(&self.0.directory)
+    }
+
+    /// Whether an artifact of `bytes` bytes is there; it is not read.
+    #[must_use]
+    pub fn has(&self, id: ArtifactId, bytes: u64) -> bool {
+        fs::symlink_metadata(self.path(id)).is_ok_and(|file| file.is_file() && file.len() == bytes)
     }
 
     /// Where an artifact is, or would be.

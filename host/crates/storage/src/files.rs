@@ -47,6 +47,12 @@ pub(crate) fn sync_dir(path: &Path) -> Result<(), StorageError> {
 
 /// Writes a whole file: afterwards it is there with all of `bytes`, or it was not touched.
 pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), StorageError> {
+    write_unnamed(path, bytes)?;
+    path.parent().map_or(Ok(()), sync_dir)
+}
+
+/// [`write_whole`], but that the name is durable only after a [`sync_dir`].
+pub(crate) fn write_unnamed(path: &Path, bytes: &[u8]) -> Result<(), StorageError> {
     static NEXT: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
     let number = NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
 
@@ -68,8 +74,7 @@ pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), StorageError>
         // What is left over is also removed at the next start.
         drop(fs::remove_file(&temporary));
     }
-    written?;
-    path.parent().map_or(Ok(()), sync_dir)
+    written
 }
 
 /// Removes what an interrupted [`write_whole`] left in `directory`.

@@ -7,21 +7,25 @@ use std::sync::Arc;
 
 use domain::{FunctionName, VersionId};
 use parking_lot::Mutex;
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Connection, Row, Transaction, params};
 
 use crate::{ArtifactId, DataDir, StorageError, database};
 
 const FILE: &str = "registry.db";
 
 /// From an empty file to schema version 1, and so on.
-const SCHEMA: &[&str] = &["CREATE TABLE functions (
+const SCHEMA: &[&str] = &[
+    "CREATE TABLE functions (
     name TEXT NOT NULL PRIMARY KEY,
     version TEXT NOT NULL,
     artifact BLOB NOT NULL CHECK (length(artifact) = 32),
     origin TEXT NOT NULL,
     configuration TEXT NOT NULL,
     updated_at_us INTEGER NOT NULL
-) STRICT, WITHOUT ROWID;"];
+) STRICT, WITHOUT ROWID;",
+    // What the files looked like from outside that it was published from.
+    "ALTER TABLE functions ADD COLUMN source TEXT;",
+];
 
 /// How a function came here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -60,6 +64,9 @@ pub struct FunctionRecord {
     pub configuration: String,
     /// When it was last changed, in Unix microseconds.
     pub updated_at_us: i64,
+    /// What its files looked like when they were read, if they need not be read again while they look
+    /// like this. Belongs to the host.
+    pub source: Option<String>,
 }
 
 /// The stored functions. Cheap to clone.
@@ -109,7 +116,7 @@ impl Records {
         let rows = (|| {
             let connection = connection.lock();
             let mut statement = connection.prepare_cached(
-                "SELECT name, version, artifact, origin, configuration, updated_at_us
+                "SELECT name, version, artifact, origin, configuration, updated_at_us, source
                  FROM functions ORDER BY name",
             )?;
             statement
@@ -122,20 +129,19 @@ impl Records {
             .collect()
     }
 
-    /// Stores a function over the one of the same name. Durable when this returns.
+    /// Stores functions over those of the same names: all of them or none. Durable when this returns.
     ///
     /// # Errors
     ///
-    /// [`StorageError::Full`] or [`StorageError::Database`] when it can't be written.
-    pub fn put_function(&self, record: &FunctionRecord) -> Result<(), StorageError> {
-        self.writable()?
-            .lock()
-            .prepare_cached(
+    /// [`StorageError::Full`] or [`StorageError::Database`] when they can't be written.
+    pub fn put_functions(&self, records: &[&FunctionRecord]) -> Result<(), StorageError> {
+        self.in_one("storing functions", |transaction| {
+            let mut statement = transaction.prepare_cached(
                 "INSERT OR REPLACE INTO functions
-                 (name, version, artifact, origin, configuration, updated_at_us)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-            )
-            .and_then(|mut statement| {
+                 (name, version, artifact, origin, configuration, updated_at_us, source)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+            )?;
+            for record in records {
                 statement.execute(params![
                     record.name.as_str(),
                     record.version.to_string(),
@@ -143,10 +149,41 @@ impl Records {
                     record.origin.as_str(),
                     record.configuration,
                     record.updated_at_us,
-                ])
-            })
-            .map(|_rows| ())
-            .map_err(self.failed("storing a function"))
+                    record.source,
+                ])?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Notes what the files of functions look like, and changes nothing else.
+    ///
+    /// # Errors
+    ///
+    /// [`StorageError::Full`] or [`StorageError::Database`] when it can't be written.
+    pub fn note_sources(&self, sources: &[(&FunctionName, &str)]) -> Result<(), StorageError> {
+        self.in_one("storing functions", |transaction| {
+            let mut statement =
+                transaction.prepare_cached("UPDATE functions SET source = ?2 WHERE name = ?1")?;
+            for (name, source) in sources {
+                statement.execute(params![name.as_str(), source])?;
+            }
+            Ok(())
+        })
+    }
+
+    fn in_one(
+        &self,
+        doing: &'static str,
+        write: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<()>,
+    ) -> Result<(), StorageError> {
+        let mut connection = self.writable()?.lock();
+        (|| {
+            let transaction = connection.transaction()?;
+            write(&transaction)?;
+            transaction.commit()
+        })()
+        .map_err(self.failed(doing))
     }
 
     /// Forgets a function, and says whether there was one. Durable when this returns.
@@ -185,6 +222,7 @@ fn record(row: &Row<'_>) -> rusqlite::Result<Result<FunctionRecord, String>> {
     let artifact: [u8; 32] = row.get(2)?;
     let origin: String = row.get(3)?;
     let (configuration, updated_at_us) = (row.get(4)?, row.get(5)?);
+    let source = row.get(6)?;
     Ok((|| {
         Ok(FunctionRecord {
             name: FunctionName::parse(&name).map_err(|error| error.to_string())?,
@@ -194,6 +232,7 @@ fn record(row: &Row<'_>) -> rusqlite::Result<Result<FunctionRecord, String>> {
                 .ok_or_else(|| format!("function `{name}` has the unknown origin `{origin}`"))?,
             configuration,
             updated_at_us,
+            source,
         })
     })())
 }
@@ -210,6 +249,7 @@ mod tests {
             origin: Origin::Drop,
             configuration: configuration.to_owned(),
             updated_at_us: 1_763_830_000_000_000,
+            source: None,
         }
     }
 
@@ -219,13 +259,17 @@ mod tests {
         let data_dir = DataDir::open(root.path()).unwrap();
         let records = Records::open(&data_dir).unwrap();
         let (lower, upper) = (function("hello", "{}"), function("Hello", "{\"a\":1}"));
-        records.put_function(&lower).unwrap();
-        records.put_function(&upper).unwrap();
+        records.put_functions(&[&lower, &upper]).unwrap();
         let newer = FunctionRecord {
             version: VersionId::Number(7),
             ..lower
         };
-        records.put_function(&newer).unwrap();
+        records.put_functions(&[&newer]).unwrap();
+        records.note_sources(&[(&newer.name, "seen")]).unwrap();
+        let newer = FunctionRecord {
+            source: Some("seen".to_owned()),
+            ..newer
+        };
         drop(records);
 
         let records = Records::open(&data_dir).unwrap();
@@ -247,7 +291,7 @@ mod tests {
             .unwrap();
         let message = Records::open(&data_dir).unwrap_err().to_string();
         assert!(
-            message.ends_with("has format 9, and this version of Mayfly knows formats up to 1")
+            message.ends_with("has format 9, and this version of Mayfly knows formats up to 2")
         );
     }
 
@@ -257,10 +301,10 @@ mod tests {
         let reader = DataDir::open_for_reading(root.path()).unwrap();
         assert_eq!(Records::open(&reader).unwrap().functions().unwrap(), []);
         let owner = Records::open(&DataDir::open(root.path()).unwrap()).unwrap();
-        owner.put_function(&function("hello", "{}")).unwrap();
+        owner.put_functions(&[&function("hello", "{}")]).unwrap();
         let records = Records::open(&reader).unwrap();
         assert_eq!(records.functions().unwrap().len(), 1);
-        let error = records.put_function(&function("x", "{}")).unwrap_err();
+        let error = records.put_functions(&[&function("x", "{}")]).unwrap_err();
         assert!(matches!(error, StorageError::ReadOnly { .. }), "{error}");
     }
 }

@@ -45,6 +45,7 @@ pub(super) fn run(function: &str, event: Bytes, config: &Config) -> anyhow::Resu
     let clock = Clock::system();
     let sandboxes = Sandboxes::new(EngineSettings {
         sandboxes_max: 1,
+        loaded_max: 1,
         cache_dir: cache.folder.clone(),
         compile: Compile::InProcess,
         background: runtime.handle().clone(),
@@ -294,6 +295,7 @@ mod tests {
         let clock = Clock::system();
         let sandboxes = Sandboxes::new(EngineSettings {
             sandboxes_max: 1,
+            loaded_max: 1,
             cache_dir: root.path().join("cache"),
             compile: Compile::InProcess,
             background: runtime.handle().clone(),

@@ -1,85 +1,165 @@
-//! Publishing an entry, and what is kept of a failure.
+//! Publishing entries, and what is kept of a failure.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use domain::{Fault, FunctionName};
+use domain::FunctionName;
 
-use super::{DropFolder, LOOK_AGAIN, TRY_AGAIN};
-use crate::faults::chain;
-use crate::registry::candidate::{CandidateError, Entry, Fingerprint};
+use super::lanes::{Finished, Job, LONG_LOOK, Refused, Tried, short_lane};
+use super::{DropFolder, LOOK_AGAIN, TRY_AGAIN, sooner};
+use crate::registry::candidate::{Entry, Fingerprint};
 use crate::registry::refusals::RefusedFile;
-use crate::registry::{Published, Version};
+use crate::registry::{Prepared, Published, Version};
 
-/// Why an entry was not published.
-enum Refused {
-    /// It is being written.
-    Changing,
-    /// Its files are wrong.
-    Files(String),
-    /// Another function has what it wants.
-    Others(String),
-    /// We failed.
-    Host(String),
-}
+/// What a refusal says when it is our bug.
+const BUG: &str = "looking at it failed; that is a fault of Mayfly";
 
 impl DropFolder {
-    /// Publishes an entry in this state; how soon to try again, if that is worth it.
-    pub(super) fn publish(&mut self, entry: &Entry, fingerprint: Fingerprint) -> Option<Duration> {
-        let (reason, wants_others) = match self.try_publish(entry) {
-            Ok(published) => {
-                self.mark_done(entry, fingerprint, false);
-                self.refusals.remove(&entry.label());
-                if let Published::Live(version) = published {
-                    tell(&version);
-                    self.reconsider();
-                }
-                return None;
+    /// Publishes entries, as far as a short effort goes; how soon to look again.
+    pub(super) fn publish(&mut self, jobs: Vec<Job>) -> Option<Duration> {
+        let mut again = None;
+        let (root, registry) = (self.root.clone(), Arc::clone(&self.registry));
+        let stop = self.stop_flag();
+        short_lane(&root, &registry, jobs, &stop, |batch| {
+            again = sooner(again, self.take(batch));
+        });
+        again
+    }
+
+    /// Publishes what took long and is done.
+    pub(super) fn publish_long(&mut self) -> Option<Duration> {
+        let mut again = None;
+        while let Some((job, tried)) = self.long.next() {
+            let seen = self.seen.get(&job.entry);
+            // What changed meanwhile is looked at again.
+            if seen.is_some_and(|seen| seen.fingerprint == job.fingerprint) {
+                again = sooner(again, self.take(vec![(job, tried)]));
             }
-            Err(Refused::Changing) => return self.hold_back(entry, LOOK_AGAIN),
-            Err(Refused::Host(reason)) => {
+        }
+        again
+    }
+
+    /// Swaps in what is prepared and keeps what is refused; how soon to look again.
+    fn take(&mut self, batch: Vec<Finished>) -> Option<Duration> {
+        let mut again = None;
+        let mut ready: Vec<(Job, Prepared)> = Vec::new();
+        for (job, tried) in batch {
+            // Of two that would be the same function, the second must see the first.
+            let is_twin =
+                |(_, other): &(Job, Prepared)| Some(other.name()) == job.entry.function().as_ref();
+            if ready.iter().any(is_twin) {
+                again = sooner(again, self.commit(std::mem::take(&mut ready)));
+            }
+            let wait = match self.check_twin(&job.entry, tried) {
+                Tried::Prepared(prepared) => {
+                    ready.push((job, prepared));
+                    None
+                }
+                Tried::Refused(refused) => self.refused(&job, refused),
+                Tried::TakesLonger => self.lengthen(job),
+            };
+            again = sooner(again, wait);
+        }
+        sooner(again, self.commit(ready))
+    }
+
+    fn commit(&mut self, ready: Vec<(Job, Prepared)>) -> Option<Duration> {
+        if ready.is_empty() {
+            return None;
+        }
+        let mut again = None;
+        let (jobs, prepared): (Vec<_>, Vec<_>) = ready.into_iter().unzip();
+        let answers = self.registry.commit(&prepared);
+        for (job, published) in jobs.into_iter().zip(answers) {
+            let published = match published {
+                Ok(published) => published,
+                Err(error) => {
+                    again = sooner(again, self.refused(&job, error.into()));
+                    continue;
+                }
+            };
+            self.mark_done(&job.entry, job.fingerprint, false);
+            self.refusals.remove(&job.entry.label());
+            if let Some(name) = job.entry.function() {
+                self.sources.insert(name, job.entry);
+            }
+            if let Published::Live(version) = published {
+                tell(&version);
+                self.changes_unswept += 1;
+                self.reconsider();
+            }
+        }
+        again
+    }
+
+    /// Refuses what another entry is published as already.
+    fn check_twin(&self, entry: &Entry, tried: Tried) -> Tried {
+        let twin = entry.twin();
+        let name = entry.function();
+        match name.filter(|name| self.sources.get(name) == Some(&twin)) {
+            Some(name) => {
+                let label = twin.label();
+                Tried::Refused(Refused::Others(format!(
+                    "function `{name}` is published from {label} already; remove one of the two"
+                )))
+            }
+            None => tried,
+        }
+    }
+
+    fn lengthen(&mut self, job: Job) -> Option<Duration> {
+        let entry = job.entry.clone();
+        let place = (&*self.root, &self.registry);
+        if self.long.send(job, place, &self.stop) {
+            return Some(LONG_LOOK);
+        }
+        self.hold_back(&entry, TRY_AGAIN)
+    }
+
+    /// Keeps a refusal; how soon to try again, if that is worth it.
+    fn refused(&mut self, job: &Job, refused: Refused) -> Option<Duration> {
+        // It may have left its artifact.
+        self.changes_unswept += 1;
+        let entry = &job.entry;
+        let (reason, wants_others) = match refused {
+            Refused::Changing => return self.hold_back(entry, LOOK_AGAIN),
+            Refused::Host(reason) => {
                 self.refuse(entry, &reason);
                 return self.hold_back(entry, TRY_AGAIN);
             }
-            Err(Refused::Files(reason)) => (reason, false),
-            Err(Refused::Others(reason)) => (reason, true),
+            Refused::Files(reason) => (reason, false),
+            Refused::Others(reason) => (reason, true),
+            Refused::Bug => (BUG.to_owned(), false),
         };
-        self.mark_done(entry, fingerprint, wants_others);
+        self.mark_done(entry, job.fingerprint, wants_others);
         self.refuse(entry, &reason);
         None
     }
 
-    fn try_publish(&mut self, entry: &Entry) -> Result<Published, Refused> {
-        let twin = entry.twin();
-        let name = entry.function();
-        if let Some(name) = name.filter(|name| self.sources.get(name) == Some(&twin)) {
-            let label = twin.label();
-            return Err(Refused::Others(format!(
-                "function `{name}` is published from {label} already; remove one of the two"
-            )));
+    /// Whether an entry is live already, as its files looked when they were read before the start.
+    pub(super) fn is_known(&mut self, entry: &Entry, job: &Job) -> bool {
+        let (Some(name), Some(source)) = (entry.function(), &job.source) else {
+            return false;
+        };
+        let is_known = self.known.get(&name) == Some(source)
+            && !self.sources.contains_key(&name)
+            && self.registry.is_whole(&name);
+        if is_known {
+            self.mark_done(entry, job.fingerprint, false);
+            self.refusals.remove(&entry.label());
+            self.sources.insert(name, entry.clone());
         }
-        let draft = entry.read(&self.root).map_err(|error| match error {
-            CandidateError::Changing { .. } => Refused::Changing,
-            error if error.fault() == Fault::Host => Refused::Host(error.to_string()),
-            error => Refused::Files(error.to_string()),
-        })?;
-        let published = self.registry.publish(&draft);
-        if !matches!(published, Ok(Published::Unchanged)) {
-            // What was refused may have left its artifact.
-            self.changes_unswept += 1;
-        }
-        let published = published.map_err(|error| match error.fault() {
-            Fault::Host => Refused::Host(chain(&error)),
-            _ if error.is_about_another() => Refused::Others(chain(&error)),
-            _ => Refused::Files(chain(&error)),
-        })?;
-        self.sources.insert(draft.name, entry.clone());
-        Ok(published)
+        is_known
     }
 
     fn mark_done(&mut self, entry: &Entry, fingerprint: Fingerprint, wants_others: bool) {
         if let Some(seen) = self.seen.get_mut(entry) {
             seen.done = Some(fingerprint);
-            seen.wants_others = wants_others;
+        }
+        if wants_others {
+            self.wanting.insert(entry.clone());
+        } else {
+            self.wanting.remove(entry);
         }
     }
 
@@ -122,10 +202,11 @@ impl DropFolder {
     /// What another function gave up may be taken now: whoever wanted it is tried again. That ends,
     /// since each round needs a function that is newly live or newly gone.
     pub(super) fn reconsider(&mut self) {
-        for seen in self.seen.values_mut().filter(|seen| seen.wants_others) {
-            seen.wants_others = false;
-            seen.done = None;
-            self.reconsidered = true;
+        for entry in std::mem::take(&mut self.wanting) {
+            if let Some(seen) = self.seen.get_mut(&entry) {
+                seen.done = None;
+                self.reconsidered = true;
+            }
         }
     }
 
@@ -136,7 +217,7 @@ impl DropFolder {
         if let Some(seen) = self.seen.get_mut(&entry) {
             seen.done = Some(seen.fingerprint);
         }
-        self.refuse(&entry, "looking at it failed; that is a fault of Mayfly");
+        self.refuse(&entry, BUG);
     }
 }
 

@@ -1,6 +1,6 @@
 //! Looking at the whole folder: what is in it, and what it means that it can't be read.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::ffi::OsString;
 use std::io::{self, ErrorKind};
 use std::path::Path;
@@ -60,6 +60,7 @@ impl DropFolder {
         }
         if is_settled {
             self.progress = Progress::Settled;
+            self.known = HashMap::new();
             return None;
         }
         self.progress = Progress::Waiting;

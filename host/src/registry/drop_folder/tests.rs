@@ -309,7 +309,126 @@ fn what_nothing_uses_is_deleted_now_and_then() {
         site.settle(&mut folder);
         folder.sweep();
         let kept = count(&site.data("artifacts"));
-        assert!(kept <= 1 + CHANGES_UNSWEPT_MAX as usize, "{kept}");
+        assert!(kept <= 1 + CHANGES_UNSWEPT_MAX, "{kept}");
     }
     assert_eq!(count(&site.data("artifacts")), 1);
+}
+
+#[test]
+fn a_file_that_looks_as_it_did_is_not_read_again() {
+    // Nobody wrote a moment ago: that was a minute before.
+    let unix_us = Clock::system().unix_us() + 60_000_000;
+    let site = Site::with_clock(Clock::manual(unix_us));
+    site.write("a.wasm", wasm("1"));
+    site.write("b/build/b.wasm", wasm("b"));
+    site.settle(&mut site.folder());
+
+    let read = |site: &Site| {
+        let mut folder = site.folder();
+        let mut jobs = Vec::new();
+        for entry in folder.scan().unwrap() {
+            folder.look(&entry, false, &mut jobs);
+        }
+        let labels: Vec<_> = jobs.iter().map(|job| job.entry.label()).collect();
+        site.settle(&mut site.folder());
+        labels
+    };
+    let site = site.restart();
+    assert!(read(&site).is_empty());
+    assert_eq!(site.live(), ["a", "b"]);
+
+    // Other content of the same size, and the time of the old one.
+    let time = fs::metadata(site.functions().join("a.wasm"))
+        .unwrap()
+        .modified()
+        .unwrap();
+    site.write("a.wasm", wasm("2"));
+    let file = fs::File::options()
+        .write(true)
+        .open(site.functions().join("a.wasm"));
+    file.unwrap().set_modified(time).unwrap();
+    let site = site.restart();
+    assert_eq!(read(&site), ["a.wasm"]);
+    let site = site.restart();
+    assert!(site.runs("a", &wasm("2")));
+
+    // A manifest that was not there.
+    site.write("b/function.toml", "memory_mb = 64\n");
+    let site = site.restart();
+    assert_eq!(read(&site), ["b/"]);
+
+    // What is missing here is made again.
+    for file in fs::read_dir(site.data("artifacts")).unwrap() {
+        fs::remove_file(file.unwrap().path()).unwrap();
+    }
+    let site = site.restart();
+    assert_eq!(read(&site), ["a.wasm", "b/"]);
+    assert_eq!(count(&site.data("artifacts")), 2);
+    let site = site.restart();
+    assert!(read(&site).is_empty());
+}
+
+#[test]
+fn a_file_that_was_written_a_moment_ago_is_read_again() {
+    let site = Site::with_clock(Clock::manual(Clock::system().unix_us()));
+    site.write("a.wasm", wasm("1"));
+    site.settle(&mut site.folder());
+    let site = site.restart();
+    assert!(site.folder().known.is_empty());
+}
+
+#[test]
+fn what_takes_long_is_published_when_it_is_done_and_keeps_nobody_waiting() {
+    let site = Site::with_clock(Clock::system());
+    let mut folder = site.folder();
+    site.settle(&mut folder);
+    let large = wasm(&"x".repeat(2 << 20));
+    site.write("a.wasm", &large);
+    site.write("b.wasm", wasm("b"));
+    look_at(&mut folder, &Entry::File("a".to_owned()), true);
+    assert!(!folder.is_idle());
+    look_at(&mut folder, &Entry::File("b".to_owned()), true);
+    assert!(site.runs("b", &wasm("b")));
+    let (_never, receiver) = std::sync::mpsc::channel::<()>();
+    for _ in 0..1_000 {
+        folder.pass(&Changes::default());
+        if folder.is_idle() {
+            break;
+        }
+        let _elapsed = receiver.recv_timeout(Duration::from_millis(20));
+    }
+    assert!(site.runs("a", &large));
+    // One that is deleted on its way is not published.
+    site.write("c.wasm", wasm(&"y".repeat(2 << 20)));
+    look_at(&mut folder, &Entry::File("c".to_owned()), true);
+    assert!(!folder.is_idle());
+    site.delete("c.wasm");
+    for _ in 0..1_000 {
+        look(&mut folder);
+        if folder.is_idle() && !folder.seen.contains_key(&Entry::File("c".to_owned())) {
+            break;
+        }
+        let _elapsed = receiver.recv_timeout(Duration::from_millis(20));
+    }
+    assert_eq!(site.live(), ["a", "b"]);
+}
+
+#[test]
+fn of_two_that_want_the_same_at_the_same_time_the_first_gets_it() {
+    let site = Site::new();
+    for name in ["a", "b", "c", "A"] {
+        site.write(&format!("{name}.wasm"), wasm(name));
+        site.write(&format!("{name}.toml"), route(&format!("/{}", &name[..0])));
+    }
+    site.write("c/build/c.wasm", wasm("folder"));
+    site.write("c.toml", route("/c"));
+    site.settle(&mut site.folder());
+    assert_eq!(site.live(), ["A", "c"]);
+    assert!(site.runs("c", &wasm("c")));
+    assert!(site.refusal("b.wasm").contains("belongs to function `A`"));
+    assert!(
+        site.refusal("a.wasm")
+            .contains("but for upper and lower case")
+    );
+    assert!(site.refusal("c/").contains("published from c.wasm already"));
 }

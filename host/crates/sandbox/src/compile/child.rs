@@ -21,6 +21,9 @@ use crate::failure::printable;
 /// Wall time of one compilation.
 pub(super) const WALL_MAX: Duration = Duration::from_secs(60);
 
+/// Wall time of a short one: more than its CPU time, since others may have the cores.
+pub(super) const SHORT_WALL_MAX: Duration = Duration::from_secs(10);
+
 /// What is kept of the child's stderr.
 const STDERR_BYTES_MAX: u64 = 4 << 10;
 

@@ -31,6 +31,17 @@ impl Default for WorkerLimits {
     }
 }
 
+impl WorkerLimits {
+    /// For a compilation that may run beside others: 2 s, in which 1 MB of wasm is compiled, and 1 GiB.
+    #[must_use]
+    pub fn short() -> Self {
+        Self {
+            cpu_seconds: 2,
+            address_space_bytes: 1 << 30,
+        }
+    }
+}
+
 /// Compiles the module on stdin within the usual limits.
 ///
 /// Limits itself first, for good: call it in a process that does nothing else.

@@ -8,21 +8,22 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 use wasmtime::Module;
 
 use super::Shared;
 use crate::ArtifactId;
 use crate::cache::{Found, Verified};
-use crate::compile::{self, CompileError, Compiled};
+use crate::compile::{self, CompileError, Compiled, Effort};
 use crate::failure::{link, short};
-use crate::guest::{Entry, Guest, GuestSpec, LoadError, Loaded};
+use crate::guest::{Entry, Guest, GuestSpec, LoadError, Loaded, Prepared};
 use crate::load;
 use crate::observed::Observed;
 
-/// Compiled code up to this size is checked and mapped on the thread that asks for it; more of it
-/// would keep that thread's other events waiting.
-const INLINE_LOAD_BYTES_MAX: u64 = 256 << 10;
+/// Compiled code up to this size is checked and mapped on the thread that asks for it, which takes
+/// 0.7 ms; more of it would keep that thread's other events waiting.
+const INLINE_LOAD_BYTES_MAX: u64 = 1 << 20;
 
 /// Code that was compiled, or that someone else had compiled in the meantime.
 pub(super) struct Made {
@@ -36,20 +37,22 @@ impl Shared {
     /// Loads a guest's code, once for all runs that wait for it, and says how long this one waited.
     pub(super) async fn load_once(
         self: &Arc<Self>,
-        guest: &Guest,
+        guest: &Arc<Guest>,
         observed: &Observed,
-    ) -> Result<Duration, LoadError> {
+    ) -> Result<(Arc<Loaded>, Duration), LoadError> {
         let started = self.clock.now();
         let give_up = Instant::now() + guest.spec.limits.timeout.duration();
-        guest
-            .loaded
-            .get_or_try_init(async || {
-                let (loaded, took) = self.load_until(guest, give_up).await?;
+        let mut preparing = guest.preparing.lock().await;
+        let loaded = match guest.code.get() {
+            Some(loaded) => loaded,
+            None => {
+                let (loaded, took) = self.load_until(guest, &mut preparing, give_up).await?;
                 observed.loaded(took);
-                Ok::<_, LoadError>(loaded)
-            })
-            .await?;
-        Ok(self.clock.now().saturating_duration_since(started))
+                self.residents.admit(guest, loaded)
+            }
+        };
+        let waited = self.clock.now().saturating_duration_since(started);
+        Ok((loaded, waited))
     }
 
     /// Loads code that is kept, or waits until `give_up` for code that is made. Says how long mapping
@@ -57,10 +60,9 @@ impl Shared {
     async fn load_until(
         self: &Arc<Self>,
         guest: &Guest,
+        preparing: &mut Option<JoinHandle<Prepared>>,
         give_up: Instant,
     ) -> Result<(Loaded, Duration), LoadError> {
-        // Only one run at a time gets here.
-        let mut preparing = guest.preparing.lock().await;
         let job = match preparing.take() {
             Some(job) => job,
             None => {
@@ -83,11 +85,12 @@ impl Shared {
         joined.unwrap_or(Err(LoadError::Stopped))
     }
 
-    /// Loads small code here and other code on a thread that may block; `None` if there is none.
+    /// Loads code here that is small or was checked before, and other code on a thread that may block;
+    /// `None` if there is none.
     async fn load_kept(self: &Arc<Self>, spec: &GuestSpec) -> Result<Option<Loaded>, LoadError> {
-        let path = self.cache.path(spec.artifact);
-        let bytes = std::fs::symlink_metadata(path).map_or(0, |metadata| metadata.len());
-        if bytes <= INLINE_LOAD_BYTES_MAX {
+        let path = || self.cache.path(spec.artifact);
+        let bytes = || std::fs::symlink_metadata(path()).map_or(0, |metadata| metadata.len());
+        if self.cache.was_checked(spec.artifact) || bytes() <= INLINE_LOAD_BYTES_MAX {
             return self.link_kept(spec);
         }
         let (shared, spec) = (Arc::clone(self), spec.clone());
@@ -98,7 +101,9 @@ impl Shared {
     }
 
     fn link_kept(&self, spec: &GuestSpec) -> Result<Option<Loaded>, LoadError> {
-        let module = self.map_kept(spec.artifact);
+        let module = self
+            .map_kept(spec.artifact)
+            .map_err(|source| LoadError::NoRoom { source })?;
         module.map(|module| self.link(spec, &module)).transpose()
     }
 
@@ -116,7 +121,11 @@ impl Shared {
         let started = self.clock.now();
         // Mapped from its file it shares memory with the page cache.
         let module = match &made.kept {
-            Ok(()) => self.map_kept(spec.artifact).unwrap_or(made.module),
+            Ok(()) => self
+                .map_kept(spec.artifact)
+                .ok()
+                .flatten()
+                .unwrap_or(made.module),
             Err(error) => {
                 tracing::warn!(
                     artifact = %spec.artifact,
@@ -143,25 +152,32 @@ impl Shared {
                 expected: spec.artifact,
             });
         }
-        self.compile(spec.artifact, &wasm)
+        self.compile(spec.artifact, &wasm, Effort::Full)
             .map_err(|source| LoadError::Compile {
                 artifact: spec.artifact,
                 source,
             })
     }
 
-    /// Compiles `wasm`, makes sure that the engine takes the code, and keeps it. One at a time.
-    pub(super) fn compile(&self, artifact: ArtifactId, wasm: &[u8]) -> Result<Made, CompileError> {
-        let _turn = self.compiling.lock();
+    /// Compiles `wasm`, makes sure that the engine takes the code, and keeps it. With full effort, one
+    /// at a time.
+    pub(super) fn compile(
+        &self,
+        artifact: ArtifactId,
+        wasm: &[u8],
+        effort: Effort,
+    ) -> Result<Made, CompileError> {
+        let _turn = (effort == Effort::Full).then(|| self.compiling.lock());
         // Whoever had the turn before may have compiled the same.
-        if let Some(module) = self.map_kept(artifact) {
+        let kept = self.map_kept(artifact);
+        if let Some(module) = kept.map_err(|source| CompileError::NoRoom { source })? {
             return Ok(Made {
                 module,
                 compiled: Compiled::Cached,
                 kept: Ok(()),
             });
         }
-        let code = compile::compile(&self.engine, &self.compile, wasm)?;
+        let code = compile::compile(&self.engine, &self.compile, wasm, effort)?;
         let code = Verified::just_compiled(code);
         let module =
             load::from_bytes(&self.engine, &code).map_err(|error| CompileError::Worker {
@@ -176,13 +192,25 @@ impl Shared {
     }
 
     /// Code from the cache, mapped. A warning if there is something that can't be used.
-    pub(super) fn map_kept(&self, artifact: ArtifactId) -> Option<Module> {
-        let rejected = match self.cache.find(artifact) {
-            Found::Nothing => return None,
+    ///
+    /// An error says that the system has no room for it, also after others made some.
+    pub(super) fn map_kept(&self, artifact: ArtifactId) -> io::Result<Option<Module>> {
+        match self.try_map_kept(artifact) {
+            Err(_) if self.residents.relieve() => self.try_map_kept(artifact),
+            mapped => mapped,
+        }
+    }
+
+    fn try_map_kept(&self, artifact: ArtifactId) -> io::Result<Option<Module>> {
+        let rejected = match self.cache.find(artifact)? {
+            Found::Nothing => return Ok(None),
             Found::Rejected(reason) => reason.to_owned(),
             Found::Code(code) => match load::from_file(&self.engine, code) {
-                Ok(module) => return Some(module),
+                Ok(module) => return Ok(Some(module)),
                 Err(error) => {
+                    if let Some(shortage) = load::shortage(&error) {
+                        return Err(shortage);
+                    }
                     // Best effort: the code that is compiled now takes its place.
                     let _removed = self.cache.remove(artifact);
                     short(&error)
@@ -195,7 +223,7 @@ impl Shared {
             reason = rejected,
             "compiled code was not loaded, {rejected}; the artifact is compiled again"
         );
-        None
+        Ok(None)
     }
 
     fn link(&self, spec: &GuestSpec, module: &Module) -> Result<Loaded, LoadError> {

@@ -7,8 +7,10 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use domain::Clock;
+
 use super::support::{Host, command, limits};
-use crate::cache::{Found, Verified};
+use crate::cache::{CodeCache, Found, Verified};
 use crate::{ArtifactId, Compiled, LoadError, SandboxError};
 
 fn answer(text: &str) -> Vec<u8> {
@@ -43,14 +45,14 @@ fn compiled(text: &str) -> (Host, Vec<u8>, PathBuf) {
 #[track_caller]
 fn check_recompiled(host: &Host, wasm: &[u8], text: &str) {
     let artifact = ArtifactId::of(wasm);
-    let found = host.sandboxes.cache().find(artifact);
+    let found = host.sandboxes.cache().find(artifact).unwrap();
     assert!(
         matches!(found, Found::Rejected(_) | Found::Nothing),
         "{found:?}"
     );
     let guest = host.sandboxes.guest(host.spec(wasm, limits(16, 10_000)));
     assert_eq!(host.run(&guest, "{}").payload(), text.as_bytes());
-    let found = host.sandboxes.cache().find(artifact);
+    let found = host.sandboxes.cache().find(artifact).unwrap();
     assert!(matches!(found, Found::Code(_)), "{found:?}");
 }
 
@@ -117,7 +119,7 @@ fn a_flipped_bit_anywhere_is_noticed() {
         for flipped in [byte[0] ^ 1, byte[0]] {
             file.seek(SeekFrom::Start(at as u64)).unwrap();
             file.write_all(&[flipped]).unwrap();
-            let found = host.sandboxes.cache().find(artifact);
+            let found = host.sandboxes.cache().find(artifact).unwrap();
             assert_eq!(
                 matches!(found, Found::Code(_)),
                 flipped == byte[0],
@@ -129,6 +131,52 @@ fn a_flipped_bit_anywhere_is_noticed() {
     flipped[5_000] ^= 0x40;
     fs::write(&path, flipped).unwrap();
     check_recompiled(&host, &wasm, "flip");
+}
+
+#[test]
+fn code_that_was_checked_is_checked_again_when_its_file_is_another() {
+    let (host, wasm, path) = compiled("seen");
+    let artifact = ArtifactId::of(&wasm);
+    // A minute from now nobody wrote to it a moment ago.
+    let clock = Clock::manual(host.clock.unix_us() + 60_000_000);
+    let engine = crate::engine::compiler().unwrap();
+    let open = || CodeCache::open(path.parent().unwrap(), &engine, clock.clone()).unwrap();
+    let good = fs::read(&path).unwrap();
+    let damages: [fn(&PathBuf, &[u8]); 3] = [
+        |path, bytes| fs::write(path, bytes).unwrap(),
+        |path, bytes| {
+            let beside = path.with_extension("beside");
+            fs::write(&beside, bytes).unwrap();
+            fs::rename(beside, path).unwrap();
+        },
+        |path, bytes| {
+            let times =
+                fs::FileTimes::new().set_modified(fs::metadata(path).unwrap().modified().unwrap());
+            let mut file = fs::OpenOptions::new().write(true).open(path).unwrap();
+            file.write_all(bytes).unwrap();
+            file.set_times(times).unwrap();
+        },
+    ];
+    for damage in damages {
+        fs::write(&path, &good).unwrap();
+        let cache = open();
+        assert!(!cache.was_checked(artifact));
+        for _ in 0..2 {
+            let found = cache.find(artifact).unwrap();
+            assert!(matches!(found, Found::Code(_)), "{found:?}");
+            assert!(cache.was_checked(artifact));
+        }
+        let mut flipped = good.clone();
+        flipped[5_000] ^= 1;
+        damage(&path, &flipped);
+        let found = cache.find(artifact).unwrap();
+        assert!(matches!(found, Found::Rejected(_)), "{found:?}");
+    }
+    // What was written a moment ago could be written again without a trace.
+    fs::write(&path, &good).unwrap();
+    let found = host.sandboxes.cache().find(artifact).unwrap();
+    assert!(matches!(found, Found::Code(_)), "{found:?}");
+    assert!(!host.sandboxes.cache().was_checked(artifact));
 }
 
 #[test]
@@ -178,10 +226,10 @@ fn a_sweep_keeps_the_code_of_what_is_named_for_this_engine_and_nothing_else() {
     let keep = HashSet::from([name]);
     assert_eq!(host.sandboxes.sweep(&keep).unwrap(), 2);
     assert_eq!(host.sandboxes.sweep(&keep).unwrap(), 0);
-    let found = host.sandboxes.cache().find(name);
+    let found = host.sandboxes.cache().find(name).unwrap();
     assert!(matches!(found, Found::Code(_)), "{found:?}");
     assert!(dir.join("key").is_file() && dir.join("notes.txt").is_file());
-    let gone = host.sandboxes.cache().find(ArtifactId::of(&other));
+    let gone = host.sandboxes.cache().find(ArtifactId::of(&other)).unwrap();
     assert!(matches!(gone, Found::Nothing), "{gone:?}");
 }
 
@@ -214,7 +262,7 @@ fn links_fifos_and_open_modes_are_not_followed() {
 
     fs::remove_file(&path).unwrap();
     fs::create_dir(&path).unwrap();
-    let found = host.sandboxes.cache().find(ArtifactId::of(&wasm));
+    let found = host.sandboxes.cache().find(ArtifactId::of(&wasm)).unwrap();
     assert!(matches!(found, Found::Rejected(_)), "{found:?}");
     // It can't be replaced, so the code is used from memory.
     let guest = host.sandboxes.guest(host.spec(&wasm, limits(16, 10_000)));
@@ -346,7 +394,7 @@ fn many_first_runs_load_once() {
 #[test]
 fn large_code_is_loaded_and_runs() {
     let host = Host::new();
-    let functions = (0..3_000)
+    let functions = (0..12_000)
         .map(|n| format!("(func (param i32) (result i32) (i32.mul (local.get 0) (i32.const {n})))"))
         .collect::<String>();
     let wat = format!(r#"(module {functions} (func (export "_start")))"#);
@@ -356,6 +404,6 @@ fn large_code_is_loaded_and_runs() {
         .compile(guest.spec().artifact, &wasm)
         .unwrap();
     let path = host.sandboxes.cache().path(guest.spec().artifact);
-    assert!(fs::metadata(path).unwrap().len() > 256 << 10);
+    assert!(fs::metadata(path).unwrap().len() > 1 << 20);
     assert_eq!(host.run(&guest, "{}").payload(), b"");
 }

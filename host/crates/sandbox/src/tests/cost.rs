@@ -123,7 +123,7 @@ async fn run_many(host: &Host, guest: &Arc<Guest>) -> Duration {
 async fn take_apart(host: &Host, guest: &Arc<Guest>) -> Steps {
     let clock = &host.clock;
     let (engine, totals) = host.sandboxes.parts();
-    let loaded = guest.loaded.get().unwrap();
+    let loaded = guest.code.get().unwrap();
     let mut sums = [Duration::ZERO; 4];
     for _ in 0..BATCH {
         let request = host.request(EVENT, guest.spec().limits);
@@ -143,7 +143,7 @@ async fn take_apart(host: &Host, guest: &Arc<Guest>) -> Steps {
         let stored = clock.now();
         let instance = loaded.linked.instantiate_async(&mut store).await.unwrap();
         let instantiated = clock.now();
-        let outcome = execute::call(&mut store, instance, loaded).await;
+        let outcome = execute::call(&mut store, instance, &loaded).await;
         let called = clock.now();
         drop(store);
         let dropped = clock.now();

@@ -138,6 +138,7 @@ fn nothing_is_run_after_swap_was_switched_on_where_slots_are_scanned() {
     for (profile, stops) in [(Profile::Scan, true), (Profile::Plain, false)] {
         let settings = EngineSettings {
             sandboxes_max: 4,
+            loaded_max: 1_000,
             cache_dir: host.dir.path().join("code"),
             compile: Compile::InProcess,
             background: host.runtime.handle().clone(),

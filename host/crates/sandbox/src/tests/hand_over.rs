@@ -115,6 +115,7 @@ fn with_background(background: &tokio::runtime::Handle) -> (tempfile::TempDir, c
     let dir = tempfile::tempdir().unwrap();
     let sandboxes = crate::Sandboxes::new(crate::EngineSettings {
         sandboxes_max: 4,
+        loaded_max: 1_000,
         cache_dir: dir.path().join("code"),
         compile: crate::Compile::InProcess,
         background: background.clone(),

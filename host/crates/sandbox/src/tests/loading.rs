@@ -73,7 +73,7 @@ fn a_compilation_is_no_part_of_the_init_time() {
 #[test]
 fn code_that_is_kept_is_waited_for_however_short_the_limit_is() {
     let host = Host::new();
-    let functions = (0..3_000)
+    let functions = (0..12_000)
         .map(|n| format!("(func (param i32) (result i32) (i32.mul (local.get 0) (i32.const {n})))"))
         .collect::<String>();
     // Large enough to be loaded on another thread, and a limit that is over before.

@@ -117,21 +117,37 @@ impl Host {
         Self::in_dir(tempfile::tempdir().unwrap(), profile, compile)
     }
 
-    pub(crate) fn in_dir(dir: TempDir, profile: Profile, compile: Compile) -> Self {
-        Self::with_slots(dir, profile, compile, 32)
+    /// One that has room for the code of `loaded_max` guests.
+    pub(crate) fn with_room(loaded_max: u32) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        Self::in_dir_with_room(dir, Profile::Plain, Compile::InProcess, (32, loaded_max))
     }
 
-    /// A host whose pool has room for `sandboxes_max` at once.
+    pub(crate) fn in_dir(dir: TempDir, profile: Profile, compile: Compile) -> Self {
+        Self::in_dir_with_room(dir, profile, compile, (32, 1_000))
+    }
+
+    /// One whose pool has room for `sandboxes_max` at once.
     pub(crate) fn with_slots(
         dir: TempDir,
         profile: Profile,
         compile: Compile,
         sandboxes_max: u32,
     ) -> Self {
+        Self::in_dir_with_room(dir, profile, compile, (sandboxes_max, 1_000))
+    }
+
+    fn in_dir_with_room(
+        dir: TempDir,
+        profile: Profile,
+        compile: Compile,
+        (sandboxes_max, loaded_max): (u32, u32),
+    ) -> Self {
         let background = multi_thread(1);
         let clock = Clock::system();
         let settings = EngineSettings {
             sandboxes_max,
+            loaded_max,
             cache_dir: dir.path().join("code"),
             compile,
             background: background.handle().clone(),
