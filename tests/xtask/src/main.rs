@@ -5,6 +5,8 @@
 
 #![expect(clippy::print_stderr, reason = "a task says what it runs")]
 
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, bail};
@@ -20,6 +22,20 @@ enum Task {
         /// How often each step is gone through.
         #[arg(long, default_value_t = 100_000)]
         rounds: u32,
+    },
+    /// Mayfly beside its peers, in release builds; `cargo xtask bench --help` lists the options and
+    /// the other benchmarks. About five minutes, and ten more for the first build.
+    ///
+    /// With --dist in the profile `dist` too, which is built when it is not fresh.
+    #[command(disable_help_flag = true)]
+    Bench {
+        /// What the benchmark is told.
+        #[arg(
+            trailing_var_arg = true,
+            allow_hyphen_values = true,
+            value_name = "ARGUMENT"
+        )]
+        arguments: Vec<OsString>,
     },
     /// The suites with their long counts, in a release build: 100,000 alternations for freshness,
     /// 1,000 swaps under load, 1,000 kills. Hours on two cores.
@@ -45,6 +61,7 @@ fn main() -> anyhow::Result<()> {
                 &[("MAYFLY_COST", &rounds)],
             )
         }
+        Task::Bench { arguments } => bench(&arguments),
         Task::Long { filter } => {
             cargo(&["build", "--release", "-p", "mayfly"], &[])?;
             for (package, count) in LONG_COUNTS {
@@ -61,6 +78,39 @@ fn main() -> anyhow::Result<()> {
 /// What `MAYFLY_LONG` means to each package: kills of a writer, alternations for freshness, and for
 /// the black-box tests just that the long counts are wanted.
 const LONG_COUNTS: [(&str, &str); 3] = [("storage", "1000"), ("sandbox", "100000"), ("e2e", "1")];
+
+/// Builds what is measured and what measures, and runs it.
+fn bench(arguments: &[OsString]) -> anyhow::Result<()> {
+    // One command each: packages that are built together share the features of their dependencies,
+    // and what is measured is to be what `cargo build --release` makes.
+    let mut profiles = vec!["release"];
+    profiles.extend(
+        arguments
+            .iter()
+            .any(|argument| argument == "--dist")
+            .then_some("dist"),
+    );
+    for profile in profiles {
+        cargo(&["build", "--profile", profile, "-p", "mayfly"], &[])?;
+        cargo(&["build", "--profile", profile, "-p", "performance"], &[])?;
+    }
+    let program = target_dir()?.join("release/performance");
+    let status = Command::new(&program)
+        .args(arguments)
+        .status()
+        .with_context(|| format!("starting {} failed", program.display()))?;
+    if !status.success() {
+        bail!("the benchmark failed");
+    }
+    Ok(())
+}
+
+/// Where cargo builds to: this program lies in `<target>/<profile>`.
+fn target_dir() -> anyhow::Result<PathBuf> {
+    let program = std::env::current_exe().context("finding this program's own file failed")?;
+    let target = program.ancestors().nth(2).map(Path::to_owned);
+    target.context("this program has no folder")
+}
 
 fn cargo(arguments: &[&str], environment: &[(&str, &str)]) -> anyhow::Result<()> {
     let variables: Vec<String> = environment

@@ -1,0 +1,26 @@
+//! Makes a component of a core module that `wit-bindgen` left its types in, as the compiler does by
+//! itself for the target `wasm32-wasip2`, which not every toolchain has.
+
+use std::error::Error;
+
+use wasi_preview1_component_adapter_provider::{
+    WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME, WASI_SNAPSHOT_PREVIEW1_PROXY_ADAPTER,
+};
+use wit_component::ComponentEncoder;
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let mut arguments = std::env::args_os().skip(1);
+    let (Some(module), Some(component)) = (arguments.next(), arguments.next()) else {
+        return Err("usage: componentize MODULE COMPONENT".into());
+    };
+    let bytes = ComponentEncoder::default()
+        .module(&std::fs::read(module)?)?
+        .adapter(
+            WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME,
+            WASI_SNAPSHOT_PREVIEW1_PROXY_ADAPTER,
+        )?
+        .validate(true)
+        .encode()?;
+    std::fs::write(component, bytes)?;
+    Ok(())
+}
