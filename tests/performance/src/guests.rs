@@ -15,10 +15,15 @@ use crate::load::Exchange;
 /// Path of the function, and its name.
 pub(crate) const NAME: &str = "hello";
 
+/// The body of a request.
+pub(crate) const JSON: &str = r#"{"name":"world"}"#;
+
+/// The body of the only right answer.
+pub(crate) const ANSWER: &str = r#"{"message":"hello world"}"#;
+
 /// The work: greet whom the body names.
 pub(crate) fn exchange() -> Exchange {
-    let answer = r#"{"message":"hello world"}"#;
-    Exchange::post("/hello", r#"{"name":"world"}"#, answer)
+    Exchange::post("/hello", JSON, ANSWER)
 }
 
 /// Where things lie that this program makes and finds.

@@ -2,7 +2,8 @@
 //!
 //! Reading order: the load generator ([`load`]), what a process used ([`process`]), a server under
 //! test ([`server`]), who takes part ([`contestants`]) with which guests ([`guests`]), how the rounds
-//! go ([`compare`]), what is made of them ([`table`]). `docs/benchmarks.md` says how it is measured
+//! go ([`compare`]), what is made of them ([`table`]); beside that, what throughput does not show
+//! ([`scenarios`]). `docs/benchmarks.md` says how it is measured
 //! and how to read the tables.
 //!
 //! Nothing is asserted about time. A wrong answer ends the run.
@@ -24,6 +25,7 @@ mod guests;
 mod load;
 mod machine;
 mod process;
+mod scenarios;
 mod server;
 mod statistics;
 mod table;
@@ -31,6 +33,7 @@ mod table;
 use clap::Parser;
 
 use crate::compare::Compare;
+use crate::scenarios::Scenarios;
 
 /// Benchmarks of Mayfly: beside its peers, unless a subcommand says otherwise.
 #[derive(Debug, Parser)]
@@ -51,6 +54,8 @@ struct Arguments {
 enum What {
     /// Mayfly beside its peers (what runs without a subcommand)
     Compare(Compare),
+    /// Mayfly alone: bad neighbours, cold starts, thousands of functions and sandboxes
+    Scenarios(Scenarios),
 }
 
 fn main() -> anyhow::Result<()> {
@@ -58,5 +63,6 @@ fn main() -> anyhow::Result<()> {
     match arguments.what {
         None => compare::run(&arguments.compare),
         Some(What::Compare(compare)) => compare::run(&compare),
+        Some(What::Scenarios(scenarios)) => scenarios::run(&scenarios),
     }
 }
