@@ -91,7 +91,7 @@ pub(crate) struct Turn {
     pub(crate) max_us: f64,
     /// CPU time of the server for each request at the fixed rate.
     pub(crate) paced_cpu_us: f64,
-    /// Most memory that was resident, in KiB.
+    /// Most memory that was resident in both phases, in KiB.
     pub(crate) memory_peak_kib: u64,
 }
 
@@ -134,14 +134,14 @@ fn name<S: serde::Serializer>(contestant: &Contestant, serializer: S) -> Result<
 pub(crate) fn run(compare: &Compare) -> anyhow::Result<()> {
     let places = Places::find()?;
     let available = cores::available()?;
-    let (first, last) = (available.first(), available.last());
+    let (first, last) = (available.first().copied(), available.last().copied());
     let settings = Settings {
         rounds: compare.rounds,
         seconds: compare.seconds,
         connections: compare.connections,
         rate_per_second: compare.rate,
-        server_core: compare.server_core.or(last.copied()).context("no cores")?,
-        load_core: compare.load_core.or(first.copied()).context("no cores")?,
+        server_core: compare.server_core.or(last).context("no cores")?,
+        load_core: compare.load_core.or(first).context("no cores")?,
     };
     ensure!(
         settings.server_core != settings.load_core,
@@ -266,6 +266,7 @@ impl Setting {
         let mut load = Load::connect(server.address(), connections, guests::exchange())?;
 
         load.closed(WARM_UP)?;
+        server.forget_memory_peak()?;
         let (closed, closed_cpu) = with_cpu(server, || load.closed(duration))?;
         let rate = f64::from(settings.rate_per_second);
         let (paced, paced_cpu) = with_cpu(server, || load.paced(duration, rate))?;

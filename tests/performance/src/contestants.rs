@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::guests::{Guests, Places};
-use crate::machine::first_line;
+use crate::machine::{first_line, locked_version};
 
 /// How to get the peers.
 const GET_WASMTIME: &str = "install it with `cargo install wasmtime-cli --locked`, or as \
@@ -164,7 +164,7 @@ impl Contestant {
         match self {
             Self::Hyper(profile) => Ok(Program {
                 path: of_profile(profile, "ceiling")?,
-                version: "hyper 1".to_owned(),
+                version: format!("hyper {}", locked_version(&places.checkout, "hyper")),
             }),
             Self::Mayfly(_, profile) => {
                 version(of_profile(profile, "mayfly")?, "it does not start")
@@ -207,15 +207,12 @@ impl Contestant {
             Self::Wasmtime(instances) => {
                 command.arg("serve").arg("--addr").arg(address);
                 match instances {
-                    Instances::Fresh => {}
-                    Instances::FreshTuned => {
-                        command.args(["-O", TUNED]);
-                    }
-                    Instances::Reused => {
-                        command.args(["--max-instance-reuse-count", REUSE_COUNT]);
-                    }
-                }
-                command.arg(&guests.component);
+                    Instances::Fresh => command.arg(&guests.component),
+                    Instances::FreshTuned => command.args(["-O", TUNED]).arg(&guests.component),
+                    Instances::Reused => command
+                        .args(["--max-instance-reuse-count", REUSE_COUNT])
+                        .arg(&guests.component_reused),
+                };
             }
             Self::Workerd => {
                 let mut socket = OsString::from("http=");

@@ -73,8 +73,10 @@ pub(crate) struct Guests {
     pub(crate) sdk_folder: PathBuf,
     /// The same of the kind `command`.
     pub(crate) command_folder: PathBuf,
-    /// A `wasi:http` component.
+    /// A `wasi:http` component for instances that serve one request.
     pub(crate) component: PathBuf,
+    /// The same for one that serves many.
+    pub(crate) component_reused: PathBuf,
     /// A configuration for workerd, with its script beside it.
     pub(crate) worker: PathBuf,
 }
@@ -91,11 +93,13 @@ impl Guests {
             sdk_folder: folder("sdk"),
             command_folder: folder("command"),
             component: places.scratch().join("hello.component.wasm"),
+            component_reused: places.scratch().join("hello-reused.component.wasm"),
             worker: places.guests().join("worker/config.capnp"),
         };
         function(places, mayfly, "sdk-hello", &guests.sdk_folder)?;
         function(places, mayfly, "command-hello", &guests.command_folder)?;
-        component(places, &guests.component)?;
+        component(places, &guests.component, &[])?;
+        component(places, &guests.component_reused, &["--features", "reused"])?;
         Ok(guests)
     }
 }
@@ -109,7 +113,7 @@ fn function(places: &Places, mayfly: &Path, name: &str, folder: &Path) -> anyhow
     copy(&artifact, &folder.join(format!("{NAME}.wasm")))
 }
 
-fn component(places: &Places, component: &Path) -> anyhow::Result<()> {
+fn component(places: &Places, component: &Path, features: &[&str]) -> anyhow::Result<()> {
     let guests = places.guests();
     let target = places.target.join("guests");
     let cargo = |arguments: &[&str]| {
@@ -121,7 +125,8 @@ fn component(places: &Places, component: &Path) -> anyhow::Result<()> {
             .current_dir(&guests);
         run(&mut cargo)
     };
-    cargo(&["-p", "component-hello", "--target", "wasm32-wasip1"])?;
+    let package = ["-p", "component-hello", "--target", "wasm32-wasip1"];
+    cargo(&[&package, features].concat())?;
     cargo(&["-p", "componentize"])?;
     let module = target.join("wasm32-wasip1/release/component_hello.wasm");
     run(Command::new(target.join("release/componentize"))

@@ -79,10 +79,34 @@ pub(crate) fn first_line(command: &mut Command) -> Option<String> {
     text.lines().next().map(|line| line.trim().to_owned())
 }
 
+/// The version of a package that `Cargo.lock` names.
+pub(crate) fn locked_version(checkout: &Path, package: &str) -> String {
+    let lock = fs::read_to_string(checkout.join("Cargo.lock")).unwrap_or_default();
+    version_in(&lock, package).map_or_else(unknown, str::to_owned)
+}
+
+fn version_in<'a>(lock: &'a str, package: &str) -> Option<&'a str> {
+    let (_, rest) = lock.split_once(&format!("name = \"{package}\"\nversion = \""))?;
+    rest.split('"').next()
+}
+
 fn read(path: &str) -> String {
     fs::read_to_string(path).unwrap_or_default()
 }
 
 fn unknown() -> String {
     "unknown".to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_lock_names_versions() {
+        let lock = "[[package]]\nname = \"hyper-util\"\nversion = \"0.1.21\"\n\n\
+                    [[package]]\nname = \"hyper\"\nversion = \"1.12.0\"\nsource = \"x\"\n";
+        assert_eq!(version_in(lock, "hyper"), Some("1.12.0"));
+        assert_eq!(version_in(lock, "tokio"), None);
+    }
 }

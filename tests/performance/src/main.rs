@@ -39,6 +39,7 @@ use crate::scenarios::Scenarios;
 #[derive(Debug, Parser)]
 #[command(
     name = "cargo xtask bench",
+    bin_name = "cargo xtask bench",
     args_conflicts_with_subcommands = true,
     subcommand_negates_reqs = true
 )]

@@ -49,8 +49,8 @@ impl Cpu {
 /// Memory of a process tree, summed over its processes; in KiB.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Memory {
-    /// The most that was ever resident (`VmHWM`). Of several processes the sum of each one's own
-    /// most.
+    /// The most that was ever resident (`VmHWM`), or since [`forget_memory_peak`]. Of several
+    /// processes the sum of each one's own most.
     pub(crate) peak_kib: u64,
     /// Resident now (`VmRSS`): anonymous memory and mapped files.
     pub(crate) resident_kib: u64,
@@ -78,6 +78,25 @@ impl Memory {
         }
         Ok(sum)
     }
+}
+
+/// Forgets the most memory that was ever resident, so that only what comes now counts.
+///
+/// # Errors
+///
+/// When the kernel does not do that.
+pub(crate) fn forget_memory_peak(root: u32) -> anyhow::Result<()> {
+    // As in proc(5).
+    const FORGET_PEAK: &str = "5";
+    for process in tree(root)? {
+        match fs::write(format!("/proc/{process}/clear_refs"), FORGET_PEAK) {
+            Err(error) if !has_ended(&error) => {
+                return Err(error).context("resetting the peak of memory failed");
+            }
+            Ok(()) | Err(_) => {}
+        }
+    }
+    Ok(())
 }
 
 /// A process and its descendants.
@@ -176,6 +195,18 @@ mod tests {
         let before = Cpu(HashMap::from([(1, ms(10)), (2, ms(500))]));
         let after = Cpu(HashMap::from([(1, ms(15)), (3, ms(7))]));
         assert_eq!(after.since(&before), ms(12));
+    }
+
+    #[test]
+    fn a_peak_can_be_forgotten() {
+        const KIB: usize = 64 << 10;
+        let own = std::process::id();
+        let much = std::hint::black_box(vec![1_u8; KIB << 10]);
+        let peak = Memory::of_tree(own).unwrap().peak_kib;
+        assert!(peak > u64::try_from(KIB).unwrap());
+        drop(much);
+        forget_memory_peak(own).unwrap();
+        assert!(Memory::of_tree(own).unwrap().peak_kib < peak);
     }
 
     #[test]

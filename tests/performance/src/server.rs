@@ -13,7 +13,7 @@ use anyhow::{Context as _, bail};
 
 use crate::cores;
 use crate::load::{Exchange, Load};
-use crate::process::{Cpu, Memory};
+use crate::process::{self, Cpu, Memory};
 
 /// How long a server may take to its first right answer; the slowest compile first.
 const READY_TIMEOUT: Duration = Duration::from_secs(60);
@@ -106,6 +106,15 @@ impl Server {
     /// When it has ended.
     pub(crate) fn cpu(&self) -> anyhow::Result<Cpu> {
         Cpu::of_tree(self.pid())
+    }
+
+    /// Counts the peak of its memory anew: what it took to start and to compile is over.
+    ///
+    /// # Errors
+    ///
+    /// When it has ended.
+    pub(crate) fn forget_memory_peak(&self) -> anyhow::Result<()> {
+        process::forget_memory_peak(self.pid())
     }
 
     /// Memory of it and its children.

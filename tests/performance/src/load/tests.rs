@@ -82,5 +82,6 @@ fn a_wrong_answer_ends_the_run() {
 #[test]
 fn a_connection_that_is_closed_ends_the_run() {
     let mut load = Load::connect(server(|number| (number < 3).then_some(HI)), 2, hello()).unwrap();
-    assert!(load.closed(Duration::from_secs(60)).is_err());
+    let error = load.closed(Duration::from_secs(60)).unwrap_err();
+    assert_eq!(error.to_string(), "the server closed a connection");
 }

@@ -1,11 +1,8 @@
-//! Makes a component of a core module that `wit-bindgen` left its types in, as the compiler does by
-//! itself for the target `wasm32-wasip2`, which not every toolchain has.
+//! Makes a component of a core module that has its types inside, as the compiler does by itself for
+//! the target `wasm32-wasip2`, which not every toolchain has.
 
 use std::error::Error;
 
-use wasi_preview1_component_adapter_provider::{
-    WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME, WASI_SNAPSHOT_PREVIEW1_PROXY_ADAPTER,
-};
 use wit_component::ComponentEncoder;
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -15,10 +12,6 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     let bytes = ComponentEncoder::default()
         .module(&std::fs::read(module)?)?
-        .adapter(
-            WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME,
-            WASI_SNAPSHOT_PREVIEW1_PROXY_ADAPTER,
-        )?
         .validate(true)
         .encode()?;
     std::fs::write(component, bytes)?;
