@@ -16,19 +16,21 @@ mod functions;
 mod lateness;
 mod memory;
 mod neighbours;
+mod others;
 mod percentiles;
 mod sandboxes;
 mod site;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::ValueEnum;
 use serde::Serialize;
 
-use self::figures::Figure;
+use self::figures::{Figure, Figures};
+use self::others::Moment;
 use crate::cores;
 use crate::guests::{self, Guests, Places};
 use crate::load::Exchange;
@@ -134,11 +136,9 @@ pub(crate) fn run(scenarios: &Scenarios) -> anyhow::Result<()> {
     };
     let mut all = Vec::new();
     for scenario in names {
-        let start = Instant::now();
-        eprintln!("scenario {scenario:?}");
+        eprintln!("scenario {}", scenario.name());
         let figures = scenario.run(&given)?;
-        let took = start.elapsed().as_secs();
-        println!("{}\nThis took {took} s.\n", figures::table(&figures));
+        println!("{}", figures::table(&figures));
         all.extend(figures);
     }
     if let Some(path) = &scenarios.json {
@@ -150,17 +150,41 @@ pub(crate) fn run(scenarios: &Scenarios) -> anyhow::Result<()> {
 }
 
 impl Scenario {
+    /// Its name, as in tables.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Fairness => "fairness",
+            Self::Lateness => "lateness",
+            Self::Cold => "cold",
+            Self::Functions => "functions",
+            Self::Sandboxes => "sandboxes",
+            Self::Drop => "drop",
+        }
+    }
+
     /// Its figures, in the order in which they are to be read.
     fn run(self, given: &Given) -> anyhow::Result<Vec<Figure>> {
-        let figures = match self {
-            Self::Fairness => fairness::run(given),
-            Self::Lateness => lateness::run(given),
-            Self::Cold => cold::run(given),
-            Self::Functions => functions::run(given),
-            Self::Sandboxes => sandboxes::run(given),
-            Self::Drop => drop_folder::run(given),
+        let name = self.name();
+        let mut figures = Figures::of(name);
+        let start = Moment::now()?;
+        let ran = match self {
+            Self::Fairness => fairness::run(given, &mut figures),
+            Self::Lateness => lateness::run(given, &mut figures),
+            Self::Cold => cold::run(given, &mut figures),
+            Self::Functions => functions::run(given, &mut figures),
+            Self::Sandboxes => sandboxes::run(given, &mut figures),
+            Self::Drop => drop_folder::run(given, &mut figures),
         };
-        figures.with_context(|| format!("scenario {self:?}"))
+        ran.with_context(|| format!("scenario {name}"))?;
+        let end = Moment::now()?;
+        figures.note("time this took", end.since(&start).as_secs_f64(), "s");
+        let others = end.others_since(&start);
+        figures.note(
+            "cores that other programs kept busy meanwhile",
+            others,
+            "cores",
+        );
+        Ok(figures.done())
     }
 }
 

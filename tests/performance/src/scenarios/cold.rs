@@ -9,11 +9,11 @@ use std::time::Duration;
 use anyhow::Context as _;
 use support::Request;
 
+use super::Given;
 use super::figures::{Figures, ms};
 use super::memory::{Held, each};
 use super::percentiles::Percentiles;
 use super::site::{Client, Host, Site};
-use super::{Figure, Given};
 use crate::guests;
 
 /// Functions, each with code of its own.
@@ -25,8 +25,7 @@ const RESTARTS: u32 = 3;
 /// Most that loading may add to a request, p99, in ms.
 const GOAL_MS: f64 = 1.0;
 
-pub(super) fn run(given: &Given) -> anyhow::Result<Vec<Figure>> {
-    let mut figures = Figures::of("cold");
+pub(super) fn run(given: &Given, figures: &mut Figures) -> anyhow::Result<()> {
     let site = Site::new(&given.mayfly, "")?;
     for number in 0..FUNCTIONS {
         let name = name(number);
@@ -54,14 +53,14 @@ pub(super) fn run(given: &Given) -> anyhow::Result<Vec<Figure>> {
         calls.extend(with_init(&host, found)?);
         host.stop()?;
     }
-    report(&mut figures, &calls)?;
+    report(figures, &calls)?;
     for (what, kib) in [
         ("private memory of a loaded function", private_kib),
         ("… of that written, the rest is mapped code", written_kib),
     ] {
         figures.note(what, Percentiles::of(kib)?.median(), "KiB");
     }
-    Ok(figures.done())
+    Ok(())
 }
 
 /// Two requests of one function.

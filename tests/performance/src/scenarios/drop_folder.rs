@@ -12,7 +12,7 @@ use support::Request;
 use super::figures::{Figures, ms};
 use super::percentiles::Percentiles;
 use super::site::{Host, Site};
-use super::{Figure, Given, Hello};
+use super::{Given, Hello};
 use crate::guests;
 
 /// Copies of each module.
@@ -27,8 +27,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Longest wait for the first answer that is wanted, p99, in ms.
 const GOAL_MS: f64 = 300.0;
 
-pub(super) fn run(given: &Given) -> anyhow::Result<Vec<Figure>> {
-    let mut figures = Figures::of("drop");
+pub(super) fn run(given: &Given, figures: &mut Figures) -> anyhow::Result<()> {
     let site = Site::new(&given.mayfly, "")?;
     let host = site.start()?;
     for (kind, hello) in [("sdk", &given.sdk), ("command", &given.command)] {
@@ -44,7 +43,7 @@ pub(super) fn run(given: &Given) -> anyhow::Result<Vec<Figure>> {
         figures.judge(what, (waits.percentile(99), "ms"), GOAL_MS);
     }
     host.stop()?;
-    Ok(figures.done())
+    Ok(())
 }
 
 /// Copies a module, and waits for the first answer; how long that took, in ms.

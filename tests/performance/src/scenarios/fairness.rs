@@ -4,11 +4,11 @@
 
 use std::time::Duration;
 
+use super::Given;
 use super::figures::{Figures, ms};
 use super::neighbours::{Neighbour, SPINNERS, put_spinner};
 use super::percentiles::Percentiles;
 use super::site::Site;
-use super::{Figure, Given};
 use crate::load::{Load, Measured};
 
 /// Requests a second: what two cores answer with ease.
@@ -30,8 +30,7 @@ const SPIN_MS: [u32; 2] = [3_000, 1_000];
 /// Most that a neighbour may cost: noisy p99 to quiet p99.
 const GOAL_RATIO: f64 = 2.0;
 
-pub(super) fn run(given: &Given) -> anyhow::Result<Vec<Figure>> {
-    let mut figures = Figures::of("fairness");
+pub(super) fn run(given: &Given, figures: &mut Figures) -> anyhow::Result<()> {
     for spin_ms in SPIN_MS {
         let site = Site::new(&given.mayfly, "")?;
         site.put("hello", &given.sdk.wasm)?;
@@ -48,9 +47,9 @@ pub(super) fn run(given: &Given) -> anyhow::Result<Vec<Figure>> {
             neighbours.stop()?;
         }
         host.stop()?;
-        report(&mut figures, spin_ms, (&quiet, &noisy))?;
+        report(figures, spin_ms, (&quiet, &noisy))?;
     }
-    Ok(figures.done())
+    Ok(())
 }
 
 fn report(

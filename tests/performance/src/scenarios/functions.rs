@@ -9,11 +9,11 @@ use anyhow::ensure;
 use support::Request;
 use support::guests::{assemble, sdk_answering};
 
+use super::Given;
 use super::figures::{Figures, ms};
 use super::memory::{Held, each};
 use super::percentiles::Percentiles;
 use super::site::{Host, Site};
-use super::{Figure, Given};
 
 /// Functions of the large server; the small one has one.
 const FUNCTIONS: u32 = 10_000;
@@ -27,8 +27,7 @@ const GOAL_READY_S: f64 = 3.0;
 /// Most private memory of a function that is wanted, in KiB.
 const GOAL_PRIVATE_KIB: f64 = 40.0;
 
-pub(super) fn run(given: &Given) -> anyhow::Result<Vec<Figure>> {
-    let mut figures = Figures::of("functions");
+pub(super) fn run(given: &Given, figures: &mut Figures) -> anyhow::Result<()> {
     let small = Deployed::new(given, 1)?;
     let (small_started, small_called) = small.memory()?;
 
@@ -74,7 +73,7 @@ pub(super) fn run(given: &Given) -> anyhow::Result<Vec<Figure>> {
         let p99 = percentiles.percentile(99);
         figures.note(format!("{which} request of each, in turn, p99"), p99, "ms");
     }
-    Ok(figures.done())
+    Ok(())
 }
 
 /// A site with functions that were compiled.

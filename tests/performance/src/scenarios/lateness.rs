@@ -11,11 +11,11 @@ use anyhow::{Context as _, ensure};
 use support::Request;
 use support::guests::{assemble, guest};
 
+use super::Given;
 use super::figures::Figures;
 use super::neighbours::{Neighbour, SPINNERS, Strangers, put_spinner};
 use super::percentiles::Percentiles;
 use super::site::{Host, Site};
-use super::{Figure, Given};
 
 /// The time limit of the guests that are measured, in ms.
 const TIMEOUT_MS: u32 = 200;
@@ -36,8 +36,7 @@ const SPIN_MS: u32 = 3_000;
 const GOAL_IDLE_MS: f64 = 3.0;
 const GOAL_SATURATED_MS: f64 = 20.0;
 
-pub(super) fn run(given: &Given) -> anyhow::Result<Vec<Figure>> {
-    let mut figures = Figures::of("lateness");
+pub(super) fn run(given: &Given, figures: &mut Figures) -> anyhow::Result<()> {
     let site = Site::new(&given.mayfly, "")?;
     let manifest = format!("timeout = {}\n", f64::from(TIMEOUT_MS) / 1e3);
     site.put_with("late", &manifest, &assemble(&guest("loop")))?;
@@ -46,7 +45,7 @@ pub(super) fn run(given: &Given) -> anyhow::Result<Vec<Figure>> {
     let host = site.start()?;
 
     let late = measure(&host, 1)?;
-    report(&mut figures, "on idle cores", &late, GOAL_IDLE_MS)?;
+    report(figures, "on idle cores", &late, GOAL_IDLE_MS)?;
 
     let spinning = Neighbour::spinning(&host, SPIN_MS)?;
     let asking = Neighbour::asking(&host, CONNECTIONS, super::hello("hello"));
@@ -55,16 +54,16 @@ pub(super) fn run(given: &Given) -> anyhow::Result<Vec<Figure>> {
     spinning.stop()?;
     let what =
         format!("beside {SPINNERS} guests that spin and {CONNECTIONS} connections without a pause");
-    report(&mut figures, &what, &late, GOAL_SATURATED_MS)?;
+    report(figures, &what, &late, GOAL_SATURATED_MS)?;
 
     let strangers = Strangers::start()?;
     let late = measure(&host, CLIENTS)?;
     drop(strangers);
     let what = "beside another program on each core";
-    report(&mut figures, what, &late, GOAL_SATURATED_MS)?;
+    report(figures, what, &late, GOAL_SATURATED_MS)?;
 
     host.stop()?;
-    Ok(figures.done())
+    Ok(())
 }
 
 fn report(

@@ -9,10 +9,10 @@ use anyhow::{Context as _, ensure};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use support::guests::{assemble, guest_with};
 
+use super::Given;
 use super::figures::Figures;
 use super::memory::{Held, each};
 use super::site::{Host, Site};
-use super::{Figure, Given};
 use crate::load::answer::Expected;
 use crate::load::{Exchange, Load, count};
 
@@ -40,8 +40,7 @@ connections_max = 11000
 
 const MANIFEST: &str = "timeout = 60\nmemory_mb = 1\n";
 
-pub(super) fn run(given: &Given) -> anyhow::Result<Vec<Figure>> {
-    let mut figures = Figures::of("sandboxes");
+pub(super) fn run(given: &Given, figures: &mut Figures) -> anyhow::Result<()> {
     raise_descriptor_limit(u64::from(SANDBOXES) + DESCRIPTORS_SPARE)?;
     let site = Site::new(&given.mayfly, SETTINGS)?;
     let wait = |ms| assemble(&guest_with("sleep", &[("MS", ms)]));
@@ -91,7 +90,7 @@ pub(super) fn run(given: &Given) -> anyhow::Result<Vec<Figure>> {
         count(waiting.descriptors),
         "",
     );
-    Ok(figures.done())
+    Ok(())
 }
 
 /// What the server held when all had connected, and while all waited.
