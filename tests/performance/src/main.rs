@@ -30,6 +30,8 @@ mod server;
 mod statistics;
 mod table;
 
+use std::process::ExitCode;
+
 use clap::Parser;
 
 use crate::compare::Compare;
@@ -59,11 +61,18 @@ enum What {
     Scenarios(Scenarios),
 }
 
-fn main() -> anyhow::Result<()> {
+fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    match arguments.what {
+    let ended = match &arguments.what {
         None => compare::run(&arguments.compare),
-        Some(What::Compare(compare)) => compare::run(&compare),
-        Some(What::Scenarios(scenarios)) => scenarios::run(&scenarios),
+        Some(What::Compare(compare)) => compare::run(compare),
+        Some(What::Scenarios(scenarios)) => scenarios::run(scenarios),
+    };
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
     }
 }

@@ -75,19 +75,16 @@ const GOALS: [Goal; 5] = [
 
 /// The whole text.
 pub(crate) fn render(run: &Run) -> String {
-    let mut text = String::new();
-    for part in [
+    let parts = [
         conditions(run),
         figures(run),
         ratios(run),
         goals(run),
         missing(run),
-    ] {
-        text.push_str(&part);
-        text.push('\n');
-    }
-    text.truncate(text.trim_end().len());
-    text
+    ];
+    let parts = parts.iter().filter(|part| !part.is_empty());
+    let parts: Vec<&str> = parts.map(|part| part.trim_end()).collect();
+    parts.join("\n\n")
 }
 
 fn conditions(run: &Run) -> String {
