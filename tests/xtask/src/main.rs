@@ -12,6 +12,7 @@
 mod instructions;
 
 use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, bail};
@@ -38,6 +39,20 @@ enum Task {
         #[arg(long, default_value_t = 5)]
         tolerance: u64,
     },
+    /// Mayfly beside its peers, in release builds; `cargo xtask bench --help` lists the options and
+    /// the other benchmarks. About five minutes, and ten more for the first build.
+    ///
+    /// With --dist in the profile `dist` too, which is built when it is not fresh.
+    #[command(disable_help_flag = true)]
+    Bench {
+        /// What the benchmark is told.
+        #[arg(
+            trailing_var_arg = true,
+            allow_hyphen_values = true,
+            value_name = "ARGUMENT"
+        )]
+        arguments: Vec<OsString>,
+    },
     /// The suites with their long counts, in a release build: 100,000 alternations for freshness,
     /// 1,000 swaps under load, 1,000 kills. Hours on two cores.
     Long {
@@ -50,19 +65,27 @@ fn main() -> anyhow::Result<()> {
     match Task::parse() {
         Task::Steps { rounds } => {
             let rounds = rounds.to_string();
-            let nocapture = ["--", "--nocapture"];
-            let steps = ["test", "--release", "-p", "mayfly", "--lib", "each_step"];
+            // One command, so that both are built with the same features of their dependencies.
+            let steps = [
+                "test",
+                "--release",
+                "-p",
+                "mayfly",
+                "-p",
+                "sandbox",
+                "--lib",
+                "--",
+                "--nocapture",
+                "each_step",
+                "tests::cost",
+            ];
             cargo(
-                &[&steps[..], &nocapture].concat(),
-                &[("MAYFLY_STEPS", &rounds)],
-            )?;
-            let guests = ["test", "--release", "-p", "sandbox", "--lib", "cost"];
-            cargo(
-                &[&guests[..], &nocapture].concat(),
-                &[("MAYFLY_COST", &rounds)],
+                &steps,
+                &[("MAYFLY_STEPS", &rounds), ("MAYFLY_COST", &rounds)],
             )
         }
         Task::Instructions { save, tolerance } => instructions::run(save, tolerance),
+        Task::Bench { arguments } => bench(&arguments),
         Task::Long { filter } => {
             cargo(&["build", "--release", "-p", "mayfly"], &[])?;
             for (package, count) in LONG_COUNTS {
@@ -83,6 +106,38 @@ const LONG_COUNTS: [(&str, &str); 3] = [("storage", "1000"), ("sandbox", "100000
 /// The cargo that runs this.
 fn cargo_program() -> OsString {
     std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into())
+}
+
+/// Builds what is measured and what measures, and runs it.
+fn bench(arguments: &[OsString]) -> anyhow::Result<()> {
+    // One command each: packages that are built together share the features of their dependencies,
+    // and what is measured is to be what `cargo build --release` makes.
+    cargo(&["build", "--release", "-p", "mayfly"], &[])?;
+    cargo(&["build", "--release", "-p", "performance"], &[])?;
+    if arguments.iter().any(|argument| argument == "--dist") {
+        let dist = ["build", "--profile", "dist", "-p"];
+        cargo(&[&dist[..], &["mayfly"]].concat(), &[])?;
+        cargo(
+            &[&dist[..], &["performance", "--bin", "ceiling"]].concat(),
+            &[],
+        )?;
+    }
+    let program = target_dir()?.join("release/performance");
+    let status = Command::new(&program)
+        .args(arguments)
+        .status()
+        .with_context(|| format!("starting {} failed", program.display()))?;
+    if !status.success() {
+        bail!("the benchmark failed");
+    }
+    Ok(())
+}
+
+/// Where cargo builds to: this program lies in `<target>/<profile>`.
+fn target_dir() -> anyhow::Result<PathBuf> {
+    let program = std::env::current_exe().context("finding this program's own file failed")?;
+    let target = program.ancestors().nth(2).map(Path::to_owned);
+    target.context("this program has no folder")
 }
 
 fn cargo(arguments: &[&str], environment: &[(&str, &str)]) -> anyhow::Result<()> {
