@@ -62,11 +62,11 @@ fn a_profile_decides_how_slots_are_reset_and_nothing_else_does() {
     };
     assert_eq!(
         resets(Profile::Scan),
-        (Enabled::Yes, 1 << 20, 64 << 10, 32 << 10)
+        (Enabled::Yes, 1 << 20, 64 << 10, 16 << 10)
     );
     assert_eq!(
         resets(Profile::Plain),
-        (Enabled::No, 320 << 10, 64 << 10, 32 << 10)
+        (Enabled::No, 320 << 10, 64 << 10, 16 << 10)
     );
 }
 
