@@ -35,8 +35,8 @@ use crate::registry::{Parts, Refusals, Registry};
 /// Nice value of the threads that run long guests.
 const BACKGROUND_NICE: i32 = 10;
 
-/// Sandboxes beyond the permits: one whose caller left gives its permit back at once, and its slot
-/// when its thread comes to it.
+/// Sandboxes beyond the permits: one whose caller left, or whose time is over while its thread has no
+/// core, gives its permit back at once, and its slot when its thread comes to it.
 const SPARE_SANDBOXES: u32 = 64;
 
 /// How long to wait for each group of threads to end; a poll of a guest takes milliseconds.

@@ -22,7 +22,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
 use super::error::HttpResponse;
-use super::io::Connection;
+use super::io::{Connection, Writes};
 
 /// Most headers of a request; more are answered with 431.
 const HEADERS_MAX: usize = 100;
@@ -116,6 +116,7 @@ pub(crate) async fn serve(
     service: impl Service,
 ) {
     let counts = Arc::new(Counts::default());
+    let writes = Writes::default();
     let stop = drain.clone();
     let mut stopping = pin!(drain.started());
     loop {
@@ -138,7 +139,7 @@ pub(crate) async fn serve(
             stream,
             remote,
             limits,
-            (stop.clone(), slot),
+            (stop.clone(), slot, writes.clone()),
             service.clone(),
         ));
     }
@@ -161,7 +162,7 @@ async fn connection(
     stream: TcpStream,
     remote: SocketAddr,
     limits: ConnectionLimits,
-    (mut drain, _slot): (Drain, Slot),
+    (mut drain, _slot, writes): (Drain, Slot, Writes),
     service: impl Service,
 ) {
     // Without it the last segment of an answer waits for an acknowledgement. A failure means that
@@ -169,7 +170,7 @@ async fn connection(
     drop(stream.set_nodelay(true));
     let local_port = stream.local_addr().map_or(0, |address| address.port());
     let peer = Peer { remote, local_port };
-    let io = TokioIo::new(Connection::new(stream, limits.write_idle));
+    let io = TokioIo::new(Connection::new(stream, limits.write_idle, writes));
     let serving = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.header_timeout)

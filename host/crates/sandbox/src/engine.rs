@@ -37,7 +37,8 @@ const INSTANCE_BYTES_MAX: usize = 4 << 20;
 /// Free slots that wait for the function they last ran: the hot set. With more of them than this, the
 /// one that was unused for the longest time is taken before one that was never used.
 ///
-/// A used slot keeps up to [`MEMORY_KEEP_RESIDENT_BYTES`] that no budget counts. So this keeps the
+/// A used slot keeps up to [`MEMORY_KEEP_RESIDENT_BYTES`] that no budget counts, and little of its tables
+/// and stack. So this keeps the
 /// number of used slots near the most sandboxes that were alive at once, plus 128 (128 MiB); without
 /// it all slots would be used in the end. What a burst has used stays: about 1 GiB after 1,000 at once.
 pub(crate) const WARM_SLOTS_MAX: u32 = 128;
@@ -53,7 +54,7 @@ const MEMORY_KEEP_RESIDENT_PLAIN_BYTES: usize = 320 << 10;
 /// Tables that stay; a page for 512 elements.
 const TABLE_KEEP_RESIDENT_BYTES: usize = 64 << 10;
 
-/// The upper end of a stack, zeroed in place after each event, touched or not, and kept by
+/// The upper end of a stack, zeroed in place after each event, touched or not, so it stays with
 /// each slot that was ever used. The examples touch 8 KiB of it.
 const STACK_KEEP_RESIDENT_BYTES: usize = 16 << 10;
 
@@ -161,7 +162,7 @@ fn pool(profile: Profile, sandboxes_max: u32) -> PoolingAllocationConfig {
         .max_tables_per_component(16)
         .max_unused_warm_slots(sandboxes_max.min(WARM_SLOTS_MAX))
         .decommit_batch_size(1);
-    // None of this depends on what the kernel says about pages: right with and without swap.
+    // Stacks are zeroed without asking the kernel about pages; tables follow the profile.
     pool.table_keep_resident(TABLE_KEEP_RESIDENT_BYTES)
         .async_stack_keep_resident(STACK_KEEP_RESIDENT_BYTES);
     match profile {

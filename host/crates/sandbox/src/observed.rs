@@ -123,6 +123,10 @@ impl Observed {
         self.memory_peak_bytes.fetch_max(bytes, Ordering::Relaxed);
     }
 
+    pub(crate) fn memory_peak_bytes(&self) -> u64 {
+        self.memory_peak_bytes.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn set_ran_long(&self) {
         self.ran_long.store(true, Ordering::Relaxed);
     }

@@ -130,7 +130,8 @@ impl Sandboxes {
     }
 
     /// [`Sandboxes::compile`], given up after 2 s of CPU time, 10 s or 1 GiB of address space: `None`
-    /// then. Several may run at once; how many is for the caller to bound.
+    /// then, and when the compiler fails in any way, since what it does without memory is up to it: a
+    /// full compilation tells. Several may run at once; how many is for the caller to bound.
     ///
     /// # Errors
     ///
@@ -141,7 +142,7 @@ impl Sandboxes {
         wasm: &[u8],
     ) -> Result<Option<Compiled>, CompileError> {
         match self.compile_with(artifact, wasm, Effort::Short) {
-            Err(CompileError::TooExpensive { .. }) => Ok(None),
+            Err(CompileError::TooExpensive { .. } | CompileError::Worker { .. }) => Ok(None),
             compiled => compiled.map(Some),
         }
     }
@@ -203,8 +204,8 @@ impl Sandboxes {
     }
 
     /// Runs one event in a fresh sandbox. Nothing happens until the future is polled; dropping it
-    /// ends the guest, and its slot and memory are given back at once, or within a slice if it had
-    /// moved to the background.
+    /// ends the guest, and its slot and memory are given back at once, or after its slice if it is
+    /// being executed by another thread just now.
     ///
     /// The polling runtime must drive timers.
     ///
@@ -320,5 +321,39 @@ impl Shared {
         let running = Running::new(execution, observed, self.clock.clone());
         let bound = Bound { deadline, timeout };
         HandOver::new(running, bound, self.background.clone()).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_compiler_that_fails_in_a_short_effort_may_do_with_more() {
+        let dir = tempfile::tempdir().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .unwrap();
+        for script in ["kill -SEGV $$", "exit 101"] {
+            let sandboxes = Sandboxes::new(EngineSettings {
+                sandboxes_max: 1,
+                loaded_max: 1,
+                cache_dir: dir.path().to_owned(),
+                compile: Compile::Child {
+                    program: "/bin/sh".into(),
+                    args: vec!["-c".into(), script.into()],
+                },
+                background: runtime.handle().clone(),
+                clock: Clock::system(),
+            })
+            .unwrap();
+            let wasm = b"\0asm\x01\0\0\0";
+            let artifact = ArtifactId::of(wasm);
+            let short = sandboxes.compile_short(artifact, wasm);
+            assert!(matches!(short, Ok(None)), "{script}: {short:?}");
+            let full = sandboxes.compile(artifact, wasm);
+            let failed = matches!(full, Err(CompileError::Worker { .. }));
+            assert!(failed, "{script}: {full:?}");
+        }
     }
 }

@@ -147,7 +147,7 @@ pub(crate) fn context(
     context
 }
 
-/// Unix time; the epoch itself before 1970, where the stock clock panics.
+/// Unix time; the epoch itself before 1970.
 pub(crate) fn unix_time(clock: &Clock) -> Duration {
     Duration::from_micros(u64::try_from(clock.unix_us()).unwrap_or(0))
 }
@@ -164,7 +164,7 @@ impl HostWallClock for WallClock {
     }
 }
 
-/// Time since the guest first asked for it.
+/// Time since the guest first asked for it, or for what needs the stock context.
 struct MonotonicClock {
     started: Instant,
     clock: Clock,

@@ -25,6 +25,9 @@ use crate::observed::Observed;
 /// 0.7 ms; more of it would keep that thread's other events waiting.
 const INLINE_LOAD_BYTES_MAX: u64 = 1 << 20;
 
+/// The same for code that was checked before and only has to be mapped.
+const INLINE_MAP_BYTES_MAX: u64 = 16 << 20;
+
 /// Code that was compiled, or that someone else had compiled in the meantime.
 pub(super) struct Made {
     module: Module,
@@ -88,9 +91,13 @@ impl Shared {
     /// Loads code here that is small or was checked before, and other code on a thread that may block;
     /// `None` if there is none.
     async fn load_kept(self: &Arc<Self>, spec: &GuestSpec) -> Result<Option<Loaded>, LoadError> {
-        let path = || self.cache.path(spec.artifact);
-        let bytes = || std::fs::symlink_metadata(path()).map_or(0, |metadata| metadata.len());
-        if self.cache.was_checked(spec.artifact) || bytes() <= INLINE_LOAD_BYTES_MAX {
+        let path = self.cache.path(spec.artifact);
+        let bytes = std::fs::symlink_metadata(path).map_or(0, |metadata| metadata.len());
+        let inline_max = match self.cache.was_checked(spec.artifact) {
+            true => INLINE_MAP_BYTES_MAX,
+            false => INLINE_LOAD_BYTES_MAX,
+        };
+        if bytes <= inline_max {
             return self.link_kept(spec);
         }
         let (shared, spec) = (Arc::clone(self), spec.clone());
@@ -195,8 +202,9 @@ impl Shared {
     ///
     /// An error says that the system has no room for it, also after others made some.
     pub(super) fn map_kept(&self, artifact: ArtifactId) -> io::Result<Option<Module>> {
+        let evicted = self.residents.evicted();
         match self.try_map_kept(artifact) {
-            Err(_) if self.residents.relieve() => self.try_map_kept(artifact),
+            Err(_) if self.residents.relieve(evicted) => self.try_map_kept(artifact),
             mapped => mapped,
         }
     }

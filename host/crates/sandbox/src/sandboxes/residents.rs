@@ -63,9 +63,12 @@ impl Residents {
         loaded
     }
 
-    /// Makes room when the system has none: takes the code of a part of the guests. False when there
-    /// was nothing to take.
-    pub(super) fn relieve(&self) -> bool {
+    /// Makes room when the system has none: takes the code of a part of the guests, unless someone else
+    /// did since `evicted` was [`Residents::evicted`]. False when there was nothing to take.
+    pub(super) fn relieve(&self, evicted: u64) -> bool {
+        if self.evicted() > evicted {
+            return true;
+        }
         let mut victims = Vec::new();
         let mut queue = self.queue.lock();
         let length = queue.len();

@@ -41,7 +41,7 @@ fn guest(name: &str, params: &str, arguments: &[i32], clear: (u32, u32), context
             (local.set $errno (call $call {arguments}))
             ;; What may differ from run to run.
             (memory.fill (i32.const {at}) (i32.const 0) (i32.const {length}))
-            (i32.store (i32.const 4096) (i32.const 0)) (i32.store (i32.const 4100) (i32.const 4096))
+            (i32.store (i32.const 4096) (i32.const 0)) (i32.store (i32.const 4100) (i32.const 262144))
             (drop (call $write (i32.const 1) (i32.const 4096) (i32.const 1) (i32.const 4104)))
             (if (local.get $errno) (then (call $exit (local.get $errno))))))"#,
         context = u8::from(context),

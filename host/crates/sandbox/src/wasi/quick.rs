@@ -176,8 +176,9 @@ fn environ_sizes_get(memory: &mut [u8], state: &State, count: i32, bytes: i32) -
         variables += 1;
         length += name.len() + value.len() + "=\0".len();
     });
-    write_u32(memory, count, variables)?;
-    write_u32(memory, bytes, length)
+    // In the order of the stock function, for those who ask for both in one place.
+    write_u32(memory, bytes, length)?;
+    write_u32(memory, count, variables)
 }
 
 fn environ_get(memory: &mut [u8], state: &State, list: i32, text: i32) -> Option<()> {

@@ -5,7 +5,7 @@
 //!   it. There are no sockets; that is all they have to say.
 //! * `fd_read`, `fd_write`: the stock ones refuse a buffer longer than what the host may allocate in
 //!   one call. A large buffer is legal, and a short read or write is too, so that is what it gets.
-//!   The plain case does not come here, see `quick`.
+//!   Both, and `fd_fdstat_get`, first ask `quick` for the plain case.
 
 use std::future::{Future, ready};
 
