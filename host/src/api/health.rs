@@ -42,7 +42,7 @@ pub(super) fn metrics(app: &App) -> HttpResponse {
         ),
         (
             "mayfly_functions_loaded",
-            "Functions whose code is loaded.",
+            "Versions of functions whose code is loaded, replaced ones that were not given up yet among them.",
             app.sandboxes.loaded() as u64,
         ),
         (

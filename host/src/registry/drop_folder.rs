@@ -20,6 +20,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::SyncSender;
 use std::time::{Duration, Instant};
 
 use domain::{Clock, FunctionName};
@@ -62,6 +63,8 @@ pub(crate) struct DropFolder {
     seen: BTreeMap<Entry, Seen>,
     /// The entry that is looked at now.
     at: Option<Entry>,
+    /// After a panic, so that the next one is of a single entry.
+    one_by_one: bool,
     /// Which entry each function was published from.
     sources: HashMap<FunctionName, Entry>,
     /// Entries that were refused for what belongs to another function.
@@ -76,6 +79,8 @@ pub(crate) struct DropFolder {
     long: LongLane,
     /// Refused entries are to be tried again at once.
     reconsidered: bool,
+    /// How often something was given up that others may want.
+    given_up: u64,
     changes_unswept: usize,
 }
 
@@ -136,10 +141,12 @@ impl DropFolder {
             owes_scan: true,
             seen: BTreeMap::new(),
             at: None,
+            one_by_one: false,
             sources: HashMap::new(),
             wanting: BTreeSet::new(),
             odd_names: BTreeSet::new(),
             reconsidered: false,
+            given_up: 0,
             changes_unswept: usize::MAX / 2,
         }
     }
@@ -152,6 +159,11 @@ impl DropFolder {
     /// Set it, and nothing more is published but what is being published now.
     pub(super) fn stop_flag(&self) -> Arc<AtomicBool> {
         Arc::clone(&self.stop)
+    }
+
+    /// Closes `ends` only when the lane for what takes long has ended too.
+    pub(super) fn hold(&mut self, ends: SyncSender<()>) {
+        self.long.hold(ends);
     }
 
     /// Whether nothing is on its way to be published.
@@ -187,6 +199,8 @@ impl DropFolder {
     /// Looks at what changed and publishes what is complete; when to look again by itself, if at
     /// all.
     pub(super) fn pass(&mut self, changes: &Changes) -> Option<Duration> {
+        // What is done is done, also while the folder can't be read.
+        let mut again = self.publish_long();
         let everything = changes.everything || self.owes_scan;
         let entries = if everything {
             let Some(entries) = self.scan() else {
@@ -199,7 +213,6 @@ impl DropFolder {
         } else {
             self.pending(changes)
         };
-        let mut again = self.publish_long();
         let mut jobs = Vec::new();
         for entry in entries {
             if self.is_stopped() {
@@ -289,6 +302,7 @@ impl DropFolder {
             entry: entry.clone(),
             fingerprint,
             source: entry.source(&fingerprint, &self.program, self.clock.unix_us()),
+            given_up: self.given_up,
         };
         if !self.long.has(entry) && !self.is_known(entry, &job) {
             jobs.push(job);

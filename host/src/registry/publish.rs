@@ -229,24 +229,31 @@ impl Registry {
                 Ok(prepared)
             })
             .collect();
-        let together = self.record(&accepted);
+        if self.record(&accepted).is_err() {
+            // Each gets an answer of its own, and only who goes live has what it claimed.
+            return batch.iter().map(|one| self.commit_alone(one)).collect();
+        }
+        let published = |prepared| self.publish_recorded(prepared);
         checked
             .into_iter()
-            .map(|checked| {
-                let prepared = checked?;
-                if together.is_err() {
-                    // Each gets an answer of its own.
-                    self.record(&[prepared])?;
-                }
-                Ok(match prepared.version() {
-                    Some(version) => {
-                        self.swap_in(version);
-                        Published::Live(Arc::clone(version))
-                    }
-                    None => Published::Unchanged,
-                })
-            })
+            .map(|checked| checked.map(published))
             .collect()
+    }
+
+    fn commit_alone(&self, prepared: &Prepared) -> Result<Published, PublishError> {
+        self.claim(prepared, &[], &mut RouteTable::default())?;
+        self.record(&[prepared])?;
+        Ok(self.publish_recorded(prepared))
+    }
+
+    fn publish_recorded(&self, prepared: &Prepared) -> Published {
+        match prepared.version() {
+            Some(version) => {
+                self.swap_in(version);
+                Published::Live(Arc::clone(version))
+            }
+            None => Published::Unchanged,
+        }
     }
 
     /// Makes what was prepared durable.
@@ -254,18 +261,22 @@ impl Registry {
         let parts = &self.parts;
         let new = batch.iter().filter_map(|prepared| prepared.new.as_ref());
         let records: Vec<_> = new.map(|(_, record)| record).collect();
-        if !records.is_empty() {
-            parts.artifacts.sync()?;
-            parts.records.put_functions(&records)?;
-        }
         let unchanged = batch.iter().filter(|prepared| prepared.new.is_none());
         let sources: Vec<_> = unchanged
             .filter_map(|prepared| Some((&prepared.name, prepared.source.as_deref()?)))
             .collect();
-        if sources.is_empty() {
+        if records.is_empty() && sources.is_empty() {
             return Ok(());
         }
-        parts.records.note_sources(&sources)
+        // An artifact that was mended too: who is noted is not read again.
+        parts.artifacts.sync()?;
+        if !records.is_empty() {
+            parts.records.put_functions(&records)?;
+        }
+        if !sources.is_empty() {
+            parts.records.note_sources(&sources)?;
+        }
+        Ok(())
     }
 
     /// Claims names and routes, unless somebody has them: what is live, or who comes `before`.

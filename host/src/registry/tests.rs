@@ -6,8 +6,9 @@ use domain::Fault;
 use sandbox::{CompileError, LoadError};
 
 use super::publish::PublishError;
-use super::test_site::{Site, count, draft, wasm};
+use super::test_site::{Site, count, draft, route, wasm};
 use super::*;
+use crate::manifest::Manifest;
 
 #[test]
 fn what_is_published_again_mends_its_artifact_and_its_code() {
@@ -29,6 +30,32 @@ fn what_is_published_again_mends_its_artifact_and_its_code() {
     assert_eq!(fs::read(&stored).unwrap(), draft.wasm);
     // The key and the code.
     assert_eq!(count(&site.data("cache")), 2);
+}
+
+#[test]
+fn who_fails_to_go_live_takes_no_route_from_others() {
+    let site = Site::new();
+    let prepare = |name: &str| {
+        let mut draft = draft(name, wasm(name));
+        draft.manifest = Manifest::parse(&route("/x")).unwrap();
+        let prepared = site.registry.prepare(&draft, Effort::Short);
+        prepared.unwrap().unwrap()
+    };
+    let batch = [prepare("a"), prepare("b")];
+    let (place, away) = (site.data("artifacts"), site.data("away"));
+    fs::rename(&place, &away).unwrap();
+    for answer in site.registry.commit(&batch) {
+        assert!(
+            matches!(answer, Err(PublishError::Storage(_))),
+            "{answer:?}"
+        );
+    }
+    fs::rename(&away, &place).unwrap();
+    let answers = site.registry.commit(&batch);
+    assert!(matches!(
+        *answers,
+        [Ok(Published::Live(_)), Err(PublishError::RouteTaken { .. })]
+    ));
 }
 
 #[test]

@@ -38,7 +38,7 @@ enum Message {
 pub(crate) struct DropWatcher {
     stop: Arc<AtomicBool>,
     wake: SyncSender<Message>,
-    /// Nothing is ever sent; it is closed when the thread has ended.
+    /// Nothing is ever sent; it is closed when the thread and its lanes have ended.
     ended: Mutex<Receiver<()>>,
 }
 
@@ -49,13 +49,14 @@ impl DropWatcher {
     ///
     /// When the thread can't be started.
     pub(crate) fn start(
-        folder: DropFolder,
+        mut folder: DropFolder,
         rescan: Duration,
         clock: Clock,
         first_pass: impl FnOnce() + Send + 'static,
     ) -> std::io::Result<Self> {
         let (wake, receiver) = sync_channel(PENDING_MAX);
         let (ends, ended) = sync_channel(0);
+        folder.hold(ends.clone());
         let stop = folder.stop_flag();
         let sender = wake.clone();
         std::thread::Builder::new()

@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::{Context as _, ensure};
 use serde::Serialize;
 
+use crate::builds;
 use crate::contestants::{Contestant, Program, Programs};
 use crate::cores;
 use crate::guests::{self, Guests, Places};
@@ -147,6 +148,10 @@ pub(crate) fn run(compare: &Compare) -> anyhow::Result<()> {
         settings.server_core != settings.load_core,
         "server and load generator need a core each; choose with --server-core and --load-core"
     );
+    builds::release(&places)?;
+    if compare.programs.dist {
+        builds::dist(&places)?;
+    }
     let (takes_part, missing) = find_all(compare, &places)?;
     let mayfly = places.target.join("release/mayfly");
     eprintln!("building the guests");
@@ -166,8 +171,7 @@ pub(crate) fn run(compare: &Compare) -> anyhow::Result<()> {
     };
     println!("{}", table::render(&run));
     if let Some(path) = &compare.json {
-        let json = serde_json::to_string_pretty(&run)?;
-        std::fs::write(path, json).with_context(|| format!("writing {} failed", path.display()))?;
+        crate::write_json(path, &run)?;
     }
     Ok(())
 }

@@ -87,7 +87,7 @@ pub(crate) struct Programs {
 
     /// Mayfly and the ceiling also in the profile `dist`, which is built when it is not fresh
     #[arg(long)]
-    dist: bool,
+    pub(crate) dist: bool,
 }
 
 /// Where a program is, and its version; or how to get it.

@@ -26,13 +26,22 @@ impl Cpu {
         let mut threads = HashMap::new();
         for process in tree(root)? {
             for thread in threads_of(process)? {
-                let path = format!("/proc/{process}/task/{thread}/schedstat");
-                if let Some(text) = read(&path)? {
-                    let time = cpu_from_schedstat(&text).with_context(|| path)?;
-                    threads.insert(thread, time);
+                if let Some(text) = read_of_thread(process, thread, "schedstat")? {
+                    let time = cpu_from_schedstat(&text);
+                    threads.insert(thread, time.context("`schedstat` holds no number")?);
                 }
             }
         }
+        Self::of(threads)
+    }
+
+    /// A kernel that does not count shows zeros, which must not pass for a measurement: what runs has
+    /// used some time.
+    fn of(threads: HashMap<u32, Duration>) -> anyhow::Result<Self> {
+        anyhow::ensure!(
+            threads.values().any(|time| !time.is_zero()),
+            "this kernel does not count the CPU time of threads (CONFIG_SCHED_INFO)"
+        );
         Ok(Self(threads))
     }
 
@@ -106,7 +115,7 @@ fn tree(root: u32) -> anyhow::Result<Vec<u32>> {
     while let Some(&process) = found.get(looked_at) {
         looked_at += 1;
         for thread in threads_of(process)? {
-            let children = read(&format!("/proc/{process}/task/{thread}/children"))?;
+            let children = read_of_thread(process, thread, "children")?;
             let children = children.unwrap_or_default();
             found.extend(children.split_whitespace().flat_map(str::parse::<u32>));
         }
@@ -138,6 +147,21 @@ fn threads_of(process: u32) -> anyhow::Result<Vec<u32>> {
         }
     }
     Ok(threads)
+}
+
+/// A file of a thread; none when the thread has ended.
+///
+/// # Errors
+///
+/// When the thread is there and the file is not: this kernel has no such file.
+fn read_of_thread(process: u32, thread: u32, file: &str) -> anyhow::Result<Option<String>> {
+    let folder = format!("/proc/{process}/task/{thread}");
+    let text = read(&format!("{folder}/{file}"))?;
+    anyhow::ensure!(
+        text.is_some() || !fs::exists(&folder)?,
+        "this kernel has no `{file}` in {folder} (CONFIG_SCHED_INFO, CONFIG_PROC_CHILDREN)"
+    );
+    Ok(text)
 }
 
 /// A file of `/proc`; none when its process or thread has ended.
@@ -195,6 +219,23 @@ mod tests {
         let before = Cpu(HashMap::from([(1, ms(10)), (2, ms(500))]));
         let after = Cpu(HashMap::from([(1, ms(15)), (3, ms(7))]));
         assert_eq!(after.since(&before), ms(12));
+    }
+
+    #[test]
+    fn a_kernel_that_does_not_count_is_no_measurement_of_nothing() {
+        let ms = Duration::from_millis;
+        Cpu::of(HashMap::from([(1, ms(0)), (2, ms(1))])).unwrap();
+        Cpu::of(HashMap::from([(1, ms(0)), (2, ms(0))])).unwrap_err();
+        Cpu::of(HashMap::new()).unwrap_err();
+    }
+
+    #[test]
+    fn a_file_that_the_kernel_lacks_is_not_a_thread_that_has_ended() {
+        const NO_THREAD: u32 = u32::MAX;
+        let own = std::process::id();
+        assert!(read_of_thread(own, own, "children").unwrap().is_some());
+        assert_eq!(read_of_thread(own, NO_THREAD, "children").unwrap(), None);
+        read_of_thread(own, own, "no-such-file").unwrap_err();
     }
 
     #[test]

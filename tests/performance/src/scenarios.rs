@@ -31,6 +31,7 @@ use serde::Serialize;
 
 use self::figures::{Figure, Figures};
 use self::others::Moment;
+use crate::builds;
 use crate::cores;
 use crate::guests::{self, Guests, Places};
 use crate::load::Exchange;
@@ -121,6 +122,7 @@ struct Run {
 /// limit of this machine.
 pub(crate) fn run(scenarios: &Scenarios) -> anyhow::Result<()> {
     let places = Places::find()?;
+    builds::release(&places)?;
     let mayfly = places.target.join("release/mayfly");
     eprintln!("building the guests");
     let guests = Guests::build(&places, &mayfly)?;
@@ -143,8 +145,7 @@ pub(crate) fn run(scenarios: &Scenarios) -> anyhow::Result<()> {
     }
     if let Some(path) = &scenarios.json {
         let figures = all;
-        let json = serde_json::to_string_pretty(&Run { machine, figures })?;
-        fs::write(path, json).with_context(|| format!("writing {} failed", path.display()))?;
+        crate::write_json(path, &Run { machine, figures })?;
     }
     Ok(())
 }

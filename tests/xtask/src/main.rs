@@ -108,20 +108,9 @@ fn cargo_program() -> OsString {
     std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into())
 }
 
-/// Builds what is measured and what measures, and runs it.
+/// Builds what measures, and runs it. That looks at its arguments and then builds what is measured.
 fn bench(arguments: &[OsString]) -> anyhow::Result<()> {
-    // One command each: packages that are built together share the features of their dependencies,
-    // and what is measured is to be what `cargo build --release` makes.
-    cargo(&["build", "--release", "-p", "mayfly"], &[])?;
     cargo(&["build", "--release", "-p", "performance"], &[])?;
-    if arguments.iter().any(|argument| argument == "--dist") {
-        let dist = ["build", "--profile", "dist", "-p"];
-        cargo(&[&dist[..], &["mayfly"]].concat(), &[])?;
-        cargo(
-            &[&dist[..], &["performance", "--bin", "ceiling"]].concat(),
-            &[],
-        )?;
-    }
     let program = target_dir()?.join("release/performance");
     let status = Command::new(&program)
         .args(arguments)

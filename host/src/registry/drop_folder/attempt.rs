@@ -23,6 +23,7 @@ impl DropFolder {
         short_lane(&root, &registry, jobs, &stop, |batch| {
             again = sooner(again, self.take(batch));
         });
+        self.one_by_one = false;
         again
     }
 
@@ -40,14 +41,15 @@ impl DropFolder {
     }
 
     /// Swaps in what is prepared and keeps what is refused; how soon to look again.
-    fn take(&mut self, batch: Vec<Finished>) -> Option<Duration> {
+    pub(super) fn take(&mut self, batch: Vec<Finished>) -> Option<Duration> {
         let mut again = None;
         let mut ready: Vec<(Job, Prepared)> = Vec::new();
         for (job, tried) in batch {
+            self.at = Some(job.entry.clone());
             // Of two that would be the same function, the second must see the first.
             let is_twin =
                 |(_, other): &(Job, Prepared)| Some(other.name()) == job.entry.function().as_ref();
-            if ready.iter().any(is_twin) {
+            if self.one_by_one || ready.iter().any(is_twin) {
                 again = sooner(again, self.commit(std::mem::take(&mut ready)));
             }
             let wait = match self.check_twin(&job.entry, tried) {
@@ -60,7 +62,9 @@ impl DropFolder {
             };
             again = sooner(again, wait);
         }
-        sooner(again, self.commit(ready))
+        again = sooner(again, self.commit(ready));
+        self.at = None;
+        again
     }
 
     fn commit(&mut self, ready: Vec<(Job, Prepared)>) -> Option<Duration> {
@@ -69,8 +73,14 @@ impl DropFolder {
         }
         let mut again = None;
         let (jobs, prepared): (Vec<_>, Vec<_>) = ready.into_iter().unzip();
+        // A panic in the middle of several does not say whose it was.
+        self.at = match &*jobs {
+            [only] => Some(only.entry.clone()),
+            _ => None,
+        };
         let answers = self.registry.commit(&prepared);
         for (job, published) in jobs.into_iter().zip(answers) {
+            self.at = Some(job.entry.clone());
             let published = match published {
                 Ok(published) => published,
                 Err(error) => {
@@ -128,6 +138,11 @@ impl DropFolder {
                 return self.hold_back(entry, TRY_AGAIN);
             }
             Refused::Files(reason) => (reason, false),
+            Refused::Others(_) if job.given_up != self.given_up => {
+                // It may have been said before that was given up.
+                self.reconsidered = true;
+                return None;
+            }
             Refused::Others(reason) => (reason, true),
             Refused::Bug => (BUG.to_owned(), false),
         };
@@ -199,9 +214,11 @@ impl DropFolder {
         })
     }
 
-    /// What another function gave up may be taken now: whoever wanted it is tried again. That ends,
-    /// since each round needs a function that is newly live or newly gone.
+    /// What another function gave up may be taken now: whoever wanted it is tried again, also who is
+    /// on the way to be refused for it. That ends, since each round needs a function that is newly live
+    /// or newly gone.
     pub(super) fn reconsider(&mut self) {
+        self.given_up += 1;
         for entry in std::mem::take(&mut self.wanting) {
             if let Some(seen) = self.seen.get_mut(&entry) {
                 seen.done = None;
@@ -213,6 +230,7 @@ impl DropFolder {
     /// After a panic: what was looked at is refused until it changes, so that the rest goes on.
     pub(in crate::registry) fn recover(&mut self) {
         self.owes_scan = true;
+        self.one_by_one = true;
         let Some(entry) = self.at.take() else { return };
         if let Some(seen) = self.seen.get_mut(&entry) {
             seen.done = Some(seen.fingerprint);

@@ -2,7 +2,8 @@
 //!
 //! The short lane has several threads for the length of a pass; each entry may take what an ordinary
 //! module takes. What takes longer goes to the long lane, one thread that works on while others come
-//! and go. So an expensive module delays nobody, and the number of compilers is bounded.
+//! and go. So an expensive module holds the others up for no longer than a short effort may take, and the
+//! number of compilers is bounded.
 //!
 //! Knows nothing of what becomes of an entry that is prepared or refused.
 
@@ -12,7 +13,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel};
 use std::thread;
 use std::time::Duration;
 
@@ -36,6 +37,9 @@ pub(super) struct Job {
     pub(super) fingerprint: Fingerprint,
     /// What its files look like, if they need not be read again while they look like this.
     pub(super) source: Option<String>,
+    /// How often others had given something up when this was made: a refusal for what belongs to
+    /// another is good only while that stays the same.
+    pub(super) given_up: u64,
 }
 
 /// What trying came to.
@@ -76,13 +80,20 @@ impl From<PublishError> for Refused {
 pub(super) type Finished = (Job, Tried);
 
 /// Reads and prepares one entry.
-fn attempt(root: &Path, registry: &Registry, job: &Job, effort: Effort) -> Tried {
+pub(super) fn attempt(root: &Path, registry: &Registry, job: &Job, effort: Effort) -> Tried {
     let prepare = || -> Result<Option<Prepared>, Refused> {
-        let draft = job.entry.read(root).map_err(|error| match error {
-            CandidateError::Changing { .. } => Refused::Changing,
-            error if error.fault() == Fault::Host => Refused::Host(error.to_string()),
-            error => Refused::Files(error.to_string()),
-        })?;
+        let draft = match job.entry.read(root) {
+            Err(CandidateError::Changing { .. }) => return Err(Refused::Changing),
+            Err(error) if error.fault() == Fault::Host => {
+                return Err(Refused::Host(error.to_string()));
+            }
+            read => read,
+        };
+        // It was found complete a while ago, and somebody may write it again by now.
+        if job.entry.state(root, None).0 != job.fingerprint {
+            return Err(Refused::Changing);
+        }
+        let draft = draft.map_err(|error| Refused::Files(error.to_string()))?;
         Ok(registry.prepare(&draft, effort)?)
     };
     // A panic ends this attempt and nothing else.
@@ -119,11 +130,14 @@ pub(super) fn short_lane(
         }
     };
     thread::scope(|scope| {
-        for _ in 0..threads {
-            let sender = sender.clone();
-            scope.spawn(|| work(sender));
+        let start = |sender| thread::Builder::new().spawn_scoped(scope, || work(sender));
+        let started = (0..threads).filter(|_| start(sender.clone()).is_ok());
+        if started.count() == 0 {
+            // The system has no thread left but this one.
+            work(sender);
+        } else {
+            drop(sender);
         }
-        drop(sender);
         let mut next = 0;
         let mut early = BTreeMap::new();
         while let Ok(first) = receiver.recv() {
@@ -147,6 +161,8 @@ pub(super) struct LongLane {
     /// `None` before the first job.
     jobs: Option<Sender<Job>>,
     done: (Sender<Finished>, Receiver<Finished>),
+    /// Nothing is ever sent; the thread holds a clone of it until it ends.
+    ends: Option<SyncSender<()>>,
     /// What is on its way.
     entries: BTreeSet<Entry>,
 }
@@ -156,8 +172,14 @@ impl LongLane {
         Self {
             jobs: None,
             done: channel(),
+            ends: None,
             entries: BTreeSet::new(),
         }
+    }
+
+    /// Lets the thread, which was not started yet, hold this until it ends.
+    pub(super) fn hold(&mut self, ends: SyncSender<()>) {
+        self.ends = Some(ends);
     }
 
     /// Whether this entry is on its way.
@@ -178,7 +200,8 @@ impl LongLane {
     ) -> bool {
         if self.jobs.is_none() {
             let place = (root.to_owned(), Arc::clone(registry));
-            self.jobs = start(place, Arc::clone(stop), self.done.0.clone()).ok();
+            let ends = self.ends.clone();
+            self.jobs = start(place, Arc::clone(stop), self.done.0.clone(), ends).ok();
         }
         let Some(jobs) = &self.jobs else {
             return false;
@@ -203,11 +226,13 @@ fn start(
     (root, registry): (PathBuf, Arc<Registry>),
     stop: Arc<AtomicBool>,
     done: Sender<Finished>,
+    ends: Option<SyncSender<()>>,
 ) -> std::io::Result<Sender<Job>> {
     let (sender, jobs) = channel::<Job>();
     thread::Builder::new()
         .name("drop-folder-long".to_owned())
         .spawn(move || {
+            let _ends = ends;
             for job in jobs {
                 if stop.load(Ordering::Relaxed) {
                     return;

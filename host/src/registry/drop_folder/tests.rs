@@ -5,6 +5,7 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt as _;
 
 use super::*;
+use crate::registry::Effort;
 use crate::registry::test_site::{STABLE, Site, count, route, wasm};
 
 /// A short time more than [`GONE_FOR`].
@@ -143,6 +144,65 @@ fn a_route_that_is_given_up_goes_to_whoever_was_refused_for_it() {
     site.settle(&mut folder);
     assert_eq!(site.live(), ["a"]);
     assert_eq!(site.refusal("a.wasm"), "");
+}
+
+#[test]
+fn a_refusal_that_was_said_before_a_route_was_given_up_does_not_stay() {
+    let site = Site::new();
+    site.write("a.wasm", wasm("a"));
+    site.write("a.toml", route("/x"));
+    let mut folder = site.folder();
+    site.settle(&mut folder);
+    site.write("a.toml", route("/y"));
+    site.write("b.wasm", wasm("b"));
+    site.write("b.toml", route("/x"));
+    let mut jobs = Vec::new();
+    for name in ["a", "b"] {
+        folder.look(&Entry::File(name.to_owned()), true, &mut jobs);
+    }
+    // A lane has tried `b` before `a` is swapped in, and hands it over after that.
+    let root = site.functions();
+    let finished: Vec<_> = jobs
+        .into_iter()
+        .map(|job| {
+            let tried = lanes::attempt(&root, &site.registry, &job, Effort::Short);
+            (job, tried)
+        })
+        .collect();
+    assert!(matches!(
+        finished[1].1,
+        lanes::Tried::Refused(lanes::Refused::Others(_))
+    ));
+    for one in finished {
+        folder.take(vec![one]);
+    }
+    assert_eq!(site.live(), ["a"]);
+    site.settle(&mut folder);
+    assert_eq!(site.live(), ["a", "b"]);
+    assert_eq!(site.refusal("b.wasm"), "");
+}
+
+#[test]
+fn what_changes_between_a_look_and_its_reading_is_looked_at_again() {
+    let site = Site::new();
+    let mut folder = site.folder();
+    site.settle(&mut folder);
+    site.write("a.wasm", wasm("a"));
+    site.write("a.toml", route("/x"));
+    let entry = Entry::File("a".to_owned());
+    let mut jobs = Vec::new();
+    folder.look(&entry, true, &mut jobs);
+    assert_eq!(jobs.len(), 1);
+    // A valid manifest, and half of one.
+    site.write("a.toml", "");
+    assert_eq!(folder.publish(jobs), Some(LOOK_AGAIN));
+    assert!(site.live().is_empty());
+
+    site.write("a.toml", route("/y"));
+    site.clock.advance(LOOK_AGAIN);
+    assert_eq!(look_at(&mut folder, &entry, false), Some(STABLE));
+    site.settle(&mut folder);
+    assert_eq!(site.live(), ["a"]);
 }
 
 #[test]
@@ -411,6 +471,31 @@ fn what_takes_long_is_published_when_it_is_done_and_keeps_nobody_waiting() {
         let _elapsed = receiver.recv_timeout(Duration::from_millis(20));
     }
     assert_eq!(site.live(), ["a", "b"]);
+}
+
+#[test]
+fn what_took_long_is_published_while_the_folder_can_not_be_read() {
+    let site = Site::with_clock(Clock::system());
+    let mut folder = site.folder();
+    site.settle(&mut folder);
+    let large = wasm(&"x".repeat(2 << 20));
+    site.write("a.wasm", &large);
+    look_at(&mut folder, &Entry::File("a".to_owned()), true);
+    let (_never, receiver) = std::sync::mpsc::channel::<()>();
+    // The key, and the code of what was read.
+    while count(&site.data("cache")) < 2 {
+        let _elapsed = receiver.recv_timeout(Duration::from_millis(5));
+    }
+    fs::rename(site.functions(), site.data("away")).unwrap();
+    fs::write(site.functions(), "no folder").unwrap();
+    for _ in 0..1_000 {
+        assert_eq!(look(&mut folder), Some(TRY_AGAIN));
+        if folder.is_idle() {
+            break;
+        }
+        let _elapsed = receiver.recv_timeout(Duration::from_millis(20));
+    }
+    assert!(site.runs("a", &large));
 }
 
 #[test]

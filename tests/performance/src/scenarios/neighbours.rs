@@ -102,6 +102,9 @@ impl Drop for Neighbour {
     }
 }
 
+/// Computes until the process that started it is gone, also when that was killed.
+const COMPUTE: &str = r#"while kill -0 "$PPID" 2>/dev/null; do :; done"#;
+
 /// Other programs that compute, one on each core.
 #[derive(Debug)]
 pub(super) struct Strangers(Vec<Child>);
@@ -117,9 +120,7 @@ impl Strangers {
         for core in cores::available()? {
             let start = || {
                 let mut shell = Command::new("sh");
-                shell
-                    .args(["-c", "while :; do :; done"])
-                    .stdin(Stdio::null());
+                shell.args(["-c", COMPUTE]).stdin(Stdio::null());
                 shell.spawn().context("starting `sh` failed")
             };
             strangers.0.push(cores::on(&[core], start)?);
@@ -131,9 +132,48 @@ impl Strangers {
 impl Drop for Strangers {
     fn drop(&mut self) {
         for child in &mut self.0 {
-            // It computes for ever, so there is something to kill.
+            // It computes as long as this process is there, so there is something to kill.
             drop(child.kill());
             drop(child.wait());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{BufRead as _, BufReader, Read as _};
+    use std::sync::mpsc;
+    use std::thread;
+
+    use super::*;
+
+    #[test]
+    fn what_computes_ends_with_who_started_it_though_that_was_killed() {
+        let script = format!("echo $$\n{COMPUTE}");
+        let mut parent = Command::new("sh")
+            .args(["-c", r#"sh -c "$0" & wait"#, &script])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut output = BufReader::new(parent.stdout.take().unwrap());
+        let mut id = String::new();
+        output.read_line(&mut id).unwrap();
+        // Both hold the other end of the pipe, so it ends with the last of them.
+        let (ended, end) = mpsc::channel();
+        let reader = thread::spawn(move || {
+            output.read_to_end(&mut Vec::new()).unwrap();
+            ended.send(()).unwrap();
+        });
+
+        assert!(end.recv_timeout(Duration::from_millis(200)).is_err());
+        parent.kill().unwrap();
+        parent.wait().unwrap();
+        let in_time = end.recv_timeout(Duration::from_secs(20));
+        if in_time.is_err() {
+            let _status = Command::new("kill").arg(id.trim()).status().unwrap();
+        }
+        reader.join().unwrap();
+        in_time.unwrap();
     }
 }

@@ -110,6 +110,26 @@ fn goals_are_ratios_of_rounds_and_a_missed_one_says_so() {
 }
 
 #[test]
+fn throughput_of_a_server_that_was_not_busy_decides_nothing() {
+    for starved in [0, 1] {
+        let mut run = run();
+        // One good round does not make it clear.
+        for turn in &mut run.entries[starved].turns[..2] {
+            turn.server_busy = 0.79;
+        }
+        let text = render(&run);
+        let verdict = |start: &str| {
+            let goal = text.lines().find(|line| line.starts_with(start)).unwrap();
+            goal.split('|').rev().nth(1).unwrap().trim().to_owned()
+        };
+        let throughput = verdict("| throughput, mayfly-sdk to hyper ");
+        assert_eq!(throughput, "unclear", "{text}");
+        let cpu = verdict("| CPU per request, mayfly-sdk to wasmtime-reused ");
+        assert_eq!(cpu, "met", "{text}");
+    }
+}
+
+#[test]
 fn who_did_not_take_part_is_named_and_has_no_goals() {
     let text = render(&run());
     assert!(
