@@ -201,10 +201,16 @@ impl Future for HandedOver {
     type Output = Ended;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Ended> {
-        match &mut *self.0.lock() {
+        let polled = match &mut *self.0.lock() {
             Some(run) => Pin::new(run).poll(context),
-            None => Poll::Ready(stopped("its caller does not wait any more")),
+            None => return Poll::Ready(stopped("its caller does not wait any more")),
+        };
+        if polled.is_pending() {
+            // The kernel would let this thread go on for milliseconds although threads of higher
+            // priority are ready; with nobody there it goes on at once.
+            std::thread::yield_now();
         }
+        polled
     }
 }
 
