@@ -1,31 +1,33 @@
-//! The control API: health, metrics, Invoke, and what the command line asks for.
+//! The control API: health and metrics for anybody, everything else for callers who signed.
 //!
-//! It has a listener of its own, on a loopback address only. Until callers can be authenticated, a
-//! request from another machine, through a foreign `Host` (a name that was made to resolve to us) or
-//! from a web page (`Origin`) is refused.
+//! One listener for all services; the service in the scope of the signature says which API is meant.
+//! A request is routed, its caller known, the caller's right to it granted, and only then does its
+//! operation read what it needs and act.
+//!
+//! Until callers are authenticated, only this machine is answered: a request from another one, through a
+//! foreign `Host` (a name that was made to resolve to us) or from a web page (`Origin`) is refused.
 //!
 //! Knows nothing of how a function runs, and offers no way around the spine.
 
-pub(crate) mod billing;
 mod error;
-pub(crate) mod functions;
 mod health;
-mod invoke;
-mod logs;
+mod lambda;
+pub(crate) mod mayfly;
 mod query;
+mod request;
 
 use std::sync::Arc;
 
 use domain::RequestId;
-use domain::routing::decode_percent;
-use http::header::{HOST, ORIGIN};
+use http::header::{HOST, ORIGIN, USER_AGENT};
 use http::request::Parts;
-use http::{Method, Request, StatusCode};
+use http::{Method, Request};
 use hyper::body::Incoming;
 
 use self::error::ApiError;
-use self::query::Query;
+use self::request::ApiRequest;
 use crate::app::App;
+use crate::auth::{Caller, Identity};
 use crate::http::body::{BodyLimits, read_body};
 use crate::http::dispatch::finish_body;
 use crate::http::error::{HttpResponse, with_request_id};
@@ -38,16 +40,11 @@ pub(crate) struct Control {
     body_limits: BodyLimits,
 }
 
-/// What a request asks for.
-#[derive(Debug, PartialEq, Eq)]
-enum Operation {
-    Health,
-    Metrics,
-    Invoke { function: String },
-    ListFunctions,
-    ListBilling,
-    SummariseBilling,
-    ReadLogs { function: String },
+/// Which API a request is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum ApiService {
+    Lambda,
+    Mayfly,
 }
 
 impl Control {
@@ -64,20 +61,38 @@ impl Control {
         id: RequestId,
     ) -> Result<HttpResponse, ApiError> {
         check_caller(parts, peer)?;
-        let operation = operation(&parts.method, parts.uri.path())?;
-        let query = Query::parse(parts.uri.query().unwrap_or(""))?;
-        match operation {
-            Operation::Health => Ok(health::health(&self.app)),
-            Operation::Metrics => Ok(health::metrics(&self.app)),
-            Operation::Invoke { function } => {
-                let (event, _room) = read_body(body, self.body_limits, &self.app.room).await?;
-                invoke::invoke_function(&self.app, (&parts.headers, &query), &function, event, id)
-                    .await
-            }
-            Operation::ListFunctions => Ok(functions::list_functions(&self.app)),
-            Operation::ListBilling => billing::list_billing(&self.app, &query).await,
-            Operation::SummariseBilling => billing::summarise_billing(&self.app, &query).await,
-            Operation::ReadLogs { function } => logs::read_logs(&self.app, &function, &query).await,
+        if let Some(response) = self.open_to_all(parts)? {
+            return Ok(response);
+        }
+        let caller = caller(parts, peer);
+        let service = service(parts.uri.path());
+        // The room is held as long as the body may be.
+        let (body, _room) = read_body(body, self.body_limits, &self.app.room).await?;
+        let request = ApiRequest {
+            app: &self.app,
+            id,
+            parts,
+            caller,
+            body,
+        };
+        match service {
+            ApiService::Lambda => lambda::answer(&request).await,
+            ApiService::Mayfly => mayfly::answer(&request).await,
+        }
+    }
+
+    /// What needs no caller.
+    fn open_to_all(&self, parts: &Parts) -> Result<Option<HttpResponse>, ApiError> {
+        let path = parts.uri.path();
+        let answer: fn(&App) -> HttpResponse = match path {
+            "/health" => health::health,
+            "/metrics" => health::metrics,
+            _ => return Ok(None),
+        };
+        if parts.method == Method::GET {
+            Ok(Some(answer(&self.app)))
+        } else {
+            Err(ApiError::wrong_method(path, &Method::GET, &parts.method))
         }
     }
 }
@@ -96,6 +111,30 @@ impl Service for Control {
         };
         with_request_id(&mut response, id);
         response
+    }
+}
+
+/// The API that a path belongs to.
+fn service(path: &str) -> ApiService {
+    if path == "/mayfly" || path.starts_with("/mayfly/") {
+        ApiService::Mayfly
+    } else {
+        ApiService::Lambda
+    }
+}
+
+/// Whoever is on this machine owns the account, as long as nobody signs.
+fn caller(parts: &Parts, peer: Peer) -> Caller {
+    let user_agent = parts.headers.get(USER_AGENT);
+    Caller {
+        identity: Identity::Root,
+        access_key_id: "".into(),
+        source: peer.remote.ip(),
+        region: "local".into(),
+        user_agent: user_agent
+            .and_then(|value| value.to_str().ok())
+            .map(str::to_owned),
+        is_secure: false,
     }
 }
 
@@ -136,74 +175,9 @@ fn is_local(host: &str) -> bool {
             .is_ok_and(|address| address.is_loopback())
 }
 
-fn operation(method: &Method, path: &str) -> Result<Operation, ApiError> {
-    // Older models of the AWS clients write a slash at the end.
-    let trimmed = path.strip_suffix('/').unwrap_or(path);
-    let segments: Vec<&str> = trimmed.split('/').skip(1).collect();
-    let (expected, operation) = match segments.as_slice() {
-        ["health"] => (Method::GET, Operation::Health),
-        ["metrics"] => (Method::GET, Operation::Metrics),
-        ["2015-03-31", "functions", function, "invocations"] => (
-            Method::POST,
-            Operation::Invoke {
-                function: decode(function)?,
-            },
-        ),
-        ["mayfly", "functions"] => (Method::GET, Operation::ListFunctions),
-        ["mayfly", "billing"] => (Method::GET, Operation::ListBilling),
-        ["mayfly", "billing", "summary"] => (Method::GET, Operation::SummariseBilling),
-        ["mayfly", "logs", function] => (
-            Method::GET,
-            Operation::ReadLogs {
-                function: decode(function)?,
-            },
-        ),
-        _ => return Err(ApiError::unknown_operation(method, path)),
-    };
-    if *method == expected {
-        return Ok(operation);
-    }
-    let message = format!("{path} takes {expected}, not {method}");
-    Err(ApiError::new(
-        StatusCode::METHOD_NOT_ALLOWED,
-        "MethodNotAllowedException",
-        message,
-    ))
-}
-
-fn decode(segment: &str) -> Result<String, ApiError> {
-    decode_percent(segment.as_bytes())
-        .and_then(|bytes| String::from_utf8(bytes).ok())
-        .ok_or_else(|| ApiError::validation(format!("`{segment}` is not percent-encoded UTF-8")))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_request_is_one_operation_or_an_error_that_says_what_would_be() {
-        let invoke = |function: &str| Operation::Invoke {
-            function: function.to_owned(),
-        };
-        let post = |path| operation(&Method::POST, path);
-        assert_eq!(
-            post("/2015-03-31/functions/f/invocations").unwrap(),
-            invoke("f")
-        );
-        assert_eq!(
-            post("/2015-03-31/functions/a%3Ab/invocations/").unwrap(),
-            invoke("a:b")
-        );
-        let wrong = operation(&Method::GET, "/2015-03-31/functions/f/invocations").unwrap_err();
-        assert_eq!(wrong.response().status(), StatusCode::METHOD_NOT_ALLOWED);
-        for unknown in ["/", "/nothing", "/mayfly", "/mayfly/functions/f/x"] {
-            assert_eq!(
-                post(unknown).unwrap_err().response().status(),
-                StatusCode::NOT_FOUND
-            );
-        }
-    }
 
     #[test]
     fn only_loopback_names_are_local() {

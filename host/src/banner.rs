@@ -6,7 +6,7 @@ use std::fmt::Arguments;
 use std::io::Write as _;
 use std::time::Duration;
 
-use crate::api::functions::function_views;
+use crate::api::mayfly::functions::function_views;
 use crate::app::App;
 
 /// Where we listen; printed once both sockets accept.

@@ -5,6 +5,7 @@ use http::header::RETRY_AFTER;
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 use serde_json::json;
 
+use crate::auth::Denied;
 use crate::http::body::BodyError;
 use crate::http::error::{HttpResponse, RETRY_AFTER_SECONDS, json_response, may_be_tried_again};
 
@@ -48,6 +49,16 @@ impl ApiError {
     pub(super) fn unknown_operation(method: &Method, path: &str) -> Self {
         let message = format!("there is no operation {method} {path}");
         Self::new(StatusCode::NOT_FOUND, "UnknownOperationException", message)
+    }
+
+    /// 405: the path is known, the method is not the one it takes.
+    pub(super) fn wrong_method(path: &str, expected: &Method, method: &Method) -> Self {
+        let message = format!("{path} takes {expected}, not {method}");
+        Self::new(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "MethodNotAllowedException",
+            message,
+        )
     }
 
     /// 429 with the reason that clients branch on.
@@ -94,6 +105,12 @@ impl ApiError {
             headers.insert(RETRY_AFTER, RETRY_AFTER_SECONDS);
         }
         response
+    }
+}
+
+impl From<Denied> for ApiError {
+    fn from(denied: Denied) -> Self {
+        Self::denied(&denied.to_string())
     }
 }
 

@@ -3,7 +3,7 @@
 use storage::{DataDir, EntryQuery, Ledger, LedgerReader, StorageError, SummaryQuery};
 
 use super::Wanted;
-use crate::api::billing::{EntryView, SummaryView};
+use crate::api::mayfly::billing::{EntryView, SummaryView};
 use crate::config::Config;
 
 /// The records that are wanted, as JSON; `None` when there is no data directory.

@@ -3,7 +3,7 @@
 use domain::{FunctionName, MemoryMb, Report, RequestId, Trigger, VersionId};
 
 use super::*;
-use crate::api::billing::EntryView;
+use crate::api::mayfly::billing::EntryView;
 
 /// A row as the control API writes it.
 fn entry(status: Status, error_type: Option<&str>, charge_picousd: u64) -> Entry {

@@ -7,8 +7,8 @@ use http::StatusCode;
 use serde_json::json;
 use storage::{LogCursor, LogEvent, LogSource};
 
-use super::error::ApiError;
-use super::query::Query;
+use super::super::error::ApiError;
+use super::super::query::Query;
 use crate::app::App;
 use crate::faults::chain;
 use crate::http::error::{HttpResponse, json_response};

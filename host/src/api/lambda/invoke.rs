@@ -6,12 +6,12 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use domain::{FunctionName, Invocation, RequestId, Trigger};
-use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
+use http::{HeaderName, HeaderValue, Response, StatusCode};
 use http_body_util::Full;
 use storage::LogEvent;
 
-use super::error::ApiError;
-use super::query::Query;
+use super::super::error::ApiError;
+use super::super::request::ApiRequest;
 use crate::answer::{self, Answer};
 use crate::app::App;
 use crate::concurrency::Refused;
@@ -28,18 +28,15 @@ const LOG_RESULT: HeaderName = HeaderName::from_static("x-amz-log-result");
 const EXECUTED_VERSION: HeaderName = HeaderName::from_static("x-amz-executed-version");
 
 pub(super) async fn invoke_function(
-    app: &Arc<App>,
-    (headers, query): (&HeaderMap, &Query),
-    function: &str,
-    event: Bytes,
-    id: RequestId,
+    request: &ApiRequest<'_>,
+    name: FunctionName,
 ) -> Result<HttpResponse, ApiError> {
-    query.only(&["Qualifier"])?;
+    let (app, id) = (request.app, request.id);
+    request.query()?.only(&["Qualifier"])?;
     if app.is_draining() {
         return Err(ApiError::service(StatusCode::SERVICE_UNAVAILABLE));
     }
-    let name = target(app, function, query.text("Qualifier"))?;
-    let keep_log = match header(headers, LOG_TYPE)?.unwrap_or("None") {
+    let keep_log = match request.header(LOG_TYPE)?.unwrap_or("None") {
         "None" => false,
         "Tail" => true,
         other => {
@@ -50,8 +47,11 @@ pub(super) async fn invoke_function(
     app.registry
         .resolve(&name)
         .map_err(|error| api_error(app, &error))?;
-    let event = checked_event(event)?;
-    match header(headers, INVOCATION_TYPE)?.unwrap_or("RequestResponse") {
+    let event = checked_event(request.body.clone())?;
+    match request
+        .header(INVOCATION_TYPE)?
+        .unwrap_or("RequestResponse")
+    {
         "RequestResponse" => {}
         "DryRun" => return Ok(json_response(StatusCode::NO_CONTENT, Bytes::new())),
         "Event" => {
@@ -91,31 +91,28 @@ async fn on_workers(app: &Arc<App>, invocation: Invocation) -> Result<Completed,
     }
 }
 
-/// The function that `NAME` or `NAME:$LATEST`, with or without a qualifier, names.
-fn target(app: &App, function: &str, qualifier: Option<&str>) -> Result<FunctionName, ApiError> {
+/// The function that `NAME` or `NAME:$LATEST`, with or without a qualifier, names, and the qualifier.
+pub(super) fn target(
+    request: &ApiRequest<'_>,
+    function: &str,
+) -> Result<(FunctionName, Option<String>), ApiError> {
     let (name, in_path) = match function.split_once(':') {
         Some((name, qualifier)) => (name, Some(qualifier)),
         None => (function, None),
     };
     let name = FunctionName::parse(name)
         .map_err(|error| ApiError::validation(format!("{error} (in the path)")))?;
+    let query = request.query()?;
+    let qualifier = query.text("Qualifier");
     for qualifier in [in_path, qualifier].into_iter().flatten() {
         if qualifier != "$LATEST" {
-            let arn = name.arn(&app.config.region);
+            let arn = name.arn(&request.app.config.region);
             return Err(ApiError::not_found(format!(
                 "Function not found: {arn}:{qualifier}"
             )));
         }
     }
-    Ok(name)
-}
-
-fn header<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>, ApiError> {
-    headers
-        .get(name)
-        .map(|value| value.to_str())
-        .transpose()
-        .map_err(|_| ApiError::validation(format!("{name} is not ASCII text")))
+    Ok((name, in_path.or(qualifier).map(str::to_owned)))
 }
 
 /// An event is JSON; no event is an empty object.

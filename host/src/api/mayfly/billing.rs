@@ -9,8 +9,8 @@ use http::StatusCode;
 use serde::Serialize;
 use storage::{EntryQuery, StorageError, SummaryQuery, SummaryRow};
 
-use super::error::ApiError;
-use super::query::Query;
+use super::super::error::ApiError;
+use super::super::query::Query;
 use crate::app::App;
 use crate::faults::chain;
 use crate::http::error::{HttpResponse, json_response};

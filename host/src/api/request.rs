@@ -1,0 +1,89 @@
+//! A control request whose caller is known, as operations see it.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use domain::RequestId;
+use domain::routing::decode_percent;
+use http::request::Parts;
+use serde::de::DeserializeOwned;
+
+use super::error::ApiError;
+use super::query::Query;
+use crate::app::App;
+use crate::auth::Caller;
+
+/// A request with its body, after its signature was verified.
+#[derive(Debug)]
+pub(super) struct ApiRequest<'a> {
+    pub(super) app: &'a Arc<App>,
+    /// The request's id; an invocation that it starts has the same.
+    pub(super) id: RequestId,
+    pub(super) parts: &'a Parts,
+    pub(super) caller: Caller,
+    pub(super) body: Bytes,
+}
+
+impl ApiRequest<'_> {
+    /// The segments of the path as they came, still percent-encoded, without one slash at the end:
+    /// older models of the AWS clients write one.
+    pub(super) fn segments(&self) -> Vec<&str> {
+        let path = self.parts.uri.path();
+        let trimmed = path.strip_suffix('/').unwrap_or(path);
+        trimmed.split('/').skip(1).collect()
+    }
+
+    /// The query, decoded.
+    ///
+    /// # Errors
+    ///
+    /// 400 when it is not percent-encoded UTF-8.
+    pub(super) fn query(&self) -> Result<Query, ApiError> {
+        Query::parse(self.parts.uri.query().unwrap_or(""))
+    }
+
+    /// A header's text; `None` when it is not there.
+    ///
+    /// # Errors
+    ///
+    /// 400 when it is not ASCII.
+    pub(super) fn header(&self, name: &str) -> Result<Option<&str>, ApiError> {
+        self.parts
+            .headers
+            .get(name)
+            .map(|value| value.to_str())
+            .transpose()
+            .map_err(|_| ApiError::validation(format!("{name} is not ASCII text")))
+    }
+
+    /// The body as JSON; an empty one is `{}`. Unknown members are ignored, as on AWS.
+    ///
+    /// # Errors
+    ///
+    /// 400 that names the member and its place.
+    pub(super) fn json<T: DeserializeOwned>(&self) -> Result<T, ApiError> {
+        let body = if self.body.is_empty() {
+            b"{}"
+        } else {
+            self.body.as_ref()
+        };
+        serde_json::from_slice(body).map_err(|error| {
+            ApiError::new(
+                http::StatusCode::BAD_REQUEST,
+                "InvalidRequestContentException",
+                format!("Could not parse request body into json: {error}"),
+            )
+        })
+    }
+}
+
+/// A segment of a path, decoded once.
+///
+/// # Errors
+///
+/// 400 when it is not percent-encoded UTF-8.
+pub(super) fn decode(segment: &str) -> Result<String, ApiError> {
+    decode_percent(segment.as_bytes())
+        .and_then(|bytes| String::from_utf8(bytes).ok())
+        .ok_or_else(|| ApiError::validation(format!("`{segment}` is not percent-encoded UTF-8")))
+}

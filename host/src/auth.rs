@@ -1,0 +1,108 @@
+//! Who asks, and the proof that they may.
+//!
+//! A [`Caller`] comes from a verified signature. [`authorise`] turns it into a [`Grant`] for one action
+//! on one resource, and nothing else makes one: what acts for a caller asks for a grant, so that it
+//! can't be reached without.
+//!
+//! Knows nothing of requests or of what the actions do.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use domain::names::ACCOUNT_ID;
+
+/// Who signed a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Identity {
+    /// The owner of the account; no policy restricts it.
+    Root,
+    /// A user, by name; may do what policies allow.
+    User(Arc<str>),
+}
+
+/// A caller whose signature was verified, and where the request came from.
+#[derive(Debug, Clone)]
+pub(crate) struct Caller {
+    pub(crate) identity: Identity,
+    /// The key that signed.
+    pub(crate) access_key_id: Arc<str>,
+    pub(crate) source: IpAddr,
+    /// The region that the request is signed for. Any is accepted.
+    pub(crate) region: Arc<str>,
+    /// The `User-Agent` header.
+    pub(crate) user_agent: Option<String>,
+    /// Whether the connection is TLS.
+    pub(crate) is_secure: bool,
+}
+
+impl Caller {
+    /// The Amazon resource name of who asks.
+    pub(crate) fn arn(&self) -> String {
+        match &self.identity {
+            Identity::Root => format!("arn:aws:iam::{ACCOUNT_ID}:root"),
+            Identity::User(name) => format!("arn:aws:iam::{ACCOUNT_ID}:user/{name}"),
+        }
+    }
+}
+
+/// Proof that a caller may do one thing to one resource.
+#[derive(Debug)]
+pub(crate) struct Grant {
+    caller: Caller,
+    action: &'static str,
+    resource: String,
+}
+
+impl Grant {
+    /// Whose it is.
+    pub(crate) fn caller(&self) -> &Caller {
+        &self.caller
+    }
+
+    /// What it allows, such as `lambda:InvokeFunction`.
+    pub(crate) fn action(&self) -> &'static str {
+        self.action
+    }
+
+    /// On what: a resource name, or `*`.
+    pub(crate) fn resource(&self) -> &str {
+        &self.resource
+    }
+}
+
+/// Nobody allowed it, or somebody forbade it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("User: {caller} is not authorized to perform: {action} on resource: {resource} {because}")]
+pub(crate) struct Denied {
+    pub(crate) caller: String,
+    pub(crate) action: &'static str,
+    pub(crate) resource: String,
+    /// `because no identity-based policy allows the X action`, or
+    /// `with an explicit deny in an identity-based policy`.
+    pub(crate) because: String,
+}
+
+/// A grant for `action` on `resource`, which is spelt canonically.
+///
+/// # Errors
+///
+/// [`Denied`].
+pub(crate) fn authorise(
+    caller: &Caller,
+    action: &'static str,
+    resource: &str,
+) -> Result<Grant, Denied> {
+    match &caller.identity {
+        Identity::Root => Ok(Grant {
+            caller: caller.clone(),
+            action,
+            resource: resource.to_owned(),
+        }),
+        Identity::User(_) => Err(Denied {
+            caller: caller.arn(),
+            action,
+            resource: resource.to_owned(),
+            because: format!("because no identity-based policy allows the {action} action"),
+        }),
+    }
+}
