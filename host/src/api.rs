@@ -9,8 +9,11 @@
 //!
 //! Knows nothing of how a function runs, and offers no way around the spine.
 
+mod code_download;
 mod error;
+mod event_stream;
 mod health;
+mod json;
 mod lambda;
 pub(crate) mod mayfly;
 mod query;
@@ -64,10 +67,19 @@ impl Control {
         if let Some(response) = self.open_to_all(parts)? {
             return Ok(response);
         }
+        if let Some(token) = code_download::token(parts)? {
+            return code_download::download(&self.app, token).await;
+        }
         let caller = caller(parts, peer);
         let service = service(parts.uri.path());
         // The room is held as long as the body may be.
-        let (body, _room) = read_body(body, self.body_limits, &self.app.room).await?;
+        let mut limits = self.body_limits;
+        if service == ApiService::Lambda
+            && let Some(bytes) = lambda::body_bytes_max(&parts.method, parts.uri.path())
+        {
+            limits.bytes_max = bytes;
+        }
+        let (body, _room) = read_body(body, limits, &self.app.room).await?;
         let request = ApiRequest {
             app: &self.app,
             id,

@@ -15,6 +15,7 @@ use crate::faults::Faults;
 use crate::http::body::Room;
 use crate::metrics::Metrics;
 use crate::registry::{Refusals, Registry};
+use crate::tokens::Tokens;
 
 /// What the process owns.
 #[derive(Debug)]
@@ -26,6 +27,8 @@ pub(crate) struct App {
     pub(crate) control: SocketAddr,
     pub(crate) clock: Clock,
     pub(crate) random: Random,
+    /// Makes and reads markers of lists and addresses of code.
+    pub(crate) tokens: Tokens,
     pub(crate) registry: Arc<Registry>,
     pub(crate) refusals: Arc<Refusals>,
     pub(crate) concurrency: Concurrency,

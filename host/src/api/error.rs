@@ -5,6 +5,7 @@ use http::header::RETRY_AFTER;
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 use serde_json::json;
 
+use super::json::JsonError;
 use crate::auth::Denied;
 use crate::http::body::BodyError;
 use crate::http::error::{HttpResponse, RETRY_AFTER_SECONDS, json_response, may_be_tried_again};
@@ -44,6 +45,23 @@ impl ApiError {
 
     pub(super) fn not_found(message: impl Into<String>) -> Self {
         Self::new(StatusCode::NOT_FOUND, "ResourceNotFoundException", message)
+    }
+
+    pub(super) fn conflict(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::CONFLICT, "ResourceConflictException", message)
+    }
+
+    pub(super) fn too_large(message: impl Into<String>) -> Self {
+        Self::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "RequestEntityTooLargeException",
+            message,
+        )
+    }
+
+    /// What the caller reads.
+    pub(super) fn message(&self) -> &str {
+        &self.message
     }
 
     pub(super) fn unknown_operation(method: &Method, path: &str) -> Self {
@@ -111,6 +129,22 @@ impl ApiError {
 impl From<Denied> for ApiError {
     fn from(denied: Denied) -> Self {
         Self::denied(&denied.to_string())
+    }
+}
+
+impl From<JsonError> for ApiError {
+    fn from(error: JsonError) -> Self {
+        let (code, message) = match error {
+            JsonError::Malformed(reason) => (
+                "InvalidRequestContentException",
+                format!("Could not parse request body into json: {reason}"),
+            ),
+            JsonError::WrongType(reason) => (
+                "SerializationException",
+                format!("Could not read the request body: {reason}"),
+            ),
+        };
+        Self::new(StatusCode::BAD_REQUEST, code, message)
     }
 }
 
