@@ -8,7 +8,6 @@
 use std::hint::black_box;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -134,7 +133,7 @@ fn app(root: &std::path::Path, background: &tokio::runtime::Runtime) -> App {
         faults: Faults::default(),
         room: Room::default(),
         clock,
-        draining: AtomicBool::new(false),
+        draining: tokio::sync::watch::Sender::new(false),
         workers: background.handle().clone(),
     }
 }
