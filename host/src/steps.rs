@@ -268,6 +268,7 @@ fn after_the_sandbox(app: &App, version: &Version, invocation: &Invocation, outc
         };
         let start = Report::start_line(invocation.id, version.id);
         let events = [line(start), line(report.end_line()), line(report.line())];
-        app.logs.append(&version.name, events);
+        app.logs
+            .append(&version.name, &version.guest.spec().log_stream, events);
     });
 }
