@@ -9,7 +9,9 @@
 //!
 //! Knows nothing of how a function runs, and offers no way around the spine.
 
+mod body;
 mod error;
+mod event_stream;
 mod health;
 mod lambda;
 pub(crate) mod mayfly;
@@ -24,6 +26,7 @@ use http::request::Parts;
 use http::{Method, Request};
 use hyper::body::Incoming;
 
+use self::body::{ApiBody, ApiResponse, whole};
 use self::error::ApiError;
 use self::request::ApiRequest;
 use crate::app::App;
@@ -59,10 +62,10 @@ impl Control {
         body: &mut Incoming,
         peer: Peer,
         id: RequestId,
-    ) -> Result<HttpResponse, ApiError> {
+    ) -> Result<ApiResponse, ApiError> {
         check_caller(parts, peer)?;
         if let Some(response) = self.open_to_all(parts)? {
-            return Ok(response);
+            return Ok(whole(response));
         }
         let caller = caller(parts, peer);
         let service = service(parts.uri.path());
@@ -76,8 +79,8 @@ impl Control {
             body,
         };
         match service {
-            ApiService::Lambda => lambda::answer(&request).await,
-            ApiService::Mayfly => mayfly::answer(&request).await,
+            ApiService::Lambda => lambda::answer(&request).await.map(whole),
+            ApiService::Mayfly => mayfly::answer(&request).await.map(whole),
         }
     }
 
@@ -98,13 +101,15 @@ impl Control {
 }
 
 impl Service for Control {
-    async fn answer(&self, request: Request<Incoming>, peer: Peer) -> HttpResponse {
+    type Body = ApiBody;
+
+    async fn answer(&self, request: Request<Incoming>, peer: Peer) -> ApiResponse {
         let id = self.app.request_id();
         let (parts, mut body) = request.into_parts();
         let mut response = match self.run(&parts, &mut body, peer, id).await {
             Ok(response) => response,
             Err(error) => {
-                let mut response = error.response();
+                let mut response = whole(error.response());
                 finish_body(&parts, &mut body, &mut response).await;
                 response
             }

@@ -3,11 +3,12 @@
 use std::hash::{BuildHasher as _, RandomState};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use domain::{Clock, RequestId};
 use sandbox::Sandboxes;
 use storage::{Ledger, Logs};
+use tokio::sync::watch;
 
 use crate::auth::key_sets::KeySets;
 use crate::concurrency::Concurrency;
@@ -40,7 +41,7 @@ pub(crate) struct App {
     /// Memory for bodies that are being received and events that wait.
     pub(crate) room: Room,
     /// Set when the process drains: it finishes what runs and says that it is not healthy.
-    pub(crate) draining: AtomicBool,
+    pub(crate) draining: watch::Sender<bool>,
     /// Where threads for guests live: an invocation that comes in elsewhere is spawned there.
     pub(crate) workers: tokio::runtime::Handle,
 }
@@ -60,7 +61,18 @@ impl App {
 
     /// Whether the process takes no new work.
     pub(crate) fn is_draining(&self) -> bool {
-        self.draining.load(Ordering::Relaxed)
+        *self.draining.borrow()
+    }
+
+    /// Completes when the process drains: what would go on for ever ends then.
+    pub(crate) async fn drain_started(&self) {
+        // The sender is ours, so this can't fail.
+        drop(
+            self.draining
+                .subscribe()
+                .wait_for(|draining| *draining)
+                .await,
+        );
     }
 }
 

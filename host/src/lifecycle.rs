@@ -6,7 +6,6 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -16,6 +15,7 @@ use storage::{Artifacts, DataDir, Ledger, LedgerSettings, LogSettings, Logs, Rec
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
 
 use crate::api::Control;
 use crate::app::{App, Random};
@@ -309,7 +309,7 @@ fn build(
         metrics,
         faults: Faults::default(),
         room: Room::default(),
-        draining: AtomicBool::new(false),
+        draining: watch::Sender::new(false),
         workers: runtimes.workers.handle().clone(),
     };
     Ok((Arc::new(app), data_dir))
@@ -368,7 +368,7 @@ async fn until_stopped(
     (triggers, control): (DrainControl, DrainControl),
 ) {
     signals.next().await;
-    app.draining.store(true, Ordering::Relaxed);
+    app.draining.send_replace(true);
     watcher.stop();
     banner::draining(app.concurrency.running(), app.config.drain_timeout);
 

@@ -8,7 +8,6 @@
 use std::hint::black_box;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -137,7 +136,7 @@ fn app(root: &std::path::Path, background: &tokio::runtime::Runtime) -> App {
         key_sets: KeySets::new(std::path::PathBuf::new(), Clock::system()),
         room: Room::default(),
         clock,
-        draining: AtomicBool::new(false),
+        draining: tokio::sync::watch::Sender::new(false),
         workers: background.handle().clone(),
     }
 }
@@ -276,6 +275,7 @@ fn after_the_sandbox(app: &App, version: &Version, invocation: &Invocation, outc
         };
         let start = Report::start_line(invocation.id, version.id);
         let events = [line(start), line(report.end_line()), line(report.line())];
-        app.logs.append(&version.name, events);
+        app.logs
+            .append(&version.name, &version.guest.spec().log_stream, events);
     });
 }

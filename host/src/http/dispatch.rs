@@ -5,6 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use domain::routing::{Match, RequestPath, Route, RouteMethod};
 use domain::{Fault, FunctionError, Invocation, RequestId, Trigger};
 use http::header::{CONNECTION, CONTENT_TYPE, EXPECT, HOST};
@@ -52,6 +53,8 @@ impl Functions {
 }
 
 impl Service for Functions {
+    type Body = Full<Bytes>;
+
     async fn answer(&self, request: Request<Incoming>, peer: Peer) -> HttpResponse {
         let id = self.app.request_id();
         let (parts, mut body) = request.into_parts();
@@ -78,7 +81,7 @@ fn reject(status: StatusCode, message: &str, id: RequestId) -> Rejection {
 
 /// Gets what is left of a refused request's body out of the way, or closes the connection after the
 /// answer: it must never be read as the next request.
-pub(crate) async fn finish_body(parts: &Parts, body: &mut Incoming, response: &mut HttpResponse) {
+pub(crate) async fn finish_body<B>(parts: &Parts, body: &mut Incoming, response: &mut Response<B>) {
     // A client that waits to be asked for its body must not be asked.
     let is_waiting = parts.headers.contains_key(EXPECT);
     let ended = body.is_end_stream() || (!is_waiting && discard(body).await);

@@ -12,16 +12,16 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use dashmap::DashMap;
-use http::Request;
-use hyper::body::Incoming;
+use http::{Request, Response};
+use hyper::body::{Body, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
-use super::error::HttpResponse;
 use super::io::{Connection, Writes};
 use super::stream::Stream;
 use super::tls::Tls;
@@ -106,12 +106,15 @@ pub(crate) struct Peer {
 
 /// Answers requests.
 pub(crate) trait Service: Clone + Send + Sync + 'static {
+    /// What its answers are made of.
+    type Body: Body<Data = Bytes, Error: std::error::Error + Send + Sync + 'static> + Send + 'static;
+
     /// Answers one. Dropped when the client leaves.
     fn answer(
         &self,
         request: Request<Incoming>,
         peer: Peer,
-    ) -> impl Future<Output = HttpResponse> + Send;
+    ) -> impl Future<Output = Response<Self::Body>> + Send;
 }
 
 /// Serves until the drain starts; connections end by themselves then. With `tls`, all of them are TLS.
