@@ -132,6 +132,7 @@ fn app(root: &std::path::Path, background: &tokio::runtime::Runtime) -> App {
         metrics,
         faults: Faults::default(),
         room: Room::default(),
+        live_tails: Arc::new(tokio::sync::Semaphore::new(1)),
         clock,
         draining: tokio::sync::watch::Sender::new(false),
         workers: background.handle().clone(),
