@@ -220,6 +220,10 @@ pub enum IdentityChange<'a> {
     DeleteRole(&'a str),
     PutAccessKey(&'a AccessKeyRecord),
     DeleteAccessKey(&'a str),
+    NoteUse {
+        key: &'a str,
+        used: &'a KeyUse,
+    },
     PutInlinePolicy(&'a InlinePolicyRecord),
     DeleteInlinePolicy {
         owner: &'a str,
@@ -276,9 +280,7 @@ impl IdentityStore {
     ///
     /// [`StorageError::Database`] when it can't be read, or when a row is not one that we wrote.
     pub fn load(&self) -> Result<IdentityRecords, StorageError> {
-        let read =
-            rows::read(&self.0.connection.lock()).map_err(self.failed("reading identities"))?;
-        read.map_err(|reason| StorageError::corrupt(&self.0.path, 0, reason))
+        rows::read(&self.0.connection.lock()).map_err(self.failed("reading identities"))
     }
 
     /// Makes all changes or none. Durable when this returns.
@@ -315,6 +317,14 @@ fn write(transaction: &Transaction<'_>, change: &IdentityChange<'_>) -> rusqlite
         IdentityChange::PutAccessKey(key) => rows::put_access_key(transaction, key),
         IdentityChange::DeleteAccessKey(id) => {
             transaction.execute("DELETE FROM access_keys WHERE id = ?1", [id])?;
+            Ok(())
+        }
+        IdentityChange::NoteUse { key, used } => {
+            transaction.execute(
+                "UPDATE access_keys SET used_at_us = ?2, used_service = ?3, used_region = ?4
+                 WHERE id = ?1",
+                params![key, used.at_us, used.service, used.region],
+            )?;
             Ok(())
         }
         IdentityChange::PutInlinePolicy(policy) => {

@@ -87,18 +87,26 @@ fn what_was_stored_is_there_after_a_restart_and_goes_with_its_owner() {
     let bob = user("AIDA1", "robert");
     let bobs_key = AccessKeyRecord {
         is_active: false,
-        used: Some(KeyUse {
-            at_us: 7,
-            service: "lambda".to_owned(),
-            region: "local".to_owned(),
-        }),
         ..bobs_key
+    };
+    let used = KeyUse {
+        at_us: 7,
+        service: "lambda".to_owned(),
+        region: "local".to_owned(),
     };
     let changes = [
         IdentityChange::PutUser(&bob),
         IdentityChange::PutAccessKey(&bobs_key),
+        IdentityChange::NoteUse {
+            key: "AKIA1",
+            used: &used,
+        },
     ];
     store.apply(&changes).unwrap();
+    let bobs_key = AccessKeyRecord {
+        used: Some(used),
+        ..bobs_key
+    };
     drop(store);
 
     let store = IdentityStore::open(&data_dir).unwrap();
