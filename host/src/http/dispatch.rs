@@ -124,6 +124,7 @@ impl Functions {
             id,
             attempt: 1,
             function: routed.function,
+            qualifier: None,
             trigger: Trigger::Http,
             event,
             keep_log: false,
@@ -162,7 +163,9 @@ impl Functions {
     /// An invocation that never ran, or that we failed.
     fn refusal(&self, error: &InvokeError, id: RequestId) -> HttpResponse {
         let (status, message) = match error {
-            InvokeError::UnknownFunction { .. } => (StatusCode::NOT_FOUND, "Not Found"),
+            InvokeError::UnknownFunction { .. } | InvokeError::UnknownQualifier { .. } => {
+                (StatusCode::NOT_FOUND, "Not Found")
+            }
             InvokeError::Refused(Refused::Function { .. } | Refused::Process { .. }) => {
                 (StatusCode::TOO_MANY_REQUESTS, "Too Many Requests")
             }

@@ -27,4 +27,6 @@ pub use ledger::{
     EntryQuery, Ledger, LedgerHealth, LedgerReader, LedgerSettings, SummaryQuery, SummaryRow,
 };
 pub use logs::{CursorError, LogCursor, LogEvent, LogSettings, LogSource, Logs, escape};
-pub use records::{FunctionRecord, Origin, Records};
+pub use records::{
+    AliasRecord, FunctionRecord, NumberedRecord, Origin, Records, Stored, VersionRecord, Write,
+};
