@@ -17,6 +17,7 @@ pub(crate) struct AliasChange {
     pub(crate) version: Option<VersionId>,
     pub(crate) description: Option<String>,
     /// `Some(None)` ends the sharing with a second version.
+    #[expect(clippy::option_option, reason = "a second version, none, or as it is")]
     pub(crate) additional: Option<Option<Additional>>,
     /// Only if the alias still has this revision.
     pub(crate) revision: Option<Uuid>,
@@ -40,7 +41,7 @@ impl Registry {
                 let name = name.clone();
                 return Err(ChangeError::AliasExists { name, alias });
             }
-            check_target(function, &target)?;
+            check_target(function, target)?;
             let made = Alias {
                 version: target.version,
                 additional: target.additional,
@@ -69,7 +70,7 @@ impl Registry {
             let mut target = changed.target();
             target.version = change.version.unwrap_or(target.version);
             target.additional = change.additional.unwrap_or(target.additional);
-            check_target(function, &target)?;
+            check_target(function, target)?;
             changed.point_at(target);
             if let Some(description) = change.description {
                 changed.description = description;
@@ -115,12 +116,12 @@ impl Registry {
             None => self.only_alias(name)?,
         };
         let rolled_back = self.change_alias(name, &alias, |function, changed| {
-            let Some(target) = changed.previous.clone() else {
+            let Some(target) = changed.previous else {
                 let (name, alias) = (name.clone(), alias.clone());
                 return Err(ChangeError::NothingBefore { name, alias });
             };
             // It may be gone by now.
-            check_target(function, &target)?;
+            check_target(function, target)?;
             changed.point_at(target);
             Ok(())
         });
@@ -159,7 +160,7 @@ impl Registry {
 }
 
 /// Whether an alias may point there. Texts as Lambda has them.
-fn check_target(function: &Function, target: &Target) -> Result<(), ChangeError> {
+fn check_target(function: &Function, target: Target) -> Result<(), ChangeError> {
     let check_exists = |number| match function.versions.contains_key(&number) {
         true => Ok(()),
         false => Err(ChangeError::UnknownVersion {

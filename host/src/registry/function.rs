@@ -43,7 +43,7 @@ pub(crate) struct Alias {
 }
 
 /// What an alias points at.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Target {
     pub(crate) version: VersionId,
     pub(crate) additional: Option<Additional>,

@@ -54,7 +54,7 @@ impl Registry {
     fn restore(&self, record: FunctionRecord, rest: Rest) -> Result<Function, serde_json::Error> {
         let name = record.name;
         let settings = serde_json::from_str(&record.settings)?;
-        let latest = Content::read(record.latest, None)?;
+        let latest = Content::read(&record.latest, None)?;
         Ok(Function {
             versions: self.restore_versions(&name, rest.versions),
             aliases: restore_aliases(&name, rest.aliases),
@@ -75,7 +75,7 @@ impl Registry {
         let mut versions = BTreeMap::new();
         for record in records {
             let number = record.number;
-            match Content::read(record.version, Some(record.published_from)) {
+            match Content::read(&record.version, Some(record.published_from)) {
                 Ok(content) => {
                     let version = self.version(name, VersionId::Number(number), content);
                     versions.insert(number, Arc::new(version));

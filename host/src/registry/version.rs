@@ -123,7 +123,7 @@ impl Content {
     ///
     /// When the configuration is not one that we wrote.
     pub(super) fn read(
-        record: VersionRecord,
+        record: &VersionRecord,
         published_from: Option<[u8; 16]>,
     ) -> Result<Self, serde_json::Error> {
         Ok(Self {

@@ -219,7 +219,7 @@ fn a_version_stays_what_it_was_and_aliases_lead_to_it() {
     let site = Site::new();
     with_versions(&site, 2);
     let (registry, f) = (&site.registry, name("f"));
-    let first = registry.function(&f).unwrap().versions[&1].clone();
+    let first = Arc::clone(&registry.function(&f).unwrap().versions[&1]);
     assert_eq!(first.artifact, ArtifactId::of(&wasm("1")));
     assert_eq!(first.guest.spec().version, VersionId::Number(1));
     assert!(first.guest.spec().log_stream.contains("/[1]"));
@@ -297,7 +297,7 @@ fn weights_split_by_the_random_bits() {
         weighted(f64::NAN),
     ];
     for target in wrong {
-        let made = registry.create_alias(&f, alias("x"), target.clone(), String::new());
+        let made = registry.create_alias(&f, alias("x"), target, String::new());
         assert!(
             matches!(
                 made,
@@ -534,7 +534,7 @@ fn reserved_concurrency_is_a_limit_at_once_and_leaves_a_rest() {
         };
         concurrency.admit(candidate).is_ok()
     };
-    let first = registry.function(&f).unwrap().versions[&1].clone();
+    let first = Arc::clone(&registry.function(&f).unwrap().versions[&1]);
     assert!(admitted(&first));
     reserve("f", Some(0)).unwrap();
     assert!(!admitted(&first));
