@@ -8,6 +8,7 @@
 
 pub(crate) mod drop_folder;
 pub(crate) mod refusals;
+pub(crate) mod route_target;
 pub(crate) mod version;
 pub(crate) mod watcher;
 
@@ -44,9 +45,8 @@ pub(crate) use change::{ChangeError, unreserved_min};
 pub(crate) use function::{Additional, Alias, Function, Target};
 pub(crate) use publish::{Draft, Effort, Prepared, PublishError, Published};
 pub(crate) use refusals::Refusals;
-pub(crate) use settings::{
-    Cors, EventInvoke, InvokeMode, ResourcePolicy, Settings, UrlAuth, UrlConfig,
-};
+pub(crate) use route_target::RouteTarget;
+pub(crate) use settings::{EventInvoke, InvokeMode, ResourcePolicy, Settings, UrlAuth, UrlConfig};
 pub(crate) use uploads::{CodeUpdate, NewCode, NewFunction, PublishVersion};
 pub(crate) use version::{Code, Configuration, Declared, DeclaredLogging, Version};
 
@@ -58,7 +58,7 @@ pub(crate) struct Registry {
     folded: DashMap<String, FunctionName>,
     /// Kept across versions, so that a swap does not forget what still runs.
     running: DashMap<FunctionName, Arc<Running>>,
-    routes: RwLock<RouteTable<FunctionName>>,
+    routes: RwLock<RouteTable<Arc<RouteTarget>>>,
     /// Function URLs by their ids.
     urls: DashMap<String, UrlTarget>,
     /// Held while something is swapped in, removed or swept; readers never take it.
@@ -185,12 +185,12 @@ impl Registry {
         }
     }
 
-    /// What a request leads to; `found` gets the route, its function and its variables.
+    /// What a request leads to; `found` gets the route, its target and its variables.
     pub(crate) fn route<T>(
         &self,
         method: Option<RouteMethod>,
         path: &RequestPath,
-        found: impl FnOnce(Match<'_, FunctionName>) -> T,
+        found: impl FnOnce(Match<'_, Arc<RouteTarget>>) -> T,
     ) -> T {
         found(self.routes.read().find(method, path))
     }

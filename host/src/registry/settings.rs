@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::manifest::route_rules::Cors;
+
 /// The settings of a function.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -31,6 +33,7 @@ pub(crate) struct UrlConfig {
     /// 32 of `a-z0-9`; see [`super::Registry::new_url_id`].
     pub(crate) id: String,
     pub(crate) auth: UrlAuth,
+    /// Which web pages may use it.
     pub(crate) cors: Option<Cors>,
     pub(crate) invoke_mode: Option<InvokeMode>,
     /// Unix microseconds.
@@ -57,18 +60,6 @@ pub(crate) enum InvokeMode {
     Buffered,
     #[serde(rename = "RESPONSE_STREAM")]
     ResponseStream,
-}
-
-/// Which web pages may use a URL.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub(crate) struct Cors {
-    pub(crate) allow_credentials: bool,
-    pub(crate) allow_headers: Vec<String>,
-    pub(crate) allow_methods: Vec<String>,
-    pub(crate) allow_origins: Vec<String>,
-    pub(crate) expose_headers: Vec<String>,
-    pub(crate) max_age_s: Option<u32>,
 }
 
 /// Who may do what with a function, besides what identities may.

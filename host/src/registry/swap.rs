@@ -9,7 +9,8 @@ use sandbox::GuestSpec;
 
 use super::function::Function;
 use super::version::{Content, Version};
-use super::{Registry, UrlTarget, folded};
+use super::{Registry, RouteTarget, UrlTarget, folded};
+use crate::manifest::route_rules::HttpRoute;
 
 impl Registry {
     /// A version that can be run. Cheap; its code is loaded by its first event.
@@ -117,15 +118,17 @@ impl Registry {
             return;
         }
         let mut routes = self.routes.write();
-        for route in &old {
+        for HttpRoute { route, .. } in &old {
             routes.remove(route);
         }
         let Some(function) = new else { return };
-        for route in new_routes {
-            if let Err(owner) = routes.insert(route.clone(), function.name.clone()) {
+        for HttpRoute { route, rules } in new_routes {
+            let target = RouteTarget::new(&function.name, &rules, &self.parts.clock);
+            if let Err(owner) = routes.insert(route.clone(), target) {
                 tracing::error!(
-                    "route `{route}` of function `{}` belongs to `{owner}`",
-                    function.name
+                    "route `{route}` of function `{}` belongs to `{}`",
+                    function.name,
+                    owner.function
                 );
             }
         }

@@ -5,7 +5,6 @@
 
 use std::sync::Arc;
 
-use domain::routing::Route;
 use domain::{FunctionName, Limits, VersionId};
 use sandbox::{Guest, GuestKind};
 use serde::{Deserialize, Serialize};
@@ -13,6 +12,7 @@ use storage::{ArtifactId, NumberedRecord, VersionRecord};
 use uuid::Uuid;
 
 use crate::concurrency::Running;
+use crate::manifest::route_rules::HttpRoute;
 use crate::metrics::FunctionMetrics;
 
 /// A version that can be invoked.
@@ -62,7 +62,7 @@ pub(crate) struct Configuration {
     pub(crate) environment: Vec<(String, String)>,
     /// How many may run at once, if fewer than the process allows: what the manifest says.
     pub(crate) concurrency: Option<u32>,
-    pub(crate) routes: Vec<Route>,
+    pub(crate) routes: Vec<HttpRoute>,
     /// Of the artifact.
     pub(crate) size_bytes: u64,
     #[serde(default)]

@@ -126,7 +126,7 @@ pub(crate) fn function_views(app: &App, refused: &[RefusedFile]) -> Vec<Function
             routes: configuration
                 .routes
                 .iter()
-                .map(ToString::to_string)
+                .map(|http| http.route.to_string())
                 .collect(),
             urls: urls(app, function),
             artifact: version.artifact.to_string(),
@@ -157,7 +157,7 @@ fn urls(app: &App, function: &Function) -> Vec<String> {
         .configuration
         .routes
         .iter()
-        .map(domain::routing::Route::path)
+        .map(|http| http.route.path())
         .collect();
     let mut urls = Vec::new();
     for path in &paths {
@@ -165,7 +165,7 @@ fn urls(app: &App, function: &Function) -> Vec<String> {
         if base.is_some_and(|base| paths.contains(&base)) {
             continue;
         }
-        let url = format!("http://{}{path}", app.listen);
+        let url = format!("{}{path}", app.triggers_url());
         if !urls.contains(&url) {
             urls.push(url);
         }
