@@ -10,7 +10,8 @@ use super::checks::Checks;
 use super::wire::lambda_time;
 use crate::app::App;
 use crate::http::error::HttpResponse;
-use crate::registry::{Cors, InvokeMode, UrlAuth, UrlConfig};
+use crate::manifest::route_rules::Cors;
+use crate::registry::{InvokeMode, UrlAuth, UrlConfig};
 
 /// What a URL may be given; a member that is not there is not changed.
 #[derive(Debug, Deserialize)]
