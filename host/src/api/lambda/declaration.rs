@@ -327,7 +327,7 @@ mod tests {
     #[test]
     fn what_is_given_is_applied_and_what_is_not_is_left() {
         let new = declaration(
-            r#"{"Timeout": 7, "MemorySize": 256, "Environment": {"Variables": {"A": "1"}}, "Handler": "h",
+            r#"{"Timeout": 7, "MemorySize": 256, "Environment": {"Variables": {"AB": "1"}}, "Handler": "h",
                 "DeadLetterConfig": {"TargetArn": ""}, "Architectures": ["arm64"]}"#,
         );
         new.check().unwrap();
@@ -335,7 +335,7 @@ mod tests {
             (new.limits().timeout.ms(), new.limits().memory.get()),
             (7_000, 256)
         );
-        assert_eq!(new.environment(), [("A".to_owned(), "1".to_owned())]);
+        assert_eq!(new.environment(), [("AB".to_owned(), "1".to_owned())]);
         let mut declared = Declared {
             runtime: Some("wasm".to_owned()),
             dead_letter_target: Some("arn:x".to_owned()),
