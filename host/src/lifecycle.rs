@@ -19,6 +19,8 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::api::Control;
 use crate::app::{App, Random};
+use crate::auth::authentication::Authentication;
+use crate::auth::root_key::{Endpoint, KeyPlaces, RootKey};
 use crate::banner;
 use crate::capacity::{System, Wanted};
 use crate::concurrency::Concurrency;
@@ -216,6 +218,7 @@ fn build(
         region: config.region.clone(),
         log_stream_suffix: random.hex(),
     })?;
+    let authentication = authentication(&config, &data_dir, sockets, &clock)?;
     let memory_budget_bytes = config.sandbox.memory_budget_mb << 20;
     let app = App {
         listen: sockets.triggers.local_addr()?,
@@ -223,6 +226,7 @@ fn build(
         concurrency: Concurrency::new(config.sandbox.concurrency_max, memory_budget_bytes),
         config,
         clock,
+        authentication,
         random,
         registry: Arc::new(registry),
         refusals: Arc::default(),
@@ -236,6 +240,28 @@ fn build(
         workers: runtimes.workers.handle().clone(),
     };
     Ok((Arc::new(app), data_dir))
+}
+
+/// Opens the keys, or makes them at the first start.
+fn authentication(
+    config: &Config,
+    data_dir: &DataDir,
+    sockets: &Sockets,
+    clock: &Clock,
+) -> anyhow::Result<Authentication> {
+    let control = sockets.control.local_addr()?;
+    if !control.ip().is_loopback() {
+        tracing::warn!(
+            "the control API listens on {control} without TLS: others on the way can read what is asked and answered"
+        );
+    }
+    let places = KeyPlaces {
+        data_dir: data_dir.path(),
+        key_file: &config.key_file,
+        credentials: &config.credentials,
+    };
+    let root = RootKey::open(&places, &Endpoint::of(config, control))?;
+    Ok(Authentication::new(root, &config.auth, clock.clone()))
 }
 
 fn ledger_settings(config: &Config, clock: &Clock) -> LedgerSettings {

@@ -148,7 +148,21 @@ impl Section<'_> {
         Duration::from_millis(self.integer(key, range).unwrap_or(default_ms))
     }
 
-    /// The path of `functions` or `data`; one in the file is relative to the file.
+    /// Yes or no.
+    pub(super) fn flag(&self, key: &'static str) -> Option<bool> {
+        let below = self.table.and_then(|table| table.boolean(key));
+        let Some((variable, text)) = self.variable(key) else {
+            return below;
+        };
+        let flag = text.trim().parse().ok();
+        if flag.is_none() {
+            let rule = format!("must be true or false, not \"{}\"", quoted(&text));
+            self.layers.wrong(&variable, &rule);
+        }
+        flag
+    }
+
+    /// A path; one in the file is relative to the file.
     pub(super) fn path(&self, key: &'static str) -> Option<PathBuf> {
         let rule = |text: &str| {
             let bad = text.is_empty() || text.contains('\0');
@@ -158,7 +172,9 @@ impl Section<'_> {
         let below = self.text(key, rule);
         let flag = match key {
             "functions" => &self.layers.flags.functions,
-            _ => &self.layers.flags.data,
+            "data" => &self.layers.flags.data,
+            "credentials" => &self.layers.flags.credentials,
+            _ => &None,
         };
         if let Some(path) = flag {
             return Some(path.clone());
@@ -171,23 +187,18 @@ impl Section<'_> {
         }
     }
 
-    /// An address with a port; `localhost` is 127.0.0.1, which is also the default.
-    pub(super) fn address(
-        &self,
-        key: &'static str,
-        default_port: u16,
-        rule: impl Fn(&SocketAddr) -> Option<String>,
-    ) -> SocketAddr {
-        let checked = |text: &str| match parse_address(text) {
-            Some(address) => rule(&address).map(|rule| format!("{rule}; not {address}")),
-            None => Some(format!(
-                "must be an address with a port, such as 127.0.0.1:{default_port}, not \"{}\"",
-                quoted(text)
-            )),
+    /// An address with a port; `localhost` is 127.0.0.1.
+    pub(super) fn address(&self, key: &'static str) -> Option<SocketAddr> {
+        let checked = |text: &str| {
+            parse_address(text).is_none().then(|| {
+                format!(
+                    "must be an address with a port, such as 127.0.0.1:3000, not \"{}\"",
+                    quoted(text)
+                )
+            })
         };
         self.text(key, checked)
             .and_then(|(_, text)| parse_address(&text))
-            .unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], default_port)))
     }
 
     /// The name of a region.

@@ -181,6 +181,12 @@ impl<'d> Table<'d> {
         self.expect(key, value, &integer_rule(range), number)
     }
 
+    /// Yes or no.
+    pub(crate) fn boolean(&self, key: &'static str) -> Option<bool> {
+        let (value, _) = self.get(key)?;
+        self.expect(key, value, "true or false", value.as_bool())
+    }
+
     /// Seconds, whole or with decimals, rounded to whole milliseconds and in `range_ms`.
     pub(crate) fn seconds(&self, key: &'static str, range_ms: &RangeInclusive<u32>) -> Option<u32> {
         let (value, _) = self.get(key)?;

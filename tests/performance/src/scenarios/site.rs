@@ -158,7 +158,8 @@ impl Host {
     ///
     /// When the answer is not 200.
     pub(super) fn control(&self, target: &str) -> anyhow::Result<Value> {
-        let response = support::http::send(self.control, &Request::get(target))?;
+        let request = self.root.sign(&Request::get(target), self.control);
+        let response = support::http::send(self.control, &request)?;
         let status = response.status;
         ensure!(status == 200, "{target}: {status} {}", response.text());
         Ok(response.json())
