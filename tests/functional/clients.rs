@@ -113,7 +113,7 @@ fn boto3_invokes_reads_logs_and_tells_errors_apart() {
 fn curl_signs_for_itself() {
     let host = TestHost::start();
     host.deploy("echo", &guest("echo"));
-    let root = host.root();
+    let root = host.root_signer();
     let user = format!("{}:{}", root.access_key_id, root.secret);
     let url = |path: &str| format!("http://{}{path}", host.control());
     let invoke = url("/2015-03-31/functions/echo/invocations");
@@ -123,9 +123,15 @@ fn curl_signs_for_itself() {
         arguments.extend(more);
         host.curl(&arguments).ok()
     };
-    assert_eq!(signed("lambda", &["-d", "{\"a\":1}", &invoke]), "{\"a\":1}\n");
+    assert_eq!(
+        signed("lambda", &["-d", "{\"a\":1}", &invoke]),
+        "{\"a\":1}\n"
+    );
     let functions = signed("mayfly", &[&url("/mayfly/functions")]);
     assert!(functions.contains("\"echo\""), "{functions}");
     let unsigned = host.curl(&["-d", "{}", &invoke]).ok();
-    assert!(unsigned.contains("Missing Authentication Token"), "{unsigned}");
+    assert!(
+        unsigned.contains("Missing Authentication Token"),
+        "{unsigned}"
+    );
 }

@@ -13,7 +13,10 @@ fn nobody_is_answered_who_did_not_sign_and_a_name_or_a_web_page_makes_no_differe
         assert_eq!(response.status, 403, "{}", response.text());
         let code = response.header("x-amzn-errortype");
         assert_eq!(code, Some("MissingAuthenticationTokenException"));
-        assert_eq!(response.text(), r#"{"Type":"User","message":"Missing Authentication Token"}"#);
+        assert_eq!(
+            response.text(),
+            r#"{"Type":"User","message":"Missing Authentication Token"}"#
+        );
         assert_eq!(response.header("access-control-allow-origin"), None);
         assert!(response.header("date").is_some() && response.header("x-amzn-requestid").is_some());
     };
@@ -46,12 +49,18 @@ fn metrics_name_functions_to_those_alone_who_signed() {
     assert_eq!(open.status, 200);
     let text = open.text();
     assert!(text.contains("mayfly_functions 1"), "{text}");
-    assert!(!text.contains("secretive") && !text.contains("function="), "{text}");
-    assert_eq!(host.metric("mayfly_invocations_total", &["function=\"secretive\""]), 1);
+    assert!(
+        !text.contains("secretive") && !text.contains("function="),
+        "{text}"
+    );
+    assert_eq!(
+        host.metric("mayfly_invocations_total", &["function=\"secretive\""]),
+        1
+    );
     let health = host.control_send(&Request::get("/health").unsigned());
     assert_eq!(health.status, 200);
     assert!(!health.text().contains("secretive"));
-    let mut wrong = host.root();
+    let mut wrong = host.root_signer();
     wrong.secret.push('x');
     let refused = host.control_send(&wrong.sign(&Request::get("/metrics"), host.control()));
     assert_eq!(refused.status, 403);

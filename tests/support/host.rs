@@ -124,7 +124,7 @@ impl TestHost {
     /// The root key, as the server wrote it.
     #[track_caller]
     #[must_use]
-    pub fn root(&self) -> Signer {
+    pub fn root_signer(&self) -> Signer {
         Signer::read(&self.site.credentials()).unwrap()
     }
 
@@ -134,7 +134,7 @@ impl TestHost {
     pub fn control_send(&self, request: &Request) -> Response {
         let signed = request
             .wants_signature()
-            .then(|| self.root().sign(request, self.control));
+            .then(|| self.root_signer().sign(request, self.control));
         match http::send(self.control, signed.as_ref().unwrap_or(request)) {
             Ok(response) => response,
             Err(error) => panic!("{request:?}: {error}\n{}", self.diagnosis()),

@@ -55,6 +55,24 @@ impl Request {
         self
     }
 
+    /// Changes the value of a header that is there.
+    #[must_use]
+    pub fn change_header(mut self, name: &str, change: impl Fn(&str) -> String) -> Self {
+        for (known, value) in &mut self.headers {
+            if known.eq_ignore_ascii_case(name) {
+                *value = change(value);
+            }
+        }
+        self
+    }
+
+    /// The same with another body.
+    #[must_use]
+    pub fn with_body(mut self, body: impl Into<Vec<u8>>) -> Self {
+        self.body = body.into();
+        self
+    }
+
     /// Is sent to the control API without a signature.
     #[must_use]
     pub fn unsigned(mut self) -> Self {
