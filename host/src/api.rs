@@ -14,6 +14,7 @@ mod error;
 mod event_stream;
 mod health;
 mod lambda;
+mod logs;
 pub(crate) mod mayfly;
 mod query;
 mod request;
@@ -47,6 +48,7 @@ pub(crate) struct Control {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum ApiService {
     Lambda,
+    Logs,
     Mayfly,
 }
 
@@ -68,7 +70,6 @@ impl Control {
             return Ok(whole(response));
         }
         let caller = caller(parts, peer);
-        let service = service(parts.uri.path());
         // The room is held as long as the body may be.
         let (body, _room) = read_body(body, self.body_limits, &self.app.room).await?;
         let request = ApiRequest {
@@ -78,8 +79,9 @@ impl Control {
             caller,
             body,
         };
-        match service {
+        match service(parts) {
             ApiService::Lambda => lambda::answer(&request).await.map(whole),
+            ApiService::Logs => logs::answer(&request).await,
             ApiService::Mayfly => mayfly::answer(&request).await.map(whole),
         }
     }
@@ -109,7 +111,10 @@ impl Service for Control {
         let mut response = match self.run(&parts, &mut body, peer, id).await {
             Ok(response) => response,
             Err(error) => {
-                let mut response = whole(error.response());
+                let mut response = whole(match service(&parts) {
+                    ApiService::Logs => error.response_json11(),
+                    ApiService::Lambda | ApiService::Mayfly => error.response(),
+                });
                 finish_body(&parts, &mut body, &mut response).await;
                 response
             }
@@ -119,9 +124,17 @@ impl Service for Control {
     }
 }
 
-/// The API that a path belongs to.
-fn service(path: &str) -> ApiService {
-    if path == "/mayfly" || path.starts_with("/mayfly/") {
+/// The API that a request is for.
+fn service(parts: &Parts) -> ApiService {
+    let path = parts.uri.path();
+    let target = parts.headers.get("x-amz-target");
+    if target.is_some_and(|target| {
+        target
+            .as_bytes()
+            .starts_with(logs::TARGET_PREFIX.as_bytes())
+    }) {
+        ApiService::Logs
+    } else if path == "/mayfly" || path.starts_with("/mayfly/") {
         ApiService::Mayfly
     } else {
         ApiService::Lambda

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use domain::{Clock, RequestId};
 use sandbox::Sandboxes;
 use storage::{Ledger, Logs};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use crate::auth::key_sets::KeySets;
 use crate::concurrency::Concurrency;
@@ -17,6 +17,9 @@ use crate::faults::Faults;
 use crate::http::body::Room;
 use crate::metrics::Metrics;
 use crate::registry::{Refusals, Registry};
+
+/// Live tails at once; each reads logs every second.
+pub(crate) const LIVE_TAILS_MAX: usize = 32;
 
 /// What the process owns.
 #[derive(Debug)]
@@ -40,6 +43,8 @@ pub(crate) struct App {
     pub(crate) key_sets: KeySets,
     /// Memory for bodies that are being received and events that wait.
     pub(crate) room: Room,
+    /// Live tails that may still be started.
+    pub(crate) live_tails: Arc<Semaphore>,
     /// Set when the process drains: it finishes what runs and says that it is not healthy.
     pub(crate) draining: watch::Sender<bool>,
     /// Where threads for guests live: an invocation that comes in elsewhere is spawned there.

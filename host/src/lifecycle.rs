@@ -15,10 +15,10 @@ use storage::{Artifacts, DataDir, Ledger, LedgerSettings, LogSettings, Logs, Rec
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use crate::api::Control;
-use crate::app::{App, Random};
+use crate::app::{App, LIVE_TAILS_MAX, Random};
 use crate::auth::key_sets::KeySets;
 use crate::banner;
 use crate::capacity::{System, Wanted};
@@ -309,6 +309,7 @@ fn build(
         metrics,
         faults: Faults::default(),
         room: Room::default(),
+        live_tails: Arc::new(Semaphore::new(LIVE_TAILS_MAX)),
         draining: watch::Sender::new(false),
         workers: runtimes.workers.handle().clone(),
     };

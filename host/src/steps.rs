@@ -135,6 +135,7 @@ fn app(root: &std::path::Path, background: &tokio::runtime::Runtime) -> App {
         faults: Faults::default(),
         key_sets: KeySets::new(std::path::PathBuf::new(), Clock::system()),
         room: Room::default(),
+        live_tails: Arc::new(tokio::sync::Semaphore::new(1)),
         clock,
         draining: tokio::sync::watch::Sender::new(false),
         workers: background.handle().clone(),
