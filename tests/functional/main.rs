@@ -5,6 +5,7 @@
 mod billing;
 mod cli;
 mod clients;
+mod cloudwatch_logs;
 mod control;
 mod dev;
 mod drop_folder;
