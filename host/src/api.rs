@@ -152,7 +152,7 @@ fn caller(parts: &Parts, peer: Peer) -> Caller {
         user_agent: user_agent
             .and_then(|value| value.to_str().ok())
             .map(str::to_owned),
-        is_secure: false,
+        is_secure: peer.is_secure,
     }
 }
 

@@ -10,6 +10,7 @@ use sandbox::Sandboxes;
 use storage::{Ledger, Logs};
 use tokio::sync::{Semaphore, watch};
 
+use crate::auth::key_sets::KeySets;
 use crate::concurrency::Concurrency;
 use crate::config::Config;
 use crate::faults::Faults;
@@ -38,6 +39,8 @@ pub(crate) struct App {
     pub(crate) logs: Logs,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) faults: Faults,
+    /// The keys of those who issue tokens.
+    pub(crate) key_sets: KeySets,
     /// Memory for bodies that are being received and events that wait.
     pub(crate) room: Room,
     /// Live tails that may still be started.
@@ -52,6 +55,13 @@ impl App {
     /// An id for an event that arrives now.
     pub(crate) fn request_id(&self) -> RequestId {
         RequestId::new(self.clock.unix_ms(), self.random.bytes())
+    }
+
+    /// Where triggers answer, without a slash at the end.
+    pub(crate) fn triggers_url(&self) -> String {
+        let is_secure = self.config.tls.triggers.is_some();
+        let scheme = if is_secure { "https" } else { "http" };
+        format!("{scheme}://{}", self.listen)
     }
 
     /// Whether the process takes no new work.

@@ -22,6 +22,7 @@ use storage::{
 };
 
 use crate::app::{App, Random};
+use crate::auth::key_sets::KeySets;
 use crate::concurrency::Concurrency;
 use crate::config::{Config, Flags};
 use crate::faults::Faults;
@@ -31,7 +32,8 @@ use crate::invoke::invoke;
 use crate::manifest::Manifest;
 use crate::metrics::Metrics;
 use crate::registry::{Draft, Parts as RegistryParts, Registry, Version};
-use crate::trigger::http::event::{Source, event_from};
+use crate::trigger::http::authorizer::Authorizer;
+use crate::trigger::http::event::{Entrance, Source, event_from};
 
 /// Answers every event with the same object, through the SDK's exports.
 const GUEST: &str = r#"(module
@@ -131,6 +133,7 @@ fn app(root: &std::path::Path, background: &tokio::runtime::Runtime) -> App {
         logs: Logs::open(&data_dir, log_settings()).unwrap(),
         metrics,
         faults: Faults::default(),
+        key_sets: KeySets::new(std::path::PathBuf::new(), Clock::system()),
         room: Room::default(),
         live_tails: Arc::new(tokio::sync::Semaphore::new(1)),
         clock,
@@ -224,11 +227,15 @@ fn before_the_sandbox(app: &App) -> Bytes {
         event_from(&Source {
             parts: &parts,
             body: &Bytes::new(),
-            route: &route,
-            values: &[],
+            entrance: Entrance::Route {
+                route: &route,
+                values: &[],
+            },
+            authorizer: &Authorizer::Open,
             path: "/hello",
             peer: app.listen,
             local_port: 3000,
+            is_secure: false,
             id,
             received_us: app.clock.unix_us(),
         })
