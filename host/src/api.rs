@@ -7,9 +7,12 @@
 //!
 //! Knows nothing of how a function runs, and offers no way around the spine.
 
+mod body;
 mod error;
+mod event_stream;
 mod health;
 mod lambda;
+mod logs;
 pub(crate) mod mayfly;
 mod query;
 mod request;
@@ -23,6 +26,7 @@ use http::request::Parts;
 use http::{Method, Request};
 use hyper::body::Incoming;
 
+use self::body::{ApiBody, ApiResponse, whole};
 use self::error::ApiError;
 use self::error::protocol::Protocol;
 use self::health::Series;
@@ -33,7 +37,7 @@ use crate::auth::authentication::{Source, may_repeat};
 use crate::auth::sigv4::AuthError;
 use crate::http::body::{BodyLimits, Room, read_body};
 use crate::http::dispatch::finish_body;
-use crate::http::error::{HttpResponse, with_request_id};
+use crate::http::error::with_request_id;
 use crate::http::listener::{Peer, Service};
 
 /// Longest body of what is no event and no code, in bytes.
@@ -116,22 +120,22 @@ impl Control {
         body: &mut Incoming,
         peer: Peer,
         id: RequestId,
-    ) -> Result<HttpResponse, ApiError> {
+    ) -> Result<ApiResponse, ApiError> {
         let path = parts.uri.path();
         let is_metrics = path == "/metrics";
         if path == "/health" || is_metrics {
             expect_get(parts)?;
         }
         if path == "/health" {
-            return Ok(health::health(&self.app));
+            return Ok(whole(health::health(&self.app)));
         }
         if is_metrics && !is_signed(parts) {
-            return Ok(health::metrics(&self.app, Series::OfTheProcess));
+            return Ok(whole(health::metrics(&self.app, Series::OfTheProcess)));
         }
         let authentication = &self.app.authentication;
         let source = Source {
             address: peer.remote.ip(),
-            is_secure: false,
+            is_secure: peer.is_secure,
         };
         let pending = authentication.head(parts, source)?;
         let service = ApiService::of(pending.service(), path)?;
@@ -142,7 +146,7 @@ impl Control {
         let caller = authentication.verify(pending, &body, may_repeat)?;
         if is_metrics {
             let _grant = auth::authorise(&caller, "mayfly:GetMetrics", "*")?;
-            return Ok(health::metrics(&self.app, Series::All));
+            return Ok(whole(health::metrics(&self.app, Series::All)));
         }
         let request = ApiRequest {
             app: &self.app,
@@ -152,9 +156,10 @@ impl Control {
             body,
         };
         match service {
-            ApiService::Lambda => lambda::answer(&request).await,
-            ApiService::Mayfly => mayfly::answer(&request).await,
-            ApiService::Logs | ApiService::Iam | ApiService::Sts => {
+            ApiService::Lambda => lambda::answer(&request).await.map(whole),
+            ApiService::Logs => logs::answer(&request).await,
+            ApiService::Mayfly => mayfly::answer(&request).await.map(whole),
+            ApiService::Iam | ApiService::Sts => {
                 Err(ApiError::unknown_operation(&parts.method, path))
             }
         }
@@ -179,13 +184,15 @@ impl Control {
 }
 
 impl Service for Control {
-    async fn answer(&self, request: Request<Incoming>, peer: Peer) -> HttpResponse {
+    type Body = ApiBody;
+
+    async fn answer(&self, request: Request<Incoming>, peer: Peer) -> ApiResponse {
         let id = self.app.request_id();
         let (parts, mut body) = request.into_parts();
         let mut response = match self.run(&parts, &mut body, peer, id).await {
             Ok(response) => response,
             Err(error) => {
-                let mut response = error.response(Protocol::of(&parts), id);
+                let mut response = whole(error.response(Protocol::of(&parts), id));
                 finish_body(&parts, &mut body, &mut response).await;
                 response
             }

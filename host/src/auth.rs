@@ -9,7 +9,9 @@
 pub(crate) mod authentication;
 pub(crate) mod credentials;
 pub(crate) mod generate;
+pub(crate) mod jwt;
 mod key_file;
+pub(crate) mod key_sets;
 mod replays;
 pub(crate) mod root_key;
 pub(crate) mod seal;

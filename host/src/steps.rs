@@ -8,7 +8,6 @@
 use std::hint::black_box;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -24,6 +23,7 @@ use storage::{
 
 use crate::app::{App, Random};
 use crate::auth::authentication::Authentication;
+use crate::auth::key_sets::KeySets;
 use crate::auth::root_key::{Endpoint, KeyPlaces, RootKey};
 use crate::concurrency::Concurrency;
 use crate::config::{Config, Flags};
@@ -34,7 +34,8 @@ use crate::invoke::invoke;
 use crate::manifest::Manifest;
 use crate::metrics::Metrics;
 use crate::registry::{Draft, Parts as RegistryParts, Registry, Version};
-use crate::trigger::http::event::{Source, event_from};
+use crate::trigger::http::authorizer::Authorizer;
+use crate::trigger::http::event::{Entrance, Source, event_from};
 
 /// Answers every event with the same object, through the SDK's exports.
 const GUEST: &str = r#"(module
@@ -100,6 +101,7 @@ fn app(root: &std::path::Path, background: &tokio::runtime::Runtime) -> App {
         metrics: Arc::clone(&metrics),
         clock: clock.clone(),
         region: "local".to_owned(),
+        concurrency_max: 1_000,
         log_stream_suffix: String::new(),
     })
     .unwrap();
@@ -143,9 +145,11 @@ fn app(root: &std::path::Path, background: &tokio::runtime::Runtime) -> App {
         logs: Logs::open(&data_dir, log_settings()).unwrap(),
         metrics,
         faults: Faults::default(),
+        key_sets: KeySets::new(std::path::PathBuf::new(), Clock::system()),
         room: Room::default(),
+        live_tails: Arc::new(tokio::sync::Semaphore::new(1)),
         clock,
-        draining: AtomicBool::new(false),
+        draining: tokio::sync::watch::Sender::new(false),
         workers: background.handle().clone(),
     }
 }
@@ -180,12 +184,13 @@ fn each_step_of_the_path_is_measured() {
     let app = app(root.path(), &runtime);
     let event = before_the_sandbox(&app);
     let name = FunctionName::parse("hello").unwrap();
-    let version = app.registry.resolve(&name).unwrap();
+    let version = app.registry.resolve(&name, None, 0).unwrap();
     let id = app.request_id();
     let run = || {
         let request = RunRequest {
             id,
             event: event.clone(),
+            arn: None,
             deadline: app.clock.now() + version.configuration.limits.timeout.duration(),
             deadline_unix_ms: 0,
             observed: Observed::new(),
@@ -200,6 +205,7 @@ fn each_step_of_the_path_is_measured() {
         id,
         attempt: 1,
         function: name,
+        qualifier: None,
         trigger: Trigger::Http,
         event,
         keep_log: false,
@@ -218,7 +224,7 @@ fn each_step_of_the_path_is_measured() {
 fn before_the_sandbox(app: &App) -> Bytes {
     let parts = request();
     let name = FunctionName::parse("hello").unwrap();
-    let version = app.registry.resolve(&name).unwrap();
+    let version = app.registry.resolve(&name, None, 0).unwrap();
     let id = app.request_id();
     let route = || {
         let path = RequestPath::parse(parts.uri.path()).unwrap();
@@ -235,18 +241,22 @@ fn before_the_sandbox(app: &App) -> Bytes {
         event_from(&Source {
             parts: &parts,
             body: &Bytes::new(),
-            route: &route,
-            values: &[],
+            entrance: Entrance::Route {
+                route: &route,
+                values: &[],
+            },
+            authorizer: &Authorizer::Open,
             path: "/hello",
             peer: app.listen,
             local_port: 3000,
+            is_secure: false,
             id,
             received_us: app.clock.unix_us(),
         })
         .unwrap()
     };
     measure("event JSON", event);
-    measure("resolve", || app.registry.resolve(&name));
+    measure("resolve", || app.registry.resolve(&name, None, 0));
     measure("admit", || crate::invoke::admit(app, &version).unwrap());
     event()
 }
@@ -280,6 +290,7 @@ fn after_the_sandbox(app: &App, version: &Version, invocation: &Invocation, outc
         };
         let start = Report::start_line(invocation.id, version.id);
         let events = [line(start), line(report.end_line()), line(report.line())];
-        app.logs.append(&version.name, events);
+        app.logs
+            .append(&version.name, &version.guest.spec().log_stream, events);
     });
 }

@@ -80,9 +80,15 @@ def refused(id, secret):
 own = boto3.Session().get_credentials()
 assert refused("AKIANOBODY", own.secret_key) == "UnrecognizedClientException"
 assert refused(own.access_key, "wrong") == "InvalidSignatureException"
-url = client.generate_presigned_url("invoke", Params={"FunctionName": "echo"}, HttpMethod="POST")
-with urllib.request.urlopen(urllib.request.Request(url, method="POST")) as answer:
-    assert answer.status == 200, answer
+url = client.generate_presigned_url("invoke", Params={"FunctionName": "echo", "Payload": b"{}"}, HttpMethod="POST")
+def presigned(data):
+    try:
+        with urllib.request.urlopen(urllib.request.Request(url, data=data, method="POST")) as answer:
+            return answer.status, answer.read()
+    except urllib.error.HTTPError as error:
+        return error.code, error.headers["x-amzn-errortype"]
+assert presigned(b"{}") == (200, b"{}\n"), presigned(b"{}")
+assert presigned(b"[]") == (403, "InvalidSignatureException"), presigned(b"[]")
 print("done")
 "#;
 

@@ -72,12 +72,7 @@ impl Signer {
             "test",
         )
         .into();
-        let path = request.target().split('?').next().unwrap_or("");
-        let usual = if path.starts_with("/mayfly/") || path == "/metrics" {
-            "mayfly"
-        } else {
-            "lambda"
-        };
+        let usual = usual_service(request);
         let mut settings = SigningSettings::default();
         settings.payload_checksum_kind = PayloadChecksumKind::XAmzSha256;
         let params = v4::SigningParams::builder()
@@ -105,6 +100,26 @@ impl Signer {
             .fold(request.clone(), |request, (name, value)| {
                 request.header(name, value)
             })
+    }
+}
+
+/// The service that a request belongs to, as a client of AWS would say.
+fn usual_service(request: &Request) -> &'static str {
+    let path = request.target().split('?').next().unwrap_or("");
+    if path.starts_with("/mayfly/") || path == "/metrics" {
+        return "mayfly";
+    }
+    if path != "/" {
+        return "lambda";
+    }
+    let is_logs = request
+        .headers_to_sign()
+        .any(|(name, _)| name.eq_ignore_ascii_case("x-amz-target"));
+    let is_sts = String::from_utf8_lossy(request.body()).contains("Version=2011-06-15");
+    match (is_logs, is_sts) {
+        (true, _) => "logs",
+        (false, true) => "sts",
+        (false, false) => "iam",
     }
 }
 

@@ -84,6 +84,19 @@ impl ApiError {
         )
     }
 
+    pub(super) fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// The error's name, such as `AccessDeniedException`.
+    pub(super) fn code(&self) -> &'static str {
+        self.code
+    }
+
+    pub(super) fn message(&self) -> &str {
+        &self.message
+    }
+
     pub(super) fn response(&self, protocol: Protocol, id: RequestId) -> HttpResponse {
         let mut response = protocol.error(self, id);
         if may_be_tried_again(self.status) {

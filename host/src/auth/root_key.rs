@@ -65,7 +65,15 @@ impl Endpoint {
         };
         Self {
             region: config.region.clone(),
-            url: format!("http://{}", SocketAddr::new(reached, control.port())),
+            url: format!(
+                "{}://{}",
+                if config.tls.control.is_some() {
+                    "https"
+                } else {
+                    "http"
+                },
+                SocketAddr::new(reached, control.port())
+            ),
         }
     }
 }

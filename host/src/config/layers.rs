@@ -162,6 +162,24 @@ impl Section<'_> {
         flag
     }
 
+    /// Two paths, of which neither is of use without the other.
+    pub(super) fn paths_together(
+        &self,
+        first: &'static str,
+        second: &'static str,
+    ) -> Option<(PathBuf, PathBuf)> {
+        let (one, other) = match (self.path(first), self.path(second)) {
+            (Some(one), Some(other)) => return Some((one, other)),
+            (None, None) => return None,
+            (Some(_), None) => (first, second),
+            (None, Some(_)) => (second, first),
+        };
+        let name = self.name;
+        let rule = format!("is set, and `{name}.{other}` is not; the two belong together");
+        self.layers.wrong(&format!("`{name}.{one}`"), &rule);
+        None
+    }
+
     /// A path; one in the file is relative to the file.
     pub(super) fn path(&self, key: &'static str) -> Option<PathBuf> {
         let rule = |text: &str| {
@@ -171,10 +189,10 @@ impl Section<'_> {
         let folder = self.layers.file.and_then(Path::parent);
         let below = self.text(key, rule);
         let flag = match key {
-            "functions" => &self.layers.flags.functions,
-            "data" => &self.layers.flags.data,
-            "credentials" => &self.layers.flags.credentials,
-            _ => &None,
+            "functions" => self.layers.flags.functions.as_ref(),
+            "data" => self.layers.flags.data.as_ref(),
+            "credentials" => self.layers.flags.credentials.as_ref(),
+            _ => None,
         };
         if let Some(path) = flag {
             return Some(path.clone());
