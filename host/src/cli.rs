@@ -17,6 +17,7 @@ mod billing;
 mod build;
 mod dev;
 mod invoke;
+mod keys;
 mod list;
 mod logs;
 mod new;
@@ -59,6 +60,7 @@ enum Command {
     Invoke(invoke::Invoke),
     Logs(logs::Logs),
     Billing(billing::Billing),
+    Keys(keys::Keys),
     /// Compile one module from stdin; what the server starts for each artifact
     #[command(hide = true)]
     CompileWorker {
@@ -103,6 +105,7 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Invoke(command) => invoke::run(&command, places),
         Command::Logs(command) => logs::run(&command, places),
         Command::Billing(command) => billing::run(&command, places),
+        Command::Keys(command) => keys::run(&command, places),
         Command::CompileWorker { short } => serve::compile_worker(short),
     }
 }
