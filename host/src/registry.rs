@@ -47,9 +47,7 @@ pub(crate) use function::{Additional, Alias, Function, Target};
 pub(crate) use publish::{Draft, Effort, Prepared, PublishError, Published};
 pub(crate) use refusals::Refusals;
 pub(crate) use route_target::RouteTarget;
-pub(crate) use settings::{
-    Cors, EventInvoke, InvokeMode, ResourcePolicy, Settings, UrlAuth, UrlConfig,
-};
+pub(crate) use settings::{EventInvoke, InvokeMode, ResourcePolicy, Settings, UrlAuth, UrlConfig};
 pub(crate) use uploads::{CodeUpdate, NewCode, NewFunction, PublishVersion};
 pub(crate) use version::{Code, Configuration, Declared, DeclaredLogging, Version};
 

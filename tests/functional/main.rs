@@ -5,6 +5,7 @@
 mod billing;
 mod cli;
 mod clients;
+mod cloudwatch_logs;
 mod control;
 mod cors;
 mod dev;

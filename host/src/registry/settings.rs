@@ -8,8 +8,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// Which web pages may use a URL.
-pub(crate) use crate::manifest::route_rules::Cors;
+use crate::manifest::route_rules::Cors;
 
 /// The settings of a function.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -34,6 +33,7 @@ pub(crate) struct UrlConfig {
     /// 32 of `a-z0-9`; see [`super::Registry::new_url_id`].
     pub(crate) id: String,
     pub(crate) auth: UrlAuth,
+    /// Which web pages may use it.
     pub(crate) cors: Option<Cors>,
     pub(crate) invoke_mode: Option<InvokeMode>,
     /// Unix microseconds.

@@ -8,6 +8,7 @@ use uuid::Uuid;
 use super::super::test_site::{Site, count, draft, wasm};
 use super::super::uploads::{CodeUpdate, NewCode, NewFunction, PublishVersion};
 use super::super::*;
+use crate::manifest::route_rules::Cors;
 
 fn name(text: &str) -> FunctionName {
     FunctionName::parse(text).unwrap()
