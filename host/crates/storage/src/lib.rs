@@ -37,4 +37,6 @@ pub use logs::{
     CursorError, LogCursor, LogEvent, LogRange, LogSettings, LogSource, LogStream, Logs, ScanEnd,
     ScannedEvent, escape,
 };
-pub use records::{FunctionRecord, Origin, Records};
+pub use records::{
+    AliasRecord, FunctionRecord, NumberedRecord, Origin, Records, Stored, VersionRecord, Write,
+};
