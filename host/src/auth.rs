@@ -6,6 +6,9 @@
 //!
 //! Knows nothing of requests or of what the actions do.
 
+pub(crate) mod jwt;
+pub(crate) mod key_sets;
+
 use std::net::IpAddr;
 use std::sync::Arc;
 

@@ -1,7 +1,8 @@
 //! The nouns and rules of Mayfly: what a function, an invocation, a report and a charge *are*.
 //!
 //! Reading order: names, limits, what went in and out of an invocation, whose failure it was, what
-//! was measured, what it costs, the report that closes it, and which path belongs to which function.
+//! was measured, what it costs, the report that closes it, which path belongs to which function, and what
+//! policies allow.
 //!
 //! Absent on purpose: IO, threads, HTTP types and wasm. Everything but the clock is a value or
 //! a pure function, so every rule can be tested exhaustively.
@@ -12,8 +13,10 @@ pub mod clock;
 pub mod fault;
 pub mod invocation;
 pub mod limits;
+pub mod log_filter;
 pub mod names;
 pub mod outcome;
+pub mod policy;
 pub mod report;
 pub mod routing;
 pub mod usage;
@@ -23,6 +26,7 @@ pub use clock::Clock;
 pub use fault::Fault;
 pub use invocation::{Invocation, Trigger};
 pub use limits::{Limits, MemoryMb, Timeout};
+pub use log_filter::{LogFilter, LogFilterError};
 pub use names::{FunctionName, RequestId, VersionId};
 pub use outcome::{FunctionError, Outcome};
 pub use report::{Report, Status};

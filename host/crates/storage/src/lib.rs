@@ -1,7 +1,8 @@
-//! What Mayfly keeps on disk: functions, artifacts, the ledger and the logs of functions.
+//! What Mayfly keeps on disk: functions, artifacts, identities, the ledger and the logs of functions.
 //!
 //! Everything lives in one [`DataDir`], which one process owns at a time. Reading order: the
-//! directory, the bytes of functions, what is known about functions, the ledger, the logs.
+//! directory, the bytes of functions, what is known about functions, who there is, the ledger, the
+//! logs.
 //!
 //! Invariants: what is reported as written survives the death of the process, damage is an error
 //! that names its place, and a failed sync is never tried again.
@@ -13,6 +14,7 @@ pub mod data_dir;
 mod database;
 mod error;
 mod files;
+pub mod identity;
 pub mod ledger;
 pub mod logs;
 pub mod records;
@@ -23,8 +25,12 @@ pub use domain::{ArtifactId, ArtifactIdError};
 pub use artifacts::Artifacts;
 pub use data_dir::DataDir;
 pub use error::StorageError;
+pub use identity::{IdentityChange, IdentityRecords, IdentityStore};
 pub use ledger::{
     EntryQuery, Ledger, LedgerHealth, LedgerReader, LedgerSettings, SummaryQuery, SummaryRow,
 };
-pub use logs::{CursorError, LogCursor, LogEvent, LogSettings, LogSource, Logs, escape};
+pub use logs::{
+    CursorError, LogCursor, LogEvent, LogRange, LogSettings, LogSource, LogStream, Logs, ScanEnd,
+    ScannedEvent, escape,
+};
 pub use records::{FunctionRecord, Origin, Records};
