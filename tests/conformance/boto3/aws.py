@@ -4,12 +4,12 @@ import base64
 import json
 import re
 
-import boto3
+import kit
 from botocore.config import Config
 from botocore.exceptions import ClientError
-
-import kit
 from harness import check, equal
+
+import boto3
 
 session = boto3.Session()
 #: Nothing but the credentials file says where the server is. The model's host prefix `stream-` has no
@@ -79,7 +79,9 @@ def refused(what, call, status, code, text=None):
     equal(f"{what}: status and code", got, (status, code))
     message = found["Error"].get("Message", "")
     if isinstance(text, re.Pattern):
-        check(f"{what}: message", text.fullmatch(message), f"got {message!r}, want /{text.pattern}/")
+        check(
+            f"{what}: message", text.fullmatch(message), f"got {message!r}, want /{text.pattern}/"
+        )
     elif text is not None:
         equal(f"{what}: message", message, text)
     else:

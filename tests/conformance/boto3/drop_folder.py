@@ -17,8 +17,10 @@ def dropped_function():
     equal("Invoke", invoke("dropped", {"op": "value", "value": 1})["json"], 1)
     for what, call in (
         ("code", lambda: lam.update_function_code(FunctionName="dropped", ZipFile=kit.zipped())),
-        ("configuration", lambda: lam.update_function_configuration(
-            FunctionName="dropped", Timeout=5)),
+        (
+            "configuration",
+            lambda: lam.update_function_configuration(FunctionName="dropped", Timeout=5),
+        ),
         ("deletion", lambda: lam.delete_function(FunctionName="dropped")),
     ):
         answer = refused(f"{what} is the file's", call, 409, CONFLICT)

@@ -25,7 +25,7 @@ def values():
         0,
         -1.5,
         "text",
-        "grüße, 日本 🦋 \u0000 \" \\",
+        'grüße, 日本 🦋 \u0000 " \\',
         [],
         [1, [2, [3]]],
         {},
@@ -136,7 +136,8 @@ def refused_invocations():
         400,
         "InvalidRequestContentException",
         re.compile(
-            "Could not parse request body into json: Could not parse payload into json: .+", re.DOTALL
+            "Could not parse request body into json: Could not parse payload into json: .+",
+            re.DOTALL,
         ),
     )
     equal("it is the user's", found.get("Type"), "User")

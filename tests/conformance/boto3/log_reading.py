@@ -230,9 +230,9 @@ def paging():
 def reading():
     spoken("read-log", *[f"line {number:02}" for number in range(20)])
     name = group("read-log")
-    stream = logs.describe_log_streams(
-        logGroupName=name, orderBy="LastEventTime", descending=True
-    )["logStreams"][0]["logStreamName"]
+    stream = logs.describe_log_streams(logGroupName=name, orderBy="LastEventTime", descending=True)[
+        "logStreams"
+    ][0]["logStreamName"]
     found, token = [], None
     for _ in range(100):
         more = {"nextToken": token} if token else {}
@@ -320,7 +320,9 @@ def live_tail():
     refused(
         "no group",
         lambda: logs.start_live_tail(
-            logGroupIdentifiers=[f"arn:aws:logs:{REGION}:{kit.ACCOUNT}:log-group:/aws/lambda/absent"]
+            logGroupIdentifiers=[
+                f"arn:aws:logs:{REGION}:{kit.ACCOUNT}:log-group:/aws/lambda/absent"
+            ]
         ),
         400,
         GONE,
@@ -340,8 +342,12 @@ def versions_log_apart():
 def unknown_operation():
     for what, call in (
         ("DescribeMetricFilters", lambda: logs.describe_metric_filters()),
-        ("StartQuery", lambda: logs.start_query(
-            logGroupName=group("paged"), startTime=0, endTime=1, queryString="fields @message")),
+        (
+            "StartQuery",
+            lambda: logs.start_query(
+                logGroupName=group("paged"), startTime=0, endTime=1, queryString="fields @message"
+            ),
+        ),
     ):
         try:
             call()

@@ -15,6 +15,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent.parent / "python"))
 
 # ruff: noqa: E402 - the path above comes first
+import account
+import changes
 import drop_folder
 import functions
 import harness
@@ -22,18 +24,22 @@ import identity
 import invocations
 import log_reading
 import settings
+import signatures
 import urls
 import versions
 
 MODULES = (
     functions,
+    changes,
     invocations,
     versions,
     settings,
+    account,
     urls,
     drop_folder,
     log_reading,
     identity,
+    signatures,
 )
 
 if __name__ == "__main__":

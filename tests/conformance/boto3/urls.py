@@ -158,8 +158,12 @@ def public_calls():
     )
     allow_all("public")
     status, headers, text = fetch(
-        url + "pets/6?a=1&a=2&b=x%20y", "POST", b'{"n":1}', Content_Type="application/json",
-        Cookie="c1=v1; c2=v2", X_Custom="Y",
+        url + "pets/6?a=1&a=2&b=x%20y",
+        "POST",
+        b'{"n":1}',
+        Content_Type="application/json",
+        Cookie="c1=v1; c2=v2",
+        X_Custom="Y",
     )
     equal("status", status, 200)
     matches("request id", headers.get("x-amzn-RequestId"), kit.UUID)

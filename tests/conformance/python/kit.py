@@ -21,14 +21,13 @@ def wasm():
         return file.read()
 
 
-def zipped(*entries, salt=""):
-    """A zip of `(name, bytes)` pairs; by default of the function. Another `salt` makes another zip."""
+def zipped(*entries):
+    """A zip of `(name, bytes)` pairs; by default of the function."""
     entries = entries or (("bootstrap.wasm", wasm()),)
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in entries:
             info = zipfile.ZipInfo(name, (2026, 1, 1, 0, 0, 0))
-            info.comment = salt.encode()
             info.compress_type = zipfile.ZIP_DEFLATED
             info.external_attr = 0o644 << 16
             archive.writestr(info, content)
