@@ -346,6 +346,10 @@ async fn aliases(kit: &Kit, checks: &mut Checks) -> Outcome {
     Ok(())
 }
 
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a time that the server gives is compared with now"
+)]
 async fn settings(kit: &Kit, checks: &mut Checks) -> Outcome {
     kit.create("set").await?;
     kit.lambda
