@@ -14,7 +14,7 @@ from harness import absent, check, equal, present
 
 
 def update_configuration():
-    before = create("changed", Environment={"Variables": {"A": "1", "B": "2"}})
+    before = create("changed", Environment={"Variables": {"ONE": "1", "TWO": "2"}})
     answer = lam.update_function_configuration(
         FunctionName="changed",
         Description="new",
@@ -22,7 +22,7 @@ def update_configuration():
         MemorySize=512,
         Handler="other",
         Role=kit.ROLE + "2",
-        Environment={"Variables": {"C": "3"}},
+        Environment={"Variables": {"THREE": "3"}},
     )
     equal("status", status_of(answer), 200)
     equal("Description", answer["Description"], "new")
@@ -30,20 +30,20 @@ def update_configuration():
     equal("MemorySize", answer["MemorySize"], 512)
     equal("Handler", answer["Handler"], "other")
     equal("Role", answer["Role"], kit.ROLE + "2")
-    equal("Environment is replaced whole", answer["Environment"], {"Variables": {"C": "3"}})
+    equal("Environment is replaced whole", answer["Environment"], {"Variables": {"THREE": "3"}})
     equal("CodeSha256 stays", answer["CodeSha256"], before["CodeSha256"])
     check("RevisionId changes", answer["RevisionId"] != before["RevisionId"])
     lam.get_waiter("function_updated_v2").wait(FunctionName="changed", WaiterConfig={"Delay": 1})
     found = lam.get_function_configuration(FunctionName="changed")
     equal("it is what is read", found["Timeout"], 11)
     equal("LastUpdateStatus", found["LastUpdateStatus"], "Successful")
-    equal("new variables run", invoke("changed", {"op": "environment", "name": "C"})["json"], "3")
-    equal("old ones are gone", invoke("changed", {"op": "environment", "name": "A"})["json"], None)
+    equal("new variables run", invoke("changed", {"op": "environment", "name": "THREE"})["json"], "3")
+    equal("old ones are gone", invoke("changed", {"op": "environment", "name": "ONE"})["json"], None)
     equal("memory runs", invoke("changed", {"op": "context"})["json"]["memoryMb"], 512)
 
     kept = lam.update_function_configuration(FunctionName="changed", Timeout=12)
     equal("what is not named stays", (kept["Description"], kept["MemorySize"]), ("new", 512))
-    equal("the environment too", kept["Environment"], {"Variables": {"C": "3"}})
+    equal("the environment too", kept["Environment"], {"Variables": {"THREE": "3"}})
     text = (
         "The Revision Id provided does not match the latest Revision Id. Call the "
         "GetFunction/GetAlias API to retrieve the latest Revision Id"

@@ -294,7 +294,8 @@ def live_tail():
         for event in stream:
             if "sessionStart" in event:
                 start = event["sessionStart"]
-                equal("logGroupIdentifiers", start.get("logGroupIdentifiers"), [identifier])
+                named = start.get("logGroupIdentifiers", [])
+                check("logGroupIdentifiers", [one for one in named if group("live") in one], start)
                 equal("the filter", start.get("logEventFilterPattern"), '"live line"')
                 present("ids", start, "requestId", "sessionId")
                 speaker.start()
