@@ -20,6 +20,7 @@ mod invoke;
 mod list;
 mod logs;
 mod new;
+mod rollback;
 mod serve;
 
 use std::process::ExitCode;
@@ -58,6 +59,7 @@ enum Command {
     List(list::List),
     Invoke(invoke::Invoke),
     Logs(logs::Logs),
+    Rollback(rollback::Rollback),
     Billing(billing::Billing),
     /// Compile one module from stdin; what the server starts for each artifact
     #[command(hide = true)]
@@ -102,6 +104,7 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::List(command) => list::run(&command, places),
         Command::Invoke(command) => invoke::run(&command, places),
         Command::Logs(command) => logs::run(&command, places),
+        Command::Rollback(command) => rollback::run(&command, places),
         Command::Billing(command) => billing::run(&command, places),
         Command::CompileWorker { short } => serve::compile_worker(short),
     }
