@@ -11,6 +11,7 @@ use storage::{Ledger, Logs};
 use tokio::sync::{Semaphore, watch};
 use uuid::Uuid;
 
+use crate::auth::authentication::Authentication;
 use crate::auth::key_sets::KeySets;
 use crate::concurrency::Concurrency;
 use crate::config::Config;
@@ -32,6 +33,7 @@ pub(crate) struct App {
     /// Where control requests arrive, as bound.
     pub(crate) control: SocketAddr,
     pub(crate) clock: Clock,
+    pub(crate) authentication: Authentication,
     pub(crate) random: Random,
     /// Makes and reads markers of lists and addresses of code.
     pub(crate) tokens: Tokens,

@@ -17,4 +17,5 @@ mod names;
 mod refused;
 mod responses;
 mod sdk_pointers;
+mod sigv4;
 mod traps;

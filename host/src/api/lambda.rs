@@ -66,11 +66,14 @@ mod invoke_with_response_stream;
 mod quiet;
 
 use http::Method;
+use http::header::CONTENT_LENGTH;
+use http::request::Parts;
 
 use self::call::Call;
-use self::operation::{NoOperation, Operation};
+use self::operation::{Body, NoOperation, Operation};
 use super::error::ApiError;
 use super::request::ApiRequest;
+use crate::http::body::BodyError;
 use crate::http::error::HttpResponse;
 
 /// Most bytes that the body of a request may have, if it is one for this API. What the query says
@@ -78,6 +81,27 @@ use crate::http::error::HttpResponse;
 pub(super) fn body_bytes_max(method: &Method, path: &str) -> Option<usize> {
     let (operation, _labels) = Operation::find(method, path, "").ok()?;
     Some(operation.spec().body.bytes_max())
+}
+
+/// The error for a body that is longer, in the words of Lambda.
+pub(super) fn body_too_large(parts: &Parts) -> ApiError {
+    let Ok((operation, _labels)) = Operation::find(&parts.method, parts.uri.path(), "") else {
+        return BodyError::TooLarge.into();
+    };
+    let spec = operation.spec();
+    let announced = parts.headers.get(CONTENT_LENGTH);
+    let announced = announced.and_then(|value| value.to_str().ok());
+    ApiError::too_large(match spec.body {
+        Body::Event => format!(
+            "{} byte payload is too large for the RequestResponse invocation type (limit 6291456 bytes)",
+            announced.unwrap_or("This")
+        ),
+        Body::Json | Body::Code => format!(
+            "Request must be smaller than {} bytes for the {} operation",
+            spec.body.bytes_max(),
+            spec.name
+        ),
+    })
 }
 
 /// Answers a request for this API.
