@@ -14,6 +14,7 @@ mod drop_folder;
 mod examples;
 mod failures;
 mod first_event;
+mod function_urls;
 mod guests;
 mod http_event;
 mod http_protocol;
