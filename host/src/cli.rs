@@ -21,6 +21,7 @@ mod keys;
 mod list;
 mod logs;
 mod new;
+mod rollback;
 mod serve;
 
 use std::process::ExitCode;
@@ -59,6 +60,7 @@ enum Command {
     List(list::List),
     Invoke(invoke::Invoke),
     Logs(logs::Logs),
+    Rollback(rollback::Rollback),
     Billing(billing::Billing),
     Keys(keys::Keys),
     /// Compile one module from stdin; what the server starts for each artifact
@@ -104,6 +106,7 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::List(command) => list::run(&command, places),
         Command::Invoke(command) => invoke::run(&command, places),
         Command::Logs(command) => logs::run(&command, places),
+        Command::Rollback(command) => rollback::run(&command, places),
         Command::Billing(command) => billing::run(&command, places),
         Command::Keys(command) => keys::run(&command, places),
         Command::CompileWorker { short } => serve::compile_worker(short),

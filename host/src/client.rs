@@ -224,6 +224,17 @@ impl Client {
         serde_json::from_str(&text).map_err(|error| self.unexpected(&error))
     }
 
+    /// Posts to `path_and_query`, without a body; the JSON that comes back, read as a `T`.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`].
+    pub(crate) fn post<T: DeserializeOwned>(&self, path_and_query: &str) -> Result<T, ClientError> {
+        let request = self.request(Method::POST, path_and_query, Bytes::new(), &[])?;
+        let answer = self.runtime.block_on(self.send(request, ANSWER_TIMEOUT))?;
+        serde_json::from_slice(&answer.body).map_err(|error| self.unexpected(&error))
+    }
+
     /// Runs a function on an event and waits for its answer.
     ///
     /// # Errors
