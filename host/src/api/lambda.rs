@@ -76,7 +76,12 @@ pub(super) async fn answer(request: &ApiRequest<'_>) -> Result<HttpResponse, Api
     };
     let target = invoke::target(request, function)?;
     let resource = target.arn(&request.app.config.region);
-    let _grant = auth::authorise(&request.caller, operation.spec().action, &resource)?;
+    let _grant = auth::authorise(
+        request.app,
+        &request.caller,
+        operation.spec().action,
+        &resource,
+    )?;
     match operation {
         Operation::Invoke => invoke::invoke_function(request, target).await,
     }
