@@ -17,9 +17,11 @@ mod billing;
 mod build;
 mod dev;
 mod invoke;
+mod keys;
 mod list;
 mod logs;
 mod new;
+mod rollback;
 mod serve;
 
 use std::process::ExitCode;
@@ -58,7 +60,9 @@ enum Command {
     List(list::List),
     Invoke(invoke::Invoke),
     Logs(logs::Logs),
+    Rollback(rollback::Rollback),
     Billing(billing::Billing),
+    Keys(keys::Keys),
     /// Compile one module from stdin; what the server starts for each artifact
     #[command(hide = true)]
     CompileWorker {
@@ -102,7 +106,9 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::List(command) => list::run(&command, places),
         Command::Invoke(command) => invoke::run(&command, places),
         Command::Logs(command) => logs::run(&command, places),
+        Command::Rollback(command) => rollback::run(&command, places),
         Command::Billing(command) => billing::run(&command, places),
+        Command::Keys(command) => keys::run(&command, places),
         Command::CompileWorker { short } => serve::compile_worker(short),
     }
 }

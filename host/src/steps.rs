@@ -22,7 +22,9 @@ use storage::{
 };
 
 use crate::app::{App, Random};
+use crate::auth::authentication::Authentication;
 use crate::auth::key_sets::KeySets;
+use crate::auth::root_key::{Endpoint, KeyPlaces, RootKey};
 use crate::concurrency::Concurrency;
 use crate::config::{Config, Flags};
 use crate::faults::Faults;
@@ -99,6 +101,7 @@ fn app(root: &std::path::Path, background: &tokio::runtime::Runtime) -> App {
         metrics: Arc::clone(&metrics),
         clock: clock.clone(),
         region: "local".to_owned(),
+        concurrency_max: 1_000,
         log_stream_suffix: String::new(),
     })
     .unwrap();
@@ -113,7 +116,16 @@ fn app(root: &std::path::Path, background: &tokio::runtime::Runtime) -> App {
         .unwrap();
     let address = SocketAddr::from(([127, 0, 0, 1], 3000));
     let config = Config::resolve(None, |_| None, Flags::default()).unwrap();
+    let root_key = RootKey::open(
+        &KeyPlaces {
+            data_dir: data_dir.path(),
+            key_file: &root.join("key"),
+            credentials: &root.join("credentials"),
+        },
+        &Endpoint::of(&config, address),
+    );
     App {
+        authentication: Authentication::new(root_key.unwrap(), &config.auth, clock.clone()),
         config,
         listen: address,
         control: address,
@@ -172,12 +184,13 @@ fn each_step_of_the_path_is_measured() {
     let app = app(root.path(), &runtime);
     let event = before_the_sandbox(&app);
     let name = FunctionName::parse("hello").unwrap();
-    let version = app.registry.resolve(&name).unwrap();
+    let version = app.registry.resolve(&name, None, 0).unwrap();
     let id = app.request_id();
     let run = || {
         let request = RunRequest {
             id,
             event: event.clone(),
+            arn: None,
             deadline: app.clock.now() + version.configuration.limits.timeout.duration(),
             deadline_unix_ms: 0,
             observed: Observed::new(),
@@ -192,6 +205,7 @@ fn each_step_of_the_path_is_measured() {
         id,
         attempt: 1,
         function: name,
+        qualifier: None,
         trigger: Trigger::Http,
         event,
         keep_log: false,
@@ -210,7 +224,7 @@ fn each_step_of_the_path_is_measured() {
 fn before_the_sandbox(app: &App) -> Bytes {
     let parts = request();
     let name = FunctionName::parse("hello").unwrap();
-    let version = app.registry.resolve(&name).unwrap();
+    let version = app.registry.resolve(&name, None, 0).unwrap();
     let id = app.request_id();
     let route = || {
         let path = RequestPath::parse(parts.uri.path()).unwrap();
@@ -242,7 +256,7 @@ fn before_the_sandbox(app: &App) -> Bytes {
         .unwrap()
     };
     measure("event JSON", event);
-    measure("resolve", || app.registry.resolve(&name));
+    measure("resolve", || app.registry.resolve(&name, None, 0));
     measure("admit", || crate::invoke::admit(app, &version).unwrap());
     event()
 }

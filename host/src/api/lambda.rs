@@ -6,6 +6,7 @@
 mod invoke;
 
 use domain::FunctionName;
+use domain::limits::PAYLOAD_BYTES_MAX;
 use http::Method;
 
 use super::error::ApiError;
@@ -43,20 +44,41 @@ impl Operation {
     }
 }
 
+/// Longest body of an upload of code: 50 MiB in base64, and the rest of the request.
+const CODE_BYTES_MAX: usize = 70_167_211;
+
+/// How long the body of an operation may be, in bytes, if it is more than usual.
+pub(super) fn body_bytes_max(method: &Method, path: &str) -> Option<usize> {
+    let path = path.strip_suffix('/').unwrap_or(path);
+    let segments: Vec<&str> = path.split('/').skip(1).collect();
+    match (method, segments.as_slice()) {
+        (
+            &Method::POST,
+            [
+                _,
+                "functions",
+                _,
+                "invocations" | "response-streaming-invocations",
+            ],
+        ) => Some(PAYLOAD_BYTES_MAX),
+        (&Method::POST, [_, "functions"]) | (&Method::PUT, [_, "functions", _, "code"]) => {
+            Some(CODE_BYTES_MAX)
+        }
+        _ => None,
+    }
+}
+
 /// Answers a request for this API.
 pub(super) async fn answer(request: &ApiRequest<'_>) -> Result<HttpResponse, ApiError> {
     let (operation, labels) = route(request)?;
     let [function] = labels.as_slice() else {
         return Err(unknown(request));
     };
-    let (name, qualifier) = invoke::target(request, function)?;
-    let mut resource = name.arn(&request.app.config.region);
-    if let Some(qualifier) = &qualifier {
-        resource = format!("{resource}:{qualifier}");
-    }
+    let target = invoke::target(request, function)?;
+    let resource = target.arn(&request.app.config.region);
     let _grant = auth::authorise(&request.caller, operation.spec().action, &resource)?;
     match operation {
-        Operation::Invoke => invoke::invoke_function(request, name).await,
+        Operation::Invoke => invoke::invoke_function(request, target).await,
     }
 }
 

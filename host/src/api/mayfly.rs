@@ -3,7 +3,9 @@
 pub(crate) mod billing;
 pub(crate) mod functions;
 mod logs;
+mod rollback;
 
+use domain::FunctionName;
 use http::Method;
 
 use super::error::ApiError;
@@ -15,6 +17,7 @@ use crate::http::error::HttpResponse;
 #[derive(Debug, PartialEq, Eq)]
 enum Operation {
     ListFunctions,
+    RollBack { function: FunctionName },
     ListBilling,
     SummariseBilling,
     ReadLogs { function: String },
@@ -25,6 +28,7 @@ impl Operation {
     fn action(&self) -> &'static str {
         match self {
             Self::ListFunctions => "mayfly:ListFunctions",
+            Self::RollBack { .. } => "mayfly:RollBack",
             Self::ListBilling => "mayfly:ListBilling",
             Self::SummariseBilling => "mayfly:SummariseBilling",
             Self::ReadLogs { .. } => "mayfly:ReadLogs",
@@ -32,9 +36,10 @@ impl Operation {
     }
 
     /// What it is about, for policies.
-    fn resource(&self) -> String {
+    fn resource(&self, region: &str) -> String {
         match self {
             Self::ListFunctions | Self::ListBilling | Self::SummariseBilling => "*".to_owned(),
+            Self::RollBack { function } => function.arn(region),
             Self::ReadLogs { function } => format!("arn:aws:mayfly:::logs/{function}"),
         }
     }
@@ -43,11 +48,16 @@ impl Operation {
 /// Answers a request for this API.
 pub(super) async fn answer(request: &ApiRequest<'_>) -> Result<HttpResponse, ApiError> {
     let operation = operation(request)?;
-    let _grant = auth::authorise(&request.caller, operation.action(), &operation.resource())?;
+    let _grant = auth::authorise(
+        &request.caller,
+        operation.action(),
+        &operation.resource(&request.app.config.region),
+    )?;
     let app = request.app;
     let query = request.query()?;
     match operation {
         Operation::ListFunctions => Ok(functions::list_functions(app)),
+        Operation::RollBack { function } => rollback::roll_back(app, function, &query).await,
         Operation::ListBilling => billing::list_billing(app, &query).await,
         Operation::SummariseBilling => billing::summarise_billing(app, &query).await,
         Operation::ReadLogs { function } => logs::read_logs(app, &function, &query).await,
@@ -58,6 +68,11 @@ fn operation(request: &ApiRequest<'_>) -> Result<Operation, ApiError> {
     let (method, path) = (&request.parts.method, request.parts.uri.path());
     let (expected, operation) = match request.segments().as_slice() {
         ["mayfly", "functions"] => (Method::GET, Operation::ListFunctions),
+        ["mayfly", "functions", function, "rollback"] => {
+            let function = FunctionName::parse(&decode(function)?)
+                .map_err(|error| ApiError::validation(error.to_string()))?;
+            (Method::POST, Operation::RollBack { function })
+        }
         ["mayfly", "billing"] => (Method::GET, Operation::ListBilling),
         ["mayfly", "billing", "summary"] => (Method::GET, Operation::SummariseBilling),
         ["mayfly", "logs", function] => {
