@@ -35,6 +35,7 @@ use crate::metrics::Metrics;
 use crate::registry::drop_folder::DropFolder;
 use crate::registry::watcher::DropWatcher;
 use crate::registry::{Parts, Refusals, Registry};
+use crate::tokens::Tokens;
 
 /// Nice value of the threads that run long guests.
 const BACKGROUND_NICE: i32 = 10;
@@ -306,6 +307,7 @@ fn build(
         clock,
         authentication,
         random,
+        tokens: Tokens::new().map_err(|error| anyhow::anyhow!("no random bytes: {error}"))?,
         registry: Arc::new(registry),
         refusals: Arc::default(),
         sandboxes,
