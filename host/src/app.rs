@@ -11,6 +11,7 @@ use storage::{Ledger, Logs};
 use tokio::sync::{Semaphore, watch};
 use uuid::Uuid;
 
+use crate::auth::authentication::Authentication;
 use crate::auth::key_sets::KeySets;
 use crate::concurrency::Concurrency;
 use crate::config::Config;
@@ -31,6 +32,7 @@ pub(crate) struct App {
     /// Where control requests arrive, as bound.
     pub(crate) control: SocketAddr,
     pub(crate) clock: Clock,
+    pub(crate) authentication: Authentication,
     pub(crate) random: Random,
     pub(crate) registry: Arc<Registry>,
     pub(crate) refusals: Arc<Refusals>,

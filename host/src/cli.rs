@@ -17,6 +17,7 @@ mod billing;
 mod build;
 mod dev;
 mod invoke;
+mod keys;
 mod list;
 mod logs;
 mod new;
@@ -61,6 +62,7 @@ enum Command {
     Logs(logs::Logs),
     Rollback(rollback::Rollback),
     Billing(billing::Billing),
+    Keys(keys::Keys),
     /// Compile one module from stdin; what the server starts for each artifact
     #[command(hide = true)]
     CompileWorker {
@@ -106,6 +108,7 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Logs(command) => logs::run(&command, places),
         Command::Rollback(command) => rollback::run(&command, places),
         Command::Billing(command) => billing::run(&command, places),
+        Command::Keys(command) => keys::run(&command, places),
         Command::CompileWorker { short } => serve::compile_worker(short),
     }
 }

@@ -19,7 +19,9 @@ use tokio::sync::{Semaphore, watch};
 
 use crate::api::Control;
 use crate::app::{App, LIVE_TAILS_MAX, Random};
+use crate::auth::authentication::Authentication;
 use crate::auth::key_sets::KeySets;
+use crate::auth::root_key::{Endpoint, KeyPlaces, RootKey};
 use crate::banner;
 use crate::capacity::{System, Wanted};
 use crate::concurrency::Concurrency;
@@ -293,6 +295,7 @@ fn build(
         concurrency_max: config.sandbox.concurrency_max,
         log_stream_suffix: random.hex(),
     })?;
+    let authentication = authentication(&config, &data_dir, sockets, &clock)?;
     let memory_budget_bytes = config.sandbox.memory_budget_mb << 20;
     let app = App {
         listen: sockets.triggers.local_addr()?,
@@ -301,6 +304,7 @@ fn build(
         key_sets: KeySets::new(config.functions_dir.clone(), clock.clone()),
         config,
         clock,
+        authentication,
         random,
         registry: Arc::new(registry),
         refusals: Arc::default(),
@@ -315,6 +319,23 @@ fn build(
         workers: runtimes.workers.handle().clone(),
     };
     Ok((Arc::new(app), data_dir))
+}
+
+/// Opens the keys, or makes them at the first start.
+fn authentication(
+    config: &Config,
+    data_dir: &DataDir,
+    sockets: &Sockets,
+    clock: &Clock,
+) -> anyhow::Result<Authentication> {
+    let control = sockets.control.local_addr()?;
+    let places = KeyPlaces {
+        data_dir: data_dir.path(),
+        key_file: &config.key_file,
+        credentials: &config.credentials,
+    };
+    let root = RootKey::open(&places, &Endpoint::of(config, control))?;
+    Ok(Authentication::new(root, &config.auth, clock.clone()))
 }
 
 fn ledger_settings(config: &Config, clock: &Clock) -> LedgerSettings {

@@ -39,6 +39,7 @@ use crate::app::Random;
 use crate::concurrency::Running;
 use crate::invoke::{InvokeError, unknown, unknown_qualifier};
 use crate::metrics::Metrics;
+use crate::trigger::http::guard::Guard;
 
 pub(crate) use aliases::AliasChange;
 pub(crate) use change::{ChangeError, unreserved_min};
@@ -103,6 +104,7 @@ pub(crate) struct UrlTarget {
     /// The alias, if it is one's.
     pub(crate) qualifier: Option<Qualifier>,
     pub(crate) config: Arc<UrlConfig>,
+    pub(crate) guard: Arc<Guard>,
 }
 
 impl Registry {

@@ -22,7 +22,9 @@ use storage::{
 };
 
 use crate::app::{App, Random};
+use crate::auth::authentication::Authentication;
 use crate::auth::key_sets::KeySets;
+use crate::auth::root_key::{Endpoint, KeyPlaces, RootKey};
 use crate::concurrency::Concurrency;
 use crate::config::{Config, Flags};
 use crate::faults::Faults;
@@ -114,7 +116,16 @@ fn app(root: &std::path::Path, background: &tokio::runtime::Runtime) -> App {
         .unwrap();
     let address = SocketAddr::from(([127, 0, 0, 1], 3000));
     let config = Config::resolve(None, |_| None, Flags::default()).unwrap();
+    let root_key = RootKey::open(
+        &KeyPlaces {
+            data_dir: data_dir.path(),
+            key_file: &root.join("key"),
+            credentials: &root.join("credentials"),
+        },
+        &Endpoint::of(&config, address),
+    );
     App {
+        authentication: Authentication::new(root_key.unwrap(), &config.auth, clock.clone()),
         config,
         listen: address,
         control: address,

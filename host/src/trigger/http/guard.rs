@@ -1,31 +1,71 @@
 //! What stands before a function: who may ask, how often, from which pages.
 //!
-//! A [`Guard`] is made of the rules of a route when it is published, and keeps its allowances as long
-//! as the rules stay the same. The order is fixed: preflight, allowance of the route, who it is,
+//! A [`Guard`] is made of the rules of a route or a function URL when they are set, and keeps its
+//! allowances as long as they stay the same. The order is fixed: preflight, allowance of the route, who it is,
 //! allowance of who it is. What is refused ran nothing and costs nothing.
 //!
 //! Knows nothing of bodies, of routing, or of how a refusal is written.
 
-use std::net::SocketAddr;
-
-use domain::Clock;
+use domain::names::ACCOUNT_ID;
+use domain::policy::{Context, PolicyDocument, Principal, Request, evaluate};
+use domain::{Clock, FunctionName, Qualifier};
 use http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue};
+use serde_json::json;
 
 use super::authorizer::Authorizer;
 use super::rate::{KeyedLimiter, Limiter, TooMany};
 use crate::app::App;
 use crate::auth::jwt::{JwtError, Token, token_of};
+use crate::http::listener::Peer;
 use crate::manifest::route_rules::{Cors, JwtRules, RouteAuth, RouteRules};
+use crate::registry::{ResourcePolicy, UrlAuth, UrlConfig};
+use crate::time_text::rfc3339_ms;
 
-/// What a route keeps about its requests.
+/// What a route or a URL keeps about its requests.
 #[derive(Debug)]
 pub(crate) struct Guard {
-    auth: RouteAuth,
+    door: Door,
     cors: Option<Cors>,
     all: Option<Limiter>,
     each: Option<KeyedLimiter>,
+}
+
+/// Who may come in.
+#[derive(Debug)]
+enum Door {
+    Open,
+    /// Who has an API key.
+    ApiKey,
+    /// Who brings a good token.
+    Jwt(JwtRules),
+    /// Anybody, as far as the function's policy lets them use its URL.
+    Public {
+        resource: String,
+        policy: Option<PolicyDocument>,
+    },
+    /// Who signs and is allowed to.
+    Signed(Signed),
+}
+
+/// What signers must be allowed to do.
+#[derive(Debug)]
+enum Signed {
+    /// Use a route: the resource up to the method.
+    Route { resource: String },
+    /// Use a URL.
+    Url { resource: String },
+}
+
+/// Whose requests a guard looks at.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Guarded<'a> {
+    pub(crate) function: &'a FunctionName,
+    pub(crate) qualifier: Option<&'a Qualifier>,
+    /// The server's own.
+    pub(crate) region: &'a str,
+    pub(crate) clock: &'a Clock,
 }
 
 /// Why a request does not reach its function.
@@ -42,21 +82,59 @@ pub(crate) enum Refusal {
 }
 
 impl Guard {
-    /// Keeps `rules`; `None` when there is nothing to keep.
-    pub(crate) fn new(rules: &RouteRules, clock: &Clock) -> Option<Box<Self>> {
+    /// Keeps the rules of a route; `None` when there is nothing to keep.
+    pub(crate) fn of_route(rules: &RouteRules, guarded: Guarded<'_>) -> Option<Box<Self>> {
+        let clock = guarded.clock;
+        let door = match &rules.auth {
+            RouteAuth::Open => Door::Open,
+            RouteAuth::ApiKey => Door::ApiKey,
+            RouteAuth::Jwt(rules) => Door::Jwt(rules.clone()),
+            RouteAuth::Iam => Door::Signed(Signed::Route {
+                resource: format!(
+                    "arn:aws:execute-api:{}:{ACCOUNT_ID}:{}/$default/",
+                    guarded.region, guarded.function
+                ),
+            }),
+        };
         let guard = Self {
-            auth: rules.auth.clone(),
+            door,
             cors: rules.cors.clone(),
             all: rules.rate.map(|rate| Limiter::new(rate, clock)),
             each: rules
                 .rate_per_key
                 .map(|rate| KeyedLimiter::new(rate, clock)),
         };
-        let is_empty = guard.auth == RouteAuth::Open
+        let is_empty = matches!(guard.door, Door::Open)
             && guard.cors.is_none()
             && guard.all.is_none()
             && guard.each.is_none();
         (!is_empty).then(|| Box::new(guard))
+    }
+
+    /// Keeps the rules of a function URL, with the function's policy. A policy that can't be read lets
+    /// nobody in.
+    pub(crate) fn of_url(
+        config: &UrlConfig,
+        policy: Option<&ResourcePolicy>,
+        guarded: Guarded<'_>,
+    ) -> Self {
+        let mut resource = guarded.function.arn(guarded.region);
+        if let Some(qualifier) = guarded.qualifier {
+            resource = format!("{resource}:{qualifier}");
+        }
+        let door = match config.auth {
+            UrlAuth::AwsIam => Door::Signed(Signed::Url { resource }),
+            UrlAuth::None => Door::Public {
+                policy: policy.and_then(|policy| policy_of(policy, &resource)),
+                resource,
+            },
+        };
+        Self {
+            door,
+            cors: config.cors.clone(),
+            all: None,
+            each: None,
+        }
     }
 
     /// Which web pages may read the answers.
@@ -73,20 +151,28 @@ impl Guard {
         &self,
         app: &App,
         parts: &Parts,
-        peer: SocketAddr,
+        peer: Peer,
     ) -> Result<Authorizer, Refusal> {
         if let Some(all) = &self.all {
             all.take().map_err(Refusal::TooMany)?;
         }
-        let authorizer = match &self.auth {
-            RouteAuth::Open => Authorizer::Open,
-            RouteAuth::Jwt(rules) => Authorizer::Jwt(bearer(app, rules, &parts.headers).await?),
-            RouteAuth::ApiKey | RouteAuth::Iam => {
+        let authorizer = match &self.door {
+            Door::Open => Authorizer::Open,
+            Door::Jwt(rules) => Authorizer::Jwt(bearer(app, rules, &parts.headers).await?),
+            Door::Public { resource, policy } => {
+                let policy = policy.as_ref();
+                let is_allowed = policy.is_some_and(|p| is_public(app, p, resource, peer));
+                if !is_allowed {
+                    return Err(Refusal::Forbidden { challenge: None });
+                }
+                Authorizer::Open
+            }
+            Door::ApiKey | Door::Signed(_) => {
                 return Err(Refusal::Forbidden { challenge: None });
             }
         };
         if let Some(each) = &self.each {
-            each.take(&authorizer.rate_key(peer))
+            each.take(&authorizer.rate_key(peer.remote))
                 .map_err(Refusal::TooMany)?;
         }
         Ok(authorizer)
@@ -112,6 +198,38 @@ impl Refusal {
             Self::Forbidden { challenge: None } | Self::Unavailable => None,
         }
     }
+}
+
+fn policy_of(policy: &ResourcePolicy, resource: &str) -> Option<PolicyDocument> {
+    let text = json!({"Version": "2012-10-17", "Statement": policy.statements}).to_string();
+    match PolicyDocument::parse_resource(&text) {
+        Ok(policy) => Some(policy),
+        Err(error) => {
+            tracing::error!(
+                "the policy of {resource} can't be read, so its URL is closed: {error}"
+            );
+            None
+        }
+    }
+}
+
+/// Whether a policy lets anybody use a URL.
+fn is_public(app: &App, policy: &PolicyDocument, resource: &str, peer: Peer) -> bool {
+    let now_us = app.clock.unix_us();
+    let mut context = Context::default();
+    context.set("lambda:FunctionUrlAuthType", "NONE");
+    context.set("aws:SourceIp", peer.remote.ip().to_canonical().to_string());
+    context.set("aws:SecureTransport", peer.is_secure.to_string());
+    context.set("aws:CurrentTime", rfc3339_ms(now_us));
+    context.set("aws:EpochTime", now_us.div_euclid(1_000_000).to_string());
+    let request = Request {
+        principal: Principal::Anonymous,
+        action: "lambda:InvokeFunctionUrl",
+        resource,
+        region: &app.config.region,
+        context,
+    };
+    evaluate(&[], &[policy], &request).is_allowed()
 }
 
 /// The token of a request, if it is good for a route.
@@ -158,13 +276,18 @@ mod tests {
 
     #[test]
     fn a_route_without_rules_has_no_guard() {
-        let clock = Clock::manual(0);
-        assert!(Guard::new(&RouteRules::default(), &clock).is_none());
+        let guarded = Guarded {
+            function: &FunctionName::parse("f").unwrap(),
+            qualifier: None,
+            region: "local",
+            clock: &Clock::manual(0),
+        };
+        assert!(Guard::of_route(&RouteRules::default(), guarded).is_none());
         let rules = RouteRules {
             auth: RouteAuth::ApiKey,
             ..RouteRules::default()
         };
-        assert!(Guard::new(&rules, &clock).is_some());
+        assert!(Guard::of_route(&rules, guarded).is_some());
     }
 
     #[test]
