@@ -10,11 +10,15 @@
 //! Knows nothing of how a function runs, and offers no way around the spine.
 
 mod error;
+mod form;
 mod health;
+mod iam;
 mod lambda;
 pub(crate) mod mayfly;
 mod query;
 mod request;
+mod sts;
+mod xml;
 
 use std::sync::Arc;
 
@@ -44,6 +48,8 @@ pub(crate) struct Control {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum ApiService {
     Lambda,
+    Iam,
+    Sts,
     Mayfly,
 }
 
@@ -77,6 +83,8 @@ impl Control {
         };
         match service {
             ApiService::Lambda => lambda::answer(&request).await,
+            ApiService::Iam => iam::answer(&request).await,
+            ApiService::Sts => sts::answer(&request),
             ApiService::Mayfly => mayfly::answer(&request).await,
         }
     }

@@ -9,6 +9,7 @@ use domain::{Clock, RequestId};
 use sandbox::Sandboxes;
 use storage::{Ledger, Logs};
 
+use crate::auth::identities::Identities;
 use crate::concurrency::Concurrency;
 use crate::config::Config;
 use crate::faults::Faults;
@@ -25,6 +26,7 @@ pub(crate) struct App {
     /// Where control requests arrive, as bound.
     pub(crate) control: SocketAddr,
     pub(crate) clock: Clock,
+    pub(crate) identities: Arc<Identities>,
     pub(crate) random: Random,
     pub(crate) registry: Arc<Registry>,
     pub(crate) refusals: Arc<Refusals>,

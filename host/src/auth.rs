@@ -6,18 +6,42 @@
 //!
 //! Knows nothing of requests or of what the actions do.
 
+pub(crate) mod decide;
+pub(crate) mod generate;
+pub(crate) mod identities;
+pub(crate) mod seal;
+pub(crate) mod secret;
+
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use domain::names::ACCOUNT_ID;
+
+pub(crate) use self::decide::{authorise, authorise_with};
 
 /// Who signed a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Identity {
     /// The owner of the account; no policy restricts it.
     Root,
-    /// A user, by name; may do what policies allow.
+    /// A user, by path and name, such as `bob` or `division/bob`; may do what policies allow.
     User(Arc<str>),
+}
+
+impl Identity {
+    /// The user of a name and a path, which begins and ends with `/`.
+    pub(crate) fn user(path: &str, name: &str) -> Self {
+        let path = path.strip_prefix('/').unwrap_or(path);
+        Self::User(format!("{path}{name}").into())
+    }
+
+    /// The name of a user.
+    pub(crate) fn user_name(&self) -> Option<&str> {
+        match self {
+            Self::Root => None,
+            Self::User(name) => name.rsplit('/').next(),
+        }
+    }
 }
 
 /// A caller whose signature was verified, and where the request came from.
@@ -80,29 +104,4 @@ pub(crate) struct Denied {
     /// `because no identity-based policy allows the X action`, or
     /// `with an explicit deny in an identity-based policy`.
     pub(crate) because: String,
-}
-
-/// A grant for `action` on `resource`, which is spelt canonically.
-///
-/// # Errors
-///
-/// [`Denied`].
-pub(crate) fn authorise(
-    caller: &Caller,
-    action: &'static str,
-    resource: &str,
-) -> Result<Grant, Denied> {
-    match &caller.identity {
-        Identity::Root => Ok(Grant {
-            caller: caller.clone(),
-            action,
-            resource: resource.to_owned(),
-        }),
-        Identity::User(_) => Err(Denied {
-            caller: caller.arn(),
-            action,
-            resource: resource.to_owned(),
-            because: format!("because no identity-based policy allows the {action} action"),
-        }),
-    }
 }

@@ -216,6 +216,11 @@ fn build(
         region: config.region.clone(),
         log_stream_suffix: random.hex(),
     })?;
+    let identities = crate::auth::identities::Identities::open(
+        storage::IdentityStore::open(&data_dir)?,
+        crate::auth::seal::Sealer::new(&[0; 32]),
+        clock.clone(),
+    )?; // TEMPORARY
     let memory_budget_bytes = config.sandbox.memory_budget_mb << 20;
     let app = App {
         listen: sockets.triggers.local_addr()?,
@@ -223,6 +228,7 @@ fn build(
         concurrency: Concurrency::new(config.sandbox.concurrency_max, memory_budget_bytes),
         config,
         clock,
+        identities: Arc::new(identities),
         random,
         registry: Arc::new(registry),
         refusals: Arc::default(),

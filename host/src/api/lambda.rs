@@ -54,7 +54,12 @@ pub(super) async fn answer(request: &ApiRequest<'_>) -> Result<HttpResponse, Api
     if let Some(qualifier) = &qualifier {
         resource = format!("{resource}:{qualifier}");
     }
-    let _grant = auth::authorise(&request.caller, operation.spec().action, &resource)?;
+    let _grant = auth::authorise(
+        request.app,
+        &request.caller,
+        operation.spec().action,
+        &resource,
+    )?;
     match operation {
         Operation::Invoke => invoke::invoke_function(request, name).await,
     }

@@ -43,7 +43,12 @@ impl Operation {
 /// Answers a request for this API.
 pub(super) async fn answer(request: &ApiRequest<'_>) -> Result<HttpResponse, ApiError> {
     let operation = operation(request)?;
-    let _grant = auth::authorise(&request.caller, operation.action(), &operation.resource())?;
+    let _grant = auth::authorise(
+        request.app,
+        &request.caller,
+        operation.action(),
+        &operation.resource(),
+    )?;
     let app = request.app;
     let query = request.query()?;
     match operation {

@@ -30,7 +30,11 @@ pub(crate) fn secret() -> Secret {
 /// `N` of `alphabet`, whose length divides 256, so that each is as likely as the next.
 fn text<const N: usize>(alphabet: &[u8]) -> String {
     let pick = |byte: u8| alphabet.get(usize::from(byte) % alphabet.len()).copied();
-    bytes::<N>().into_iter().filter_map(pick).map(char::from).collect()
+    bytes::<N>()
+        .into_iter()
+        .filter_map(pick)
+        .map(char::from)
+        .collect()
 }
 
 #[cfg(test)]

@@ -81,8 +81,15 @@ mod tests {
     fn what_is_sealed_opens_with_its_key_and_context_alone() {
         let sealer = Sealer::new(&[7; 32]);
         let sealed = sealer.seal(b"a secret", "AKIA1");
-        assert_eq!(sealer.open(&sealed, "AKIA1").unwrap().as_slice(), b"a secret");
-        assert_ne!(sealer.seal(b"a secret", "AKIA1"), sealed, "the nonce is new");
+        assert_eq!(
+            sealer.open(&sealed, "AKIA1").unwrap().as_slice(),
+            b"a secret"
+        );
+        assert_ne!(
+            sealer.seal(b"a secret", "AKIA1"),
+            sealed,
+            "the nonce is new"
+        );
         assert!(!sealed.windows(8).any(|window| window == b"a secret"));
         assert_eq!(sealer.open(&sealed, "AKIA2"), Err(SealError::Foreign));
         let other = Sealer::new(&[8; 32]);
@@ -90,8 +97,16 @@ mod tests {
         for at in 0..sealed.len() {
             let mut damaged = sealed.clone();
             damaged[at] ^= 1;
-            assert_eq!(sealer.open(&damaged, "AKIA1"), Err(SealError::Foreign), "{at}");
-            assert_eq!(sealer.open(&sealed[..at], "AKIA1"), Err(SealError::Foreign), "{at}");
+            assert_eq!(
+                sealer.open(&damaged, "AKIA1"),
+                Err(SealError::Foreign),
+                "{at}"
+            );
+            assert_eq!(
+                sealer.open(&sealed[..at], "AKIA1"),
+                Err(SealError::Foreign),
+                "{at}"
+            );
         }
         assert_eq!(format!("{sealer:?}"), "Sealer(..)");
     }
