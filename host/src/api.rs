@@ -9,11 +9,14 @@
 //!
 //! Knows nothing of how a function runs, and offers no way around the spine.
 
+mod body;
 mod error;
+mod event_stream;
 mod form;
 mod health;
 mod iam;
 mod lambda;
+mod logs;
 pub(crate) mod mayfly;
 mod query;
 mod request;
@@ -28,6 +31,7 @@ use http::request::Parts;
 use http::{Method, Request};
 use hyper::body::Incoming;
 
+use self::body::{ApiBody, ApiResponse, whole};
 use self::error::ApiError;
 use self::request::ApiRequest;
 use crate::app::App;
@@ -50,6 +54,7 @@ enum ApiService {
     Lambda,
     Iam,
     Sts,
+    Logs,
     Mayfly,
 }
 
@@ -65,13 +70,12 @@ impl Control {
         body: &mut Incoming,
         peer: Peer,
         id: RequestId,
-    ) -> Result<HttpResponse, ApiError> {
+    ) -> Result<ApiResponse, ApiError> {
         check_caller(parts, peer)?;
         if let Some(response) = self.open_to_all(parts)? {
-            return Ok(response);
+            return Ok(whole(response));
         }
         let caller = caller(parts, peer);
-        let service = service(parts.uri.path());
         // The room is held as long as the body may be.
         let (body, _room) = read_body(body, self.body_limits, &self.app.room).await?;
         let request = ApiRequest {
@@ -81,11 +85,12 @@ impl Control {
             caller,
             body,
         };
-        match service {
-            ApiService::Lambda => lambda::answer(&request).await,
-            ApiService::Iam => iam::answer(&request).await,
-            ApiService::Sts => sts::answer(&request),
-            ApiService::Mayfly => mayfly::answer(&request).await,
+        match service(parts) {
+            ApiService::Lambda => lambda::answer(&request).await.map(whole),
+            ApiService::Logs => logs::answer(&request).await,
+            ApiService::Iam => iam::answer(&request).await.map(whole),
+            ApiService::Sts => sts::answer(&request).map(whole),
+            ApiService::Mayfly => mayfly::answer(&request).await.map(whole),
         }
     }
 
@@ -106,13 +111,20 @@ impl Control {
 }
 
 impl Service for Control {
-    async fn answer(&self, request: Request<Incoming>, peer: Peer) -> HttpResponse {
+    type Body = ApiBody;
+
+    async fn answer(&self, request: Request<Incoming>, peer: Peer) -> ApiResponse {
         let id = self.app.request_id();
         let (parts, mut body) = request.into_parts();
         let mut response = match self.run(&parts, &mut body, peer, id).await {
             Ok(response) => response,
             Err(error) => {
-                let mut response = error.response();
+                let mut response = whole(match service(&parts) {
+                    ApiService::Logs => error.response_json11(),
+                    ApiService::Lambda | ApiService::Iam | ApiService::Sts | ApiService::Mayfly => {
+                        error.response()
+                    }
+                });
                 finish_body(&parts, &mut body, &mut response).await;
                 response
             }
@@ -122,9 +134,17 @@ impl Service for Control {
     }
 }
 
-/// The API that a path belongs to.
-fn service(path: &str) -> ApiService {
-    if path == "/mayfly" || path.starts_with("/mayfly/") {
+/// The API that a request is for.
+fn service(parts: &Parts) -> ApiService {
+    let path = parts.uri.path();
+    let target = parts.headers.get("x-amz-target");
+    if target.is_some_and(|target| {
+        target
+            .as_bytes()
+            .starts_with(logs::TARGET_PREFIX.as_bytes())
+    }) {
+        ApiService::Logs
+    } else if path == "/mayfly" || path.starts_with("/mayfly/") {
         ApiService::Mayfly
     } else {
         ApiService::Lambda
@@ -142,7 +162,7 @@ fn caller(parts: &Parts, peer: Peer) -> Caller {
         user_agent: user_agent
             .and_then(|value| value.to_str().ok())
             .map(str::to_owned),
-        is_secure: false,
+        is_secure: peer.is_secure,
     }
 }
 

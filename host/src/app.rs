@@ -3,19 +3,24 @@
 use std::hash::{BuildHasher as _, RandomState};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use domain::{Clock, RequestId};
 use sandbox::Sandboxes;
 use storage::{Ledger, Logs};
+use tokio::sync::{Semaphore, watch};
 
 use crate::auth::identities::Identities;
+use crate::auth::key_sets::KeySets;
 use crate::concurrency::Concurrency;
 use crate::config::Config;
 use crate::faults::Faults;
 use crate::http::body::Room;
 use crate::metrics::Metrics;
 use crate::registry::{Refusals, Registry};
+
+/// Live tails at once; each reads logs every second.
+pub(crate) const LIVE_TAILS_MAX: usize = 32;
 
 /// What the process owns.
 #[derive(Debug)]
@@ -36,10 +41,14 @@ pub(crate) struct App {
     pub(crate) logs: Logs,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) faults: Faults,
+    /// The keys of those who issue tokens.
+    pub(crate) key_sets: KeySets,
     /// Memory for bodies that are being received and events that wait.
     pub(crate) room: Room,
+    /// Live tails that may still be started.
+    pub(crate) live_tails: Arc<Semaphore>,
     /// Set when the process drains: it finishes what runs and says that it is not healthy.
-    pub(crate) draining: AtomicBool,
+    pub(crate) draining: watch::Sender<bool>,
     /// Where threads for guests live: an invocation that comes in elsewhere is spawned there.
     pub(crate) workers: tokio::runtime::Handle,
 }
@@ -50,9 +59,27 @@ impl App {
         RequestId::new(self.clock.unix_ms(), self.random.bytes())
     }
 
+    /// Where triggers answer, without a slash at the end.
+    pub(crate) fn triggers_url(&self) -> String {
+        let is_secure = self.config.tls.triggers.is_some();
+        let scheme = if is_secure { "https" } else { "http" };
+        format!("{scheme}://{}", self.listen)
+    }
+
     /// Whether the process takes no new work.
     pub(crate) fn is_draining(&self) -> bool {
-        self.draining.load(Ordering::Relaxed)
+        *self.draining.borrow()
+    }
+
+    /// Completes when the process drains: what would go on for ever ends then.
+    pub(crate) async fn drain_started(&self) {
+        // The sender is ours, so this can't fail.
+        drop(
+            self.draining
+                .subscribe()
+                .wait_for(|draining| *draining)
+                .await,
+        );
     }
 }
 

@@ -9,6 +9,8 @@
 pub(crate) mod decide;
 pub(crate) mod generate;
 pub(crate) mod identities;
+pub(crate) mod jwt;
+pub(crate) mod key_sets;
 pub(crate) mod seal;
 pub(crate) mod secret;
 

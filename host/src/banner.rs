@@ -8,11 +8,17 @@ use std::time::Duration;
 
 use crate::api::mayfly::functions::function_views;
 use crate::app::App;
+use crate::config::CertificateFiles;
 
 /// Where we listen; printed once both sockets accept.
 pub(crate) fn listening(app: &App) {
+    let scheme = |tls: &Option<CertificateFiles>| if tls.is_some() { "https" } else { "http" };
+    let (triggers, control) = (
+        scheme(&app.config.tls.triggers),
+        scheme(&app.config.tls.control),
+    );
     say(format_args!(
-        "listening http=http://{} control=http://{}",
+        "listening http={triggers}://{} control={control}://{}",
         app.listen, app.control
     ));
     say(format_args!("engine: {}", app.sandboxes.settings_report()));

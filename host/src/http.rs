@@ -5,7 +5,10 @@
 //! [`crate::api`] for control.
 
 pub(crate) mod body;
+mod cors;
 pub(crate) mod dispatch;
 pub(crate) mod error;
 pub(crate) mod io;
 pub(crate) mod listener;
+mod stream;
+pub(crate) mod tls;

@@ -210,7 +210,11 @@ impl<'a> Admitted<'a> {
         } else {
             Vec::new()
         };
-        self.app.logs.append(&self.version.name, log);
+        self.app.logs.append(
+            &self.version.name,
+            &self.version.guest.spec().log_stream,
+            log,
+        );
         Ok((report, kept))
     }
 

@@ -6,7 +6,6 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -16,17 +15,20 @@ use storage::{Artifacts, DataDir, Ledger, LedgerSettings, LogSettings, Logs, Rec
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::{Semaphore, watch};
 
 use crate::api::Control;
-use crate::app::{App, Random};
+use crate::app::{App, LIVE_TAILS_MAX, Random};
+use crate::auth::key_sets::KeySets;
 use crate::banner;
 use crate::capacity::{System, Wanted};
 use crate::concurrency::Concurrency;
-use crate::config::Config;
+use crate::config::{CertificateFiles, Config};
 use crate::faults::Faults;
 use crate::http::body::Room;
 use crate::http::dispatch::{Functions, WRITE_IDLE};
 use crate::http::listener::{ConnectionLimits, DrainControl, drain, serve};
+use crate::http::tls::{Look, Tls};
 use crate::metrics::Metrics;
 use crate::registry::drop_folder::DropFolder;
 use crate::registry::watcher::DropWatcher;
@@ -52,10 +54,14 @@ const DRAIN_LOOK: Duration = Duration::from_millis(5);
 /// What keeps the server from starting: an address in use, a data directory of another server, a
 /// broken ledger.
 pub(crate) fn run(config: Config) -> anyhow::Result<()> {
+    // More than one provider could be compiled in; this one is meant. An error means that it is
+    // installed already.
+    drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
     let system = System::prepare();
     let runtimes = Runtimes::new()?;
     // Before anybody is told that we are here: a signal that comes early must drain too.
     let signals = runtimes.control.block_on(async { Signals::new() })?;
+    let certificates = Certificates::load(&config)?;
     let sockets = runtimes.workers.block_on(Sockets::bind(&config))?;
     let (app, data_dir) = build(config, system, &runtimes, &sockets)?;
     make_functions_dir(&app)?;
@@ -67,12 +73,18 @@ pub(crate) fn run(config: Config) -> anyhow::Result<()> {
     let limits = connection_limits(&app);
     let functions = Functions::new(Arc::clone(&app));
     let control = Control::new(Arc::clone(&app));
+    warn_of_plain_listeners(&app, &certificates);
+    let triggers = (sockets.triggers, certificates.triggers.clone());
     runtimes
         .workers
-        .spawn(serve(sockets.triggers, limits, trigger_token, functions));
+        .spawn(serve(triggers, limits, trigger_token, functions));
+    let control_socket = (sockets.control, certificates.control.clone());
     runtimes
         .control
-        .spawn(serve(sockets.control, limits, control_token, control));
+        .spawn(serve(control_socket, limits, control_token, control));
+    runtimes
+        .control
+        .spawn(certificates.watch(app.config.tls.rescan));
     let watcher = start_watcher(&app)?;
 
     let draining = until_stopped(&app, signals, &watcher, (trigger_drain, control_drain));
@@ -174,6 +186,70 @@ impl Sockets {
     }
 }
 
+/// What the listeners need to speak TLS, where they do.
+struct Certificates {
+    triggers: Option<Arc<Tls>>,
+    control: Option<Arc<Tls>>,
+}
+
+impl Certificates {
+    fn load(config: &Config) -> anyhow::Result<Self> {
+        let load = |files: &Option<CertificateFiles>| -> anyhow::Result<Option<Arc<Tls>>> {
+            let Some(files) = files else { return Ok(None) };
+            let tls = Tls::load(files.clone()).context("TLS can't be offered")?;
+            if tls.is_key_open_to_others() {
+                let key = files.key.display();
+                tracing::warn!("everybody on this machine may read the key {key}; chmod 600 {key}");
+            }
+            Ok(Some(Arc::new(tls)))
+        };
+        Ok(Self {
+            triggers: load(&config.tls.triggers)?,
+            control: load(&config.tls.control)?,
+        })
+    }
+
+    /// Takes new certificates into use, for ever.
+    async fn watch(self, rescan: Duration) {
+        let all: Vec<Arc<Tls>> = [self.triggers, self.control]
+            .into_iter()
+            .flatten()
+            .collect();
+        while !all.is_empty() {
+            tokio::time::sleep(rescan).await;
+            for tls in &all {
+                let looking = Arc::clone(tls);
+                let look = tokio::task::spawn_blocking(move || looking.reload_if_changed()).await;
+                let file = tls.files().certificate.display();
+                match look {
+                    Ok(Look::Unchanged) | Err(_) => {}
+                    Ok(Look::Reloaded) => tracing::info!("the certificate {file} was read again"),
+                    Ok(Look::Kept(error)) => {
+                        tracing::warn!("the certificate in use is kept: {error}");
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn warn_of_plain_listeners(app: &App, certificates: &Certificates) {
+    for (what, address, tls) in [
+        ("triggers answer", app.listen, &certificates.triggers),
+        (
+            "the control API answers",
+            app.control,
+            &certificates.control,
+        ),
+    ] {
+        if tls.is_none() && !address.ip().is_loopback() {
+            tracing::warn!(
+                "{what} other machines at {address} without TLS; whoever is on the way can read and change everything. Set `tls.certificate` and `tls.key` (or the control_ ones), or put a proxy in front"
+            );
+        }
+    }
+}
+
 fn build(
     config: Config,
     system: System,
@@ -226,6 +302,7 @@ fn build(
         listen: sockets.triggers.local_addr()?,
         control: sockets.control.local_addr()?,
         concurrency: Concurrency::new(config.sandbox.concurrency_max, memory_budget_bytes),
+        key_sets: KeySets::new(config.functions_dir.clone(), clock.clone()),
         config,
         clock,
         identities: Arc::new(identities),
@@ -238,7 +315,8 @@ fn build(
         metrics,
         faults: Faults::default(),
         room: Room::default(),
-        draining: AtomicBool::new(false),
+        live_tails: Arc::new(Semaphore::new(LIVE_TAILS_MAX)),
+        draining: watch::Sender::new(false),
         workers: runtimes.workers.handle().clone(),
     };
     Ok((Arc::new(app), data_dir))
@@ -268,6 +346,7 @@ fn log_settings(config: &Config) -> LogSettings {
 fn connection_limits(app: &App) -> ConnectionLimits {
     let http = &app.config.http;
     ConnectionLimits {
+        handshake_timeout: app.config.tls.handshake_timeout,
         header_timeout: http.header_timeout,
         write_idle: WRITE_IDLE,
         connections_max: http.connections_max,
@@ -296,7 +375,7 @@ async fn until_stopped(
     (triggers, control): (DrainControl, DrainControl),
 ) {
     signals.next().await;
-    app.draining.store(true, Ordering::Relaxed);
+    app.draining.send_replace(true);
     watcher.stop();
     banner::draining(app.concurrency.running(), app.config.drain_timeout);
 

@@ -7,6 +7,7 @@
 //! Knows nothing of the function's name, of files, or of routes that other functions claim.
 
 pub(crate) mod document;
+pub(crate) mod route_rules;
 
 use std::path::PathBuf;
 
@@ -15,6 +16,7 @@ use domain::{FunctionName, Limits, MemoryMb, Timeout};
 use serde::{Deserialize, Serialize};
 
 use self::document::{Problem, Table, quoted};
+use self::route_rules::{HttpRoute, Inherited, RouteRules};
 
 /// Most invocations of one function at a time that a manifest may ask for.
 pub(crate) const CONCURRENCY_MAX: u32 = 20_000;
@@ -24,6 +26,9 @@ pub(crate) const ENVIRONMENT_BYTES_MAX: usize = 4_096;
 
 /// Most `[[http]]` entries of one function. The default quota of an HTTP API in API Gateway.
 pub(crate) const ROUTES_MAX: usize = 300;
+
+/// Where function URLs are, among paths.
+pub(crate) const URLS: &str = "/_url";
 
 /// Longest description, in characters. Lambda's limit.
 const DESCRIPTION_CHARS_MAX: usize = 256;
@@ -51,7 +56,11 @@ pub(crate) struct Manifest {
     /// The routes of `[[http]]`, none of them twice. `None` means the two default routes; an empty
     /// list, written `http = []`, means no route at all.
     #[serde(default)]
-    pub(crate) routes: Option<Vec<Route>>,
+    pub(crate) routes: Option<Vec<HttpRoute>>,
+    /// What routes ask of their requests that do not say otherwise. Keys `auth`, `qualifier`, `rate`,
+    /// `burst`, `rate_per_key`, `burst_per_key`; tables `jwt`, `cors`.
+    #[serde(default)]
+    pub(crate) rules: RouteRules,
     /// How the artifact is made. Table `[build]`.
     #[serde(default)]
     pub(crate) build: Build,
@@ -93,7 +102,12 @@ impl Manifest {
     ///
     /// [`ManifestError`] lists what is not TOML, unknown, of the wrong type or out of range.
     pub(crate) fn parse(text: &str) -> Result<Self, ManifestError> {
-        document::read(text, |root| Self {
+        document::read(text, Self::from_root).map_err(|problems| ManifestError { problems })
+    }
+
+    fn from_root(root: &Table<'_>) -> Self {
+        let inherited = route_rules::inherited(root);
+        Self {
             description: description(root),
             limits: limits(root),
             environment: root
@@ -102,12 +116,14 @@ impl Manifest {
             concurrency: root
                 .integer("concurrency", &(0..=u64::from(CONCURRENCY_MAX)))
                 .and_then(|number| u32::try_from(number).ok()),
-            routes: root.tables("http").map(|entries| routes(root, &entries)),
+            routes: root
+                .tables("http")
+                .map(|entries| routes(root, &entries, &inherited)),
             build: root
                 .table("build")
                 .map_or_else(Build::default, |table| build(&table)),
-        })
-        .map_err(|problems| ManifestError { problems })
+            rules: inherited.rules,
+        }
     }
 
     /// Where the artifact of the function `name` lies, relative to its folder.
@@ -183,7 +199,7 @@ fn variable_problem(name: &str, value: &str) -> Option<String> {
         .then(|| "has a NUL in its value".to_owned())
 }
 
-fn routes(root: &Table<'_>, entries: &[Table<'_>]) -> Vec<Route> {
+fn routes(root: &Table<'_>, entries: &[Table<'_>], inherited: &Inherited) -> Vec<HttpRoute> {
     if entries.len() > ROUTES_MAX {
         root.wrong(format!(
             "`http` has {} entries; at most {ROUTES_MAX} are allowed",
@@ -194,6 +210,7 @@ fn routes(root: &Table<'_>, entries: &[Table<'_>]) -> Vec<Route> {
     let mut claimed = RouteTable::<usize>::default();
     let mut routes = Vec::with_capacity(entries.len());
     for (at, entry) in entries.iter().enumerate() {
+        let rules = route_rules::of_entry(entry, inherited);
         let Some(route) = route(entry) else { continue };
         if let Err(first) = claimed.insert(route.clone(), at) {
             let first = first + 1;
@@ -202,7 +219,7 @@ fn routes(root: &Table<'_>, entries: &[Table<'_>]) -> Vec<Route> {
                 at + 1
             ));
         }
-        routes.push(route);
+        routes.push(HttpRoute { route, rules });
     }
     routes
 }
@@ -228,6 +245,11 @@ fn route(entry: &Table<'_>) -> Option<Route> {
         return None;
     };
     match Route::new(method?, path.value) {
+        Ok(route) if is_reserved(route.path()) => {
+            let rule = format!("can't begin with \"{URLS}\": function URLs do");
+            entry.wrong_at(&path, "path", &rule);
+            None
+        }
         Ok(route) => Some(route),
         Err(error) => {
             entry.wrong_at(
@@ -238,6 +260,12 @@ fn route(entry: &Table<'_>) -> Option<Route> {
             None
         }
     }
+}
+
+/// Whether a path belongs to function URLs.
+pub(crate) fn is_reserved(path: &str) -> bool {
+    path.strip_prefix(URLS)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// A route's error repeats the path as it was written; this one fits on a line.

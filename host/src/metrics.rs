@@ -31,6 +31,31 @@ pub(crate) struct Metrics {
     throttled_memory: AtomicU64,
     /// Responses of the trigger listener by hundreds of their status.
     responses: [AtomicU64; 6],
+    /// Requests that did not reach their function, by [`RefusedBy`].
+    refused: [AtomicU64; RefusedBy::ALL.len()],
+}
+
+/// What kept a request from its function.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum RefusedBy {
+    /// An allowance of the route.
+    Rate,
+    /// It is not known who asked, or they may not.
+    Auth,
+    /// It could not be found out who asked.
+    Unavailable,
+}
+
+impl RefusedBy {
+    const ALL: [Self; 3] = [Self::Rate, Self::Auth, Self::Unavailable];
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Rate => "rate",
+            Self::Auth => "auth",
+            Self::Unavailable => "unavailable",
+        }
+    }
 }
 
 /// The counters of one function.
@@ -69,6 +94,13 @@ impl Metrics {
     /// Counts a response.
     pub(crate) fn answered(&self, status: StatusCode) {
         if let Some(counter) = self.responses.get(usize::from(status.as_u16() / 100)) {
+            add(counter, 1);
+        }
+    }
+
+    /// Counts a request that did not reach its function.
+    pub(crate) fn refused(&self, by: RefusedBy) {
+        if let Some(counter) = self.refused.get(by as usize) {
             add(counter, 1);
         }
     }
@@ -163,6 +195,15 @@ impl Metrics {
                 &format!("class=\"{class}xx\""),
                 get(count),
             );
+        }
+        text.family(
+            "mayfly_http_refused_total",
+            "counter",
+            "Requests that the rules of their route kept from their function.",
+        );
+        for (by, count) in RefusedBy::ALL.iter().zip(&self.refused) {
+            let labels = format!("by=\"{}\"", by.as_str());
+            text.sample("mayfly_http_refused_total", &labels, get(count));
         }
         for (name, help, value) in gauges {
             text.family(name, "gauge", help);

@@ -8,6 +8,7 @@
 
 pub(crate) mod drop_folder;
 pub(crate) mod refusals;
+pub(crate) mod route_target;
 pub(crate) mod version;
 pub(crate) mod watcher;
 
@@ -29,10 +30,12 @@ use storage::{ArtifactId, Artifacts, FunctionRecord, Records, StorageError};
 
 use crate::concurrency::Running;
 use crate::invoke::{InvokeError, unknown};
+use crate::manifest::route_rules::HttpRoute;
 use crate::metrics::Metrics;
 
 pub(crate) use publish::{Draft, Effort, Prepared, PublishError, Published};
 pub(crate) use refusals::Refusals;
+pub(crate) use route_target::RouteTarget;
 pub(crate) use version::{Configuration, Version};
 
 /// Functions by name, and by route.
@@ -43,7 +46,7 @@ pub(crate) struct Registry {
     folded: DashMap<String, FunctionName>,
     /// Kept across versions, so that a swap does not forget what still runs.
     running: DashMap<FunctionName, Arc<Running>>,
-    routes: RwLock<RouteTable<FunctionName>>,
+    routes: RwLock<RouteTable<Arc<RouteTarget>>>,
     /// Held while something is swapped in, removed or swept; readers never take it.
     publishing: Mutex<()>,
     /// Shared by what is being prepared: its artifacts are not in use yet, and must not be swept.
@@ -146,12 +149,12 @@ impl Registry {
         }
     }
 
-    /// What a request leads to; `found` gets the route, its function and its variables.
+    /// What a request leads to; `found` gets the route, its target and its variables.
     pub(crate) fn route<T>(
         &self,
         method: Option<RouteMethod>,
         path: &RequestPath,
-        found: impl FnOnce(Match<'_, FunctionName>) -> T,
+        found: impl FnOnce(Match<'_, Arc<RouteTarget>>) -> T,
     ) -> T {
         found(self.routes.read().find(method, path))
     }
@@ -184,7 +187,7 @@ impl Registry {
             self.folded.remove(&folded(name));
             self.retire(&version);
             let mut routes = self.routes.write();
-            for route in &version.configuration.routes {
+            for HttpRoute { route, .. } in &version.configuration.routes {
                 routes.remove(route);
             }
         }
@@ -253,14 +256,16 @@ impl Registry {
             return;
         }
         let mut routes = self.routes.write();
-        for route in old_routes {
+        for HttpRoute { route, .. } in old_routes {
             routes.remove(route);
         }
-        for route in &version.configuration.routes {
-            if let Err(owner) = routes.insert(route.clone(), version.name.clone()) {
+        for HttpRoute { route, rules } in &version.configuration.routes {
+            let target = RouteTarget::new(&version.name, rules, &self.parts.clock);
+            if let Err(owner) = routes.insert(route.clone(), target) {
                 tracing::error!(
-                    "route `{route}` of function `{}` belongs to `{owner}`",
-                    version.name
+                    "route `{route}` of function `{}` belongs to `{}`",
+                    version.name,
+                    owner.function
                 );
             }
         }

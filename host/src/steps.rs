@@ -8,7 +8,6 @@
 use std::hint::black_box;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -23,6 +22,7 @@ use storage::{
 };
 
 use crate::app::{App, Random};
+use crate::auth::key_sets::KeySets;
 use crate::concurrency::Concurrency;
 use crate::config::{Config, Flags};
 use crate::faults::Faults;
@@ -32,7 +32,8 @@ use crate::invoke::invoke;
 use crate::manifest::Manifest;
 use crate::metrics::Metrics;
 use crate::registry::{Draft, Parts as RegistryParts, Registry, Version};
-use crate::trigger::http::event::{Source, event_from};
+use crate::trigger::http::authorizer::Authorizer;
+use crate::trigger::http::event::{Entrance, Source, event_from};
 
 /// Answers every event with the same object, through the SDK's exports.
 const GUEST: &str = r#"(module
@@ -112,7 +113,11 @@ fn app(root: &std::path::Path, background: &tokio::runtime::Runtime) -> App {
         .unwrap();
     let address = SocketAddr::from(([127, 0, 0, 1], 3000));
     let config = Config::resolve(None, |_| None, Flags::default()).unwrap();
+    let store = storage::IdentityStore::open(&data_dir).unwrap();
+    let sealer = crate::auth::seal::Sealer::new(&[0; 32]);
+    let identities = crate::auth::identities::Identities::open(store, sealer, clock.clone());
     App {
+        identities: Arc::new(identities.unwrap()),
         config,
         listen: address,
         control: address,
@@ -132,9 +137,11 @@ fn app(root: &std::path::Path, background: &tokio::runtime::Runtime) -> App {
         logs: Logs::open(&data_dir, log_settings()).unwrap(),
         metrics,
         faults: Faults::default(),
+        key_sets: KeySets::new(std::path::PathBuf::new(), Clock::system()),
         room: Room::default(),
+        live_tails: Arc::new(tokio::sync::Semaphore::new(1)),
         clock,
-        draining: AtomicBool::new(false),
+        draining: tokio::sync::watch::Sender::new(false),
         workers: background.handle().clone(),
     }
 }
@@ -224,11 +231,15 @@ fn before_the_sandbox(app: &App) -> Bytes {
         event_from(&Source {
             parts: &parts,
             body: &Bytes::new(),
-            route: &route,
-            values: &[],
+            entrance: Entrance::Route {
+                route: &route,
+                values: &[],
+            },
+            authorizer: &Authorizer::Open,
             path: "/hello",
             peer: app.listen,
             local_port: 3000,
+            is_secure: false,
             id,
             received_us: app.clock.unix_us(),
         })
@@ -269,6 +280,7 @@ fn after_the_sandbox(app: &App, version: &Version, invocation: &Invocation, outc
         };
         let start = Report::start_line(invocation.id, version.id);
         let events = [line(start), line(report.end_line()), line(report.line())];
-        app.logs.append(&version.name, events);
+        app.logs
+            .append(&version.name, &version.guest.spec().log_stream, events);
     });
 }

@@ -82,6 +82,33 @@ impl ApiError {
         )
     }
 
+    pub(super) fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// The error's name, such as `AccessDeniedException`.
+    pub(super) fn code(&self) -> &'static str {
+        self.code
+    }
+
+    pub(super) fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// As services with awsJson 1.1 say it: name and message in the body.
+    pub(super) fn response_json11(&self) -> HttpResponse {
+        let body = json!({ "__type": self.code, "message": self.message });
+        let mut response = json_response(self.status, body.to_string());
+        let headers = response.headers_mut();
+        let content_type = HeaderValue::from_static("application/x-amz-json-1.1");
+        headers.insert(http::header::CONTENT_TYPE, content_type);
+        headers.insert(ERROR_TYPE, HeaderValue::from_static(self.code));
+        if may_be_tried_again(self.status) {
+            headers.insert(RETRY_AFTER, RETRY_AFTER_SECONDS);
+        }
+        response
+    }
+
     pub(super) fn response(&self) -> HttpResponse {
         let is_server = self.status.is_server_error();
         let mut body = json!({

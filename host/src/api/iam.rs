@@ -22,6 +22,8 @@ use http::StatusCode;
 
 use self::names::check_name;
 use super::error::ApiError;
+#[cfg(test)]
+use super::form::Encoding;
 use super::form::{Form, validation};
 use super::request::ApiRequest;
 use super::xml::{Node, reply};

@@ -148,7 +148,25 @@ impl Section<'_> {
         Duration::from_millis(self.integer(key, range).unwrap_or(default_ms))
     }
 
-    /// The path of `functions` or `data`; one in the file is relative to the file.
+    /// Two paths, of which neither is of use without the other.
+    pub(super) fn paths_together(
+        &self,
+        first: &'static str,
+        second: &'static str,
+    ) -> Option<(PathBuf, PathBuf)> {
+        let (one, other) = match (self.path(first), self.path(second)) {
+            (Some(one), Some(other)) => return Some((one, other)),
+            (None, None) => return None,
+            (Some(_), None) => (first, second),
+            (None, Some(_)) => (second, first),
+        };
+        let name = self.name;
+        let rule = format!("is set, and `{name}.{other}` is not; the two belong together");
+        self.layers.wrong(&format!("`{name}.{one}`"), &rule);
+        None
+    }
+
+    /// A path; one in the file is relative to the file.
     pub(super) fn path(&self, key: &'static str) -> Option<PathBuf> {
         let rule = |text: &str| {
             let bad = text.is_empty() || text.contains('\0');
@@ -157,8 +175,9 @@ impl Section<'_> {
         let folder = self.layers.file.and_then(Path::parent);
         let below = self.text(key, rule);
         let flag = match key {
-            "functions" => &self.layers.flags.functions,
-            _ => &self.layers.flags.data,
+            "functions" => self.layers.flags.functions.as_ref(),
+            "data" => self.layers.flags.data.as_ref(),
+            _ => None,
         };
         if let Some(path) = flag {
             return Some(path.clone());

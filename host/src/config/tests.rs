@@ -56,6 +56,30 @@ fn without_any_layer_every_value_has_its_default() {
     assert_eq!(config.http.connections_per_ip_max, None);
     assert_eq!(config.drop.stable, Duration::from_millis(500));
     assert_eq!(config.drop.rescan, Duration::from_millis(2_000));
+    assert_eq!((config.tls.triggers, config.tls.control), (None, None));
+    assert_eq!(config.tls.handshake_timeout, Duration::from_secs(5));
+    assert_eq!(config.tls.rescan, Duration::from_secs(2));
+}
+
+#[test]
+fn a_certificate_and_its_key_belong_together() {
+    let both = "[tls]\ncertificate = '/c.pem'\ncontrol_certificate = '/d.pem'\n";
+    let env = [
+        ("MAYFLY_TLS_KEY", "/k.pem"),
+        ("MAYFLY_TLS_CONTROL_KEY", "/l.pem"),
+    ];
+    let tls = resolve(both, &env, Flags::default()).unwrap().tls;
+    let files = |certificate: &str, key: &str| CertificateFiles {
+        certificate: certificate.into(),
+        key: key.into(),
+    };
+    assert_eq!(tls.triggers, Some(files("/c.pem", "/k.pem")));
+    assert_eq!(tls.control, Some(files("/d.pem", "/l.pem")));
+    check_refused(
+        both,
+        &env[..1],
+        "`tls.control_certificate` is set, and `tls.control_key` is not; the two belong together",
+    );
 }
 
 #[test]

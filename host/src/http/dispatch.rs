@@ -1,26 +1,33 @@
-//! A request for a function: check it, route it, make an event of it, invoke, answer.
+//! A request for a function: check it, route it, let it in, make an event of it, invoke, answer.
 //!
 //! One straight line down and up again; there is no chain of middleware.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use domain::routing::{Match, RequestPath, Route, RouteMethod};
-use domain::{Fault, FunctionError, FunctionName, Invocation, RequestId, Trigger};
-use http::header::{CONNECTION, EXPECT, HOST};
+use domain::{Fault, FunctionError, Invocation, RequestId, Trigger};
+use http::header::{CONNECTION, CONTENT_TYPE, EXPECT, HOST};
 use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
 use http_body_util::Full;
 use hyper::body::{Body as _, Incoming};
 
 use super::body::{BodyError, BodyLimits, discard, read_body};
+use super::cors;
 use super::error::{HttpResponse, error_response, json_response, with_request_id, wrong_method};
 use super::listener::{Peer, Service};
 use crate::answer::Answer;
 use crate::app::App;
 use crate::concurrency::Refused;
 use crate::invoke::{Completed, InvokeError, invoke};
-use crate::trigger::http::event::{Source, event_from};
+use crate::metrics::RefusedBy;
+use crate::registry::RouteTarget;
+use crate::trigger::http::authorizer::Authorizer;
+use crate::trigger::http::event::{Entrance, Source, event_from};
+use crate::trigger::http::guard::{Guard, Refusal};
+use crate::trigger::http::response::TEXT;
 
 /// Longest request target, in bytes.
 const TARGET_BYTES_MAX: usize = 8 << 10;
@@ -46,6 +53,8 @@ impl Functions {
 }
 
 impl Service for Functions {
+    type Body = Full<Bytes>;
+
     async fn answer(&self, request: Request<Incoming>, peer: Peer) -> HttpResponse {
         let id = self.app.request_id();
         let (parts, mut body) = request.into_parts();
@@ -72,7 +81,7 @@ fn reject(status: StatusCode, message: &str, id: RequestId) -> Rejection {
 
 /// Gets what is left of a refused request's body out of the way, or closes the connection after the
 /// answer: it must never be read as the next request.
-pub(crate) async fn finish_body(parts: &Parts, body: &mut Incoming, response: &mut HttpResponse) {
+pub(crate) async fn finish_body<B>(parts: &Parts, body: &mut Incoming, response: &mut Response<B>) {
     // A client that waits to be asked for its body must not be asked.
     let is_waiting = parts.headers.contains_key(EXPECT);
     let ended = body.is_end_stream() || (!is_waiting && discard(body).await);
@@ -92,6 +101,7 @@ impl Functions {
         id: RequestId,
     ) -> Result<HttpResponse, Rejection> {
         check_head(parts, id)?;
+        let asked = Asked { parts, peer, id };
         let path = RequestPath::parse(parts.uri.path()).map_err(|error| {
             reject(
                 StatusCode::BAD_REQUEST,
@@ -99,8 +109,92 @@ impl Functions {
                 id,
             )
         })?;
+        if let Some(answer) = self.preflight(parts, &path) {
+            return Ok(answer);
+        }
         let routed = self.route(&parts.method, &path, id)?;
+        match &routed.target.guard {
+            None => {
+                self.serve(asked, body, &path, &routed, &Authorizer::Open)
+                    .await
+            }
+            // Boxed, so that requests without rules carry nothing of it.
+            Some(guard) => Box::pin(self.guarded(guard, asked, body, &path, &routed)).await,
+        }
+    }
 
+    /// Answers a browser that asks before it sends a request, if the route of that request has rules.
+    fn preflight(&self, parts: &Parts, path: &RequestPath) -> Option<HttpResponse> {
+        let method = RouteMethod::parse(cors::preflight_method(parts)?);
+        let target = self.app.registry.route(method, path, |found| match found {
+            Match::Found { target, .. } => Some(Arc::clone(target)),
+            Match::WrongMethod { .. } | Match::NotFound => None,
+        })?;
+        let rules = target.guard.as_deref()?.cors()?;
+        let mut response = Response::new(Full::default());
+        *response.status_mut() = StatusCode::NO_CONTENT;
+        *response.headers_mut() = cors::preflight_headers(rules, &parts.headers);
+        Some(response)
+    }
+
+    /// Serves a request that its route lets in. What web pages may read is said on every answer.
+    async fn guarded(
+        &self,
+        guard: &Guard,
+        asked: Asked<'_>,
+        body: &mut Incoming,
+        path: &RequestPath,
+        routed: &Routed,
+    ) -> Result<HttpResponse, Rejection> {
+        let admitted = guard.admit(&self.app, asked.parts, asked.peer.remote).await;
+        let mut answer = match admitted {
+            Ok(authorizer) => self.serve(asked, body, path, routed, &authorizer).await,
+            Err(refusal) => Err(Box::new(self.refused(&refusal, asked.id))),
+        };
+        if let Some(rules) = guard.cors() {
+            let headers = match &mut answer {
+                Ok(response) => response.headers_mut(),
+                Err(rejection) => rejection.headers_mut(),
+            };
+            cors::apply(rules, &asked.parts.headers, headers);
+        }
+        answer
+    }
+
+    /// Counts and writes a refusal.
+    fn refused(&self, refusal: &Refusal, id: RequestId) -> HttpResponse {
+        let (by, status, message) = match refusal {
+            Refusal::TooMany(_) => (
+                RefusedBy::Rate,
+                StatusCode::TOO_MANY_REQUESTS,
+                "Too Many Requests",
+            ),
+            Refusal::Unknown { .. } => (RefusedBy::Auth, StatusCode::UNAUTHORIZED, "Unauthorized"),
+            Refusal::Forbidden { .. } => (RefusedBy::Auth, StatusCode::FORBIDDEN, "Forbidden"),
+            Refusal::Unavailable => (
+                RefusedBy::Unavailable,
+                StatusCode::SERVICE_UNAVAILABLE,
+                "Service Unavailable",
+            ),
+        };
+        self.app.metrics.refused(by);
+        let mut response = error_response(status, message, id);
+        if let Some((name, value)) = refusal.header() {
+            response.headers_mut().insert(name, value);
+        }
+        response
+    }
+
+    /// Reads the body, runs the function, answers.
+    async fn serve(
+        &self,
+        asked: Asked<'_>,
+        body: &mut Incoming,
+        path: &RequestPath,
+        routed: &Routed,
+        authorizer: &Authorizer,
+    ) -> Result<HttpResponse, Rejection> {
+        let Asked { parts, peer, id } = asked;
         // The room is held as long as the event may be.
         let (body, _room) = read_body(body, self.body_limits, &self.app.room)
             .await
@@ -108,11 +202,15 @@ impl Functions {
         let event = event_from(&Source {
             parts,
             body: &body,
-            route: &routed.route,
-            values: &routed.values,
+            entrance: Entrance::Route {
+                route: &routed.route,
+                values: &routed.values,
+            },
+            authorizer,
             path: &path.decoded(),
             peer: peer.remote,
             local_port: peer.local_port,
+            is_secure: peer.is_secure,
             id,
             received_us: self.app.clock.unix_us(),
         });
@@ -123,7 +221,7 @@ impl Functions {
         let invocation = Invocation {
             id,
             attempt: 1,
-            function: routed.function,
+            function: routed.target.function.clone(),
             trigger: Trigger::Http,
             event,
             keep_log: false,
@@ -148,7 +246,7 @@ impl Functions {
                 values,
             } => Ok(Routed {
                 route: Arc::clone(route),
-                function: target.clone(),
+                target: Arc::clone(target),
                 values,
             }),
             Match::WrongMethod { allowed } => {
@@ -185,8 +283,16 @@ impl Functions {
 
 struct Routed {
     route: Arc<Route>,
-    function: FunctionName,
+    target: Arc<RouteTarget>,
     values: Vec<String>,
+}
+
+/// A request but for its body.
+#[derive(Clone, Copy)]
+struct Asked<'a> {
+    parts: &'a Parts,
+    peer: Peer,
+    id: RequestId,
 }
 
 /// What the server lets through and we do not.
@@ -243,6 +349,7 @@ pub(crate) fn response_from(completed: Completed, id: RequestId) -> HttpResponse
             let mut response = Response::new(Full::new(answer.body));
             *response.status_mut() = answer.status;
             *response.headers_mut() = answer.headers;
+            response.headers_mut().entry(CONTENT_TYPE).or_insert(TEXT);
             response
         }
         Ok(Answer::Payload(payload)) => json_response(StatusCode::OK, payload),

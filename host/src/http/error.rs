@@ -56,7 +56,7 @@ pub(crate) fn json_response(status: StatusCode, body: impl Into<Bytes>) -> HttpR
 }
 
 /// Adds the request's id to a response.
-pub(crate) fn with_request_id(response: &mut HttpResponse, id: RequestId) {
+pub(crate) fn with_request_id<B>(response: &mut Response<B>, id: RequestId) {
     let mut text = [0; RequestId::TEXT_BYTES];
     if let Ok(value) = HeaderValue::from_str(id.encode(&mut text)) {
         response.headers_mut().insert(REQUEST_ID, value);

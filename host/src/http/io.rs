@@ -12,8 +12,9 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep};
+
+use super::stream::Stream;
 
 /// Writes that a connection makes at once after one was put off for nothing.
 const AT_ONCE: u8 = 16;
@@ -39,7 +40,7 @@ struct WriteCounts {
 /// wait for, a write is made at once.
 #[derive(Debug)]
 pub(super) struct Connection {
-    stream: TcpStream,
+    stream: Stream,
     write_idle: Duration,
     /// Running while a write waits.
     waiting: Option<Pin<Box<Sleep>>>,
@@ -83,7 +84,7 @@ impl Drop for PutOff {
 }
 
 impl Connection {
-    pub(super) fn new(stream: TcpStream, write_idle: Duration, writes: Writes) -> Self {
+    pub(super) fn new(stream: Stream, write_idle: Duration, writes: Writes) -> Self {
         Self {
             stream,
             write_idle,
@@ -184,7 +185,7 @@ impl AsyncWrite for Connection {
 mod tests {
     use std::future::poll_fn;
 
-    use tokio::net::TcpListener;
+    use tokio::net::{TcpListener, TcpStream};
 
     use super::*;
 
@@ -193,7 +194,8 @@ mod tests {
         let peer = TcpStream::connect(listener.local_addr().unwrap());
         let (accepted, peer) = tokio::join!(listener.accept(), peer);
         let idle = Duration::from_secs(60);
-        let connection = Connection::new(accepted.unwrap().0, idle, writes.clone());
+        let stream = Stream::Plain(accepted.unwrap().0);
+        let connection = Connection::new(stream, idle, writes.clone());
         (connection, peer.unwrap())
     }
 

@@ -1,6 +1,6 @@
-//! Accepts connections and serves HTTP/1 on them until the process drains.
+//! Accepts connections, plain or TLS, and serves HTTP/1 on them until the process drains.
 //!
-//! Every phase of a connection has a bound: headers in bytes and time (the wait for the next request
+//! Every phase of a connection has a bound: the handshake in time, headers in bytes and time (the wait for the next request
 //! of a kept-alive connection counts), the wait for a reader, the number of connections. Knows
 //! nothing of what is asked.
 
@@ -12,17 +12,19 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use dashmap::DashMap;
-use http::Request;
-use hyper::body::Incoming;
+use http::{Request, Response};
+use hyper::body::{Body, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
-use super::error::HttpResponse;
 use super::io::{Connection, Writes};
+use super::stream::Stream;
+use super::tls::Tls;
 
 /// Most headers of a request; more are answered with 431.
 const HEADERS_MAX: usize = 100;
@@ -37,6 +39,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Bounds on connections.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ConnectionLimits {
+    /// From the start of a connection to the end of its TLS handshake.
+    pub(crate) handshake_timeout: Duration,
     /// From the start of a wait for a request to the end of its headers.
     pub(crate) header_timeout: Duration,
     /// Between two writes that a peer takes.
@@ -96,21 +100,26 @@ impl Drain {
 pub(crate) struct Peer {
     pub(crate) remote: SocketAddr,
     pub(crate) local_port: u16,
+    /// Whether it came through TLS.
+    pub(crate) is_secure: bool,
 }
 
 /// Answers requests.
 pub(crate) trait Service: Clone + Send + Sync + 'static {
+    /// What its answers are made of.
+    type Body: Body<Data = Bytes, Error: std::error::Error + Send + Sync + 'static> + Send + 'static;
+
     /// Answers one. Dropped when the client leaves.
     fn answer(
         &self,
         request: Request<Incoming>,
         peer: Peer,
-    ) -> impl Future<Output = HttpResponse> + Send;
+    ) -> impl Future<Output = Response<Self::Body>> + Send;
 }
 
-/// Serves until the drain starts; connections end by themselves then.
+/// Serves until the drain starts; connections end by themselves then. With `tls`, all of them are TLS.
 pub(crate) async fn serve(
-    listener: TcpListener,
+    (listener, tls): (TcpListener, Option<Arc<Tls>>),
     limits: ConnectionLimits,
     mut drain: Drain,
     service: impl Service,
@@ -135,13 +144,26 @@ pub(crate) async fn serve(
             // Closed at once: nothing is owed to a peer that may open thousands.
             continue;
         };
-        tokio::spawn(connection(
-            stream,
+        // Without it the last segment of an answer waits for an acknowledgement. A failure means that
+        // the peer is gone already.
+        drop(stream.set_nodelay(true));
+        let peer = Peer {
             remote,
-            limits,
-            (stop.clone(), slot, writes.clone()),
-            service.clone(),
-        ));
+            local_port: stream.local_addr().map_or(0, |address| address.port()),
+            is_secure: tls.is_some(),
+        };
+        let parts = (stop.clone(), slot, writes.clone());
+        let service = service.clone();
+        match &tls {
+            None => {
+                let stream = Stream::Plain(stream);
+                tokio::spawn(connection(stream, peer, limits, parts, service));
+            }
+            Some(tls) => {
+                let tls = Arc::clone(tls);
+                tokio::spawn(secure_connection(stream, peer, tls, limits, parts, service));
+            }
+        }
     }
 }
 
@@ -158,18 +180,37 @@ async fn pause_after(error: &io::Error) {
     }
 }
 
-async fn connection(
+/// Shakes hands, then serves. A peer that says nothing, or nothing of use, is cut.
+async fn secure_connection(
     stream: TcpStream,
-    remote: SocketAddr,
+    peer: Peer,
+    tls: Arc<Tls>,
+    limits: ConnectionLimits,
+    mut parts: (Drain, Slot, Writes),
+    service: impl Service,
+) {
+    let handshake = tokio::time::timeout(limits.handshake_timeout, tls.acceptor().accept(stream));
+    let shaken = tokio::select! {
+        shaken = handshake => shaken,
+        () = parts.0.started() => return,
+    };
+    match shaken {
+        Ok(Ok(stream)) => {
+            let stream = Stream::Tls(Box::new(stream));
+            connection(stream, peer, limits, parts, service).await;
+        }
+        Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
+        Err(_) => tracing::debug!("a TLS handshake took too long"),
+    }
+}
+
+async fn connection(
+    stream: Stream,
+    peer: Peer,
     limits: ConnectionLimits,
     (mut drain, _slot, writes): (Drain, Slot, Writes),
     service: impl Service,
 ) {
-    // Without it the last segment of an answer waits for an acknowledgement. A failure means that
-    // the peer is gone already.
-    drop(stream.set_nodelay(true));
-    let local_port = stream.local_addr().map_or(0, |address| address.port());
-    let peer = Peer { remote, local_port };
     let io = TokioIo::new(Connection::new(stream, limits.write_idle, writes));
     let serving = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -255,6 +296,7 @@ mod tests {
     #[test]
     fn connections_are_counted_in_all_and_for_each_address() {
         let limits = ConnectionLimits {
+            handshake_timeout: Duration::ZERO,
             header_timeout: Duration::ZERO,
             write_idle: Duration::ZERO,
             connections_max: 2,

@@ -171,6 +171,28 @@ impl<'d> Table<'d> {
             .map(|value| At { value, span })
     }
 
+    /// `true` or `false`.
+    pub(crate) fn boolean(&self, key: &'static str) -> Option<bool> {
+        let (value, _) = self.get(key)?;
+        self.expect(key, value, "true or false", value.as_bool())
+    }
+
+    /// A list of texts.
+    pub(crate) fn text_list(&self, key: &'static str) -> Option<Vec<At<&'d str>>> {
+        let (value, _) = self.get(key)?;
+        let array = self.expect(key, value, "a list of texts in quotes", {
+            value
+                .as_array()
+                .filter(|array| array.iter().all(|value| value.get_ref().is_str()))
+        })?;
+        let texts = array.iter().filter_map(|value| {
+            let span = value.span();
+            let value = value.get_ref().as_str()?;
+            Some(At { value, span })
+        });
+        Some(texts.collect())
+    }
+
     /// A whole number in `range`.
     pub(crate) fn integer(&self, key: &'static str, range: &RangeInclusive<u64>) -> Option<u64> {
         let (value, _) = self.get(key)?;

@@ -60,7 +60,7 @@ fn every_key_is_read() {
         .routes
         .iter()
         .flatten()
-        .map(ToString::to_string)
+        .map(|http| http.route.to_string())
         .collect();
     assert_eq!(routes, ["GET /orders/{id}", "ANY /files/{proxy+}"]);
     let name = FunctionName::parse("orders").unwrap();
@@ -139,7 +139,7 @@ fn an_unknown_key_gets_the_nearest_one() {
     );
     check_refused(
         "xyz = 1",
-        "1:1: `xyz` is not a known key; known are `build`, `concurrency`, `description`, `environment`, `http`, `memory_mb`, `timeout`",
+        "1:1: `xyz` is not a known key; known are `auth`, `build`, `burst`, `burst_per_key`, `concurrency`, `cors`, `description`, `environment`, `http`, `jwt`, `memory_mb`, `qualifier`, `rate`, `rate_per_key`, `timeout`",
     );
     check_refused(
         "[[http]]\npath = \"/a\"\nmetod = \"GET\"",

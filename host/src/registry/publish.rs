@@ -13,7 +13,8 @@ use sandbox::{CompileError, GuestKind, LoadError};
 use storage::{ArtifactId, FunctionRecord, Origin, StorageError};
 
 use super::{Configuration, Registry, Version, folded};
-use crate::manifest::Manifest;
+use crate::manifest::route_rules::HttpRoute;
+use crate::manifest::{Manifest, is_reserved};
 
 /// A function as someone wants to publish it.
 #[derive(Debug)]
@@ -294,8 +295,8 @@ impl Registry {
         for other in before {
             check_name(name, &other.name)?;
         }
-        check_routes(name, routes, claimed)?;
-        for route in routes {
+        check_routes(name, routes, |route| claimed.owner(route))?;
+        for HttpRoute { route, .. } in routes {
             if let Err(owner) = claimed.insert(route.clone(), name.clone()) {
                 return Err(PublishError::taken(route, owner));
             }
@@ -315,22 +316,25 @@ impl Registry {
     fn check_names_and_routes(
         &self,
         name: &FunctionName,
-        routes: &[Route],
+        routes: &[HttpRoute],
     ) -> Result<(), PublishError> {
         if let Some(other) = self.folded.get(&folded(name)) {
             check_name(name, &other)?;
         }
-        check_routes(name, routes, &self.routes.read())
+        let live = self.routes.read();
+        check_routes(name, routes, |route| {
+            live.owner(route).map(|target| &target.function)
+        })
     }
 }
 
-fn check_routes(
+fn check_routes<'t>(
     name: &FunctionName,
-    routes: &[Route],
-    table: &RouteTable<FunctionName>,
+    routes: &[HttpRoute],
+    owner: impl Fn(&Route) -> Option<&'t FunctionName>,
 ) -> Result<(), PublishError> {
-    for route in routes {
-        if let Some(owner) = table.owner(route)
+    for HttpRoute { route, .. } in routes {
+        if let Some(owner) = owner(route)
             && owner != name
         {
             return Err(PublishError::taken(route, owner));
@@ -359,16 +363,21 @@ impl Configuration {
             routes: manifest
                 .routes
                 .clone()
-                .unwrap_or_else(|| default_routes(&draft.name)),
+                .unwrap_or_else(|| default_routes(&draft.name, manifest)),
             size_bytes: draft.wasm.len() as u64,
         }
     }
 }
 
 /// What a function answers to that names no routes: `ANY /NAME` and all below it.
-fn default_routes(name: &FunctionName) -> Vec<Route> {
+fn default_routes(name: &FunctionName, manifest: &Manifest) -> Vec<HttpRoute> {
     ["", "/{proxy+}"]
         .iter()
         .filter_map(|rest| Route::new(RouteMethod::Any, &format!("/{name}{rest}")).ok())
+        .filter(|route| !is_reserved(route.path()))
+        .map(|route| HttpRoute {
+            route,
+            rules: manifest.rules.clone(),
+        })
         .collect()
 }

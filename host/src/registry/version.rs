@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use domain::routing::Route;
 use domain::{FunctionName, Limits, VersionId};
 use sandbox::{Guest, GuestKind};
 use serde::{Deserialize, Serialize};
 use storage::{ArtifactId, Origin};
 
 use crate::concurrency::Running;
+use crate::manifest::route_rules::HttpRoute;
 use crate::metrics::FunctionMetrics;
 
 /// A version that can be invoked.
@@ -35,7 +35,7 @@ pub(crate) struct Configuration {
     pub(crate) environment: Vec<(String, String)>,
     /// How many may run at once, if fewer than the process allows.
     pub(crate) concurrency: Option<u32>,
-    pub(crate) routes: Vec<Route>,
+    pub(crate) routes: Vec<HttpRoute>,
     /// Of the artifact.
     pub(crate) size_bytes: u64,
 }

@@ -29,5 +29,8 @@ pub use identity::{IdentityChange, IdentityRecords, IdentityStore};
 pub use ledger::{
     EntryQuery, Ledger, LedgerHealth, LedgerReader, LedgerSettings, SummaryQuery, SummaryRow,
 };
-pub use logs::{CursorError, LogCursor, LogEvent, LogSettings, LogSource, Logs, escape};
+pub use logs::{
+    CursorError, LogCursor, LogEvent, LogRange, LogSettings, LogSource, LogStream, Logs, ScanEnd,
+    ScannedEvent, escape,
+};
 pub use records::{FunctionRecord, Origin, Records};

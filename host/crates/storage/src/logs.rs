@@ -12,12 +12,14 @@
 mod budget;
 mod buffer;
 mod cursor;
+mod scan;
 mod store;
 #[cfg(test)]
 mod tests;
 mod text;
 
 use std::borrow::Cow;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
@@ -28,9 +30,10 @@ use parking_lot::{Condvar, Mutex};
 
 use self::buffer::Buffer;
 use self::store::Store;
-use crate::{DataDir, StorageError, space};
+use crate::{DataDir, StorageError, files, space};
 
 pub use cursor::{CursorError, LogCursor};
+pub use scan::{LogRange, LogStream, ScanEnd, ScannedEvent};
 pub use text::{TEXT_BYTES_MAX, escape};
 
 const DIRECTORY: &str = "logs";
@@ -161,8 +164,14 @@ impl Logs {
         })))
     }
 
-    /// Appends events to a function's log, in order. Copies to memory only, and never fails.
-    pub fn append(&self, function: &FunctionName, events: impl IntoIterator<Item = LogEvent>) {
+    /// Appends events to a stream of a function's log, in order. Copies to memory only, and never
+    /// fails.
+    pub fn append(
+        &self,
+        function: &FunctionName,
+        stream: &str,
+        events: impl IntoIterator<Item = LogEvent>,
+    ) {
         let shared = self.shared();
         let events = events.into_iter();
         if !shared.data_dir.is_writable() {
@@ -171,7 +180,7 @@ impl Logs {
         }
         // Outside the lock: the iterator may take its time.
         let events = events.collect::<Vec<_>>();
-        let dropped = shared.buffer.lock().push(function, events);
+        let dropped = shared.buffer.lock().push(function, stream, events);
         shared.count_dropped(dropped);
     }
 
@@ -207,6 +216,79 @@ impl Logs {
         self.shared().flush();
         let directory = self.shared().store.lock().directory_of(function);
         store::read_after(&directory, *cursor, max)
+    }
+
+    /// Visits the events from `from` on, oldest first, as far as `range` goes and until `visit` breaks.
+    /// The event at which it breaks counts as not read.
+    ///
+    /// # Errors
+    ///
+    /// [`StorageError::Io`] when the log can't be read.
+    pub fn scan(
+        &self,
+        function: &FunctionName,
+        from: ScanEnd,
+        range: LogRange,
+        visit: impl FnMut(ScannedEvent) -> ControlFlow<()>,
+    ) -> Result<ScanEnd, StorageError> {
+        self.shared().flush();
+        let directory = self.shared().store.lock().directory_of(function);
+        scan::forward(&directory, from, range, visit)
+    }
+
+    /// The last events before `before` (or at the end) that `is_wanted`, at most `max`, oldest first;
+    /// and where the log was read up to.
+    ///
+    /// # Errors
+    ///
+    /// [`StorageError::Io`] when the log can't be read.
+    pub fn scan_back(
+        &self,
+        function: &FunctionName,
+        before: Option<LogCursor>,
+        (range, max): (LogRange, usize),
+        is_wanted: impl FnMut(&ScannedEvent) -> bool,
+    ) -> Result<(Vec<ScannedEvent>, ScanEnd), StorageError> {
+        self.shared().flush();
+        let directory = self.shared().store.lock().directory_of(function);
+        scan::back(&directory, before, (range, max), is_wanted)
+    }
+
+    /// The streams of a function's log, in the order of their first events. Reads the whole log.
+    ///
+    /// # Errors
+    ///
+    /// [`StorageError::Io`] when the log can't be read.
+    pub fn streams(&self, function: &FunctionName) -> Result<Vec<LogStream>, StorageError> {
+        self.shared().flush();
+        let directory = self.shared().store.lock().directory_of(function);
+        scan::streams(&directory)
+    }
+
+    /// The functions that have a log, sorted by name.
+    ///
+    /// # Errors
+    ///
+    /// [`StorageError::Io`] when the directory can't be read.
+    pub fn functions(&self) -> Result<Vec<FunctionName>, StorageError> {
+        let directory = self.shared().store.lock().directory().to_owned();
+        if !directory.is_dir() {
+            return Ok(Vec::new());
+        }
+        let names = files::list(&directory)?.into_iter();
+        Ok(names
+            .filter_map(|(name, _)| FunctionName::parse(&name).ok())
+            .collect())
+    }
+
+    /// How many bytes the files of a function's log are.
+    ///
+    /// # Errors
+    ///
+    /// [`StorageError::Io`] when they can't be listed.
+    pub fn stored_bytes(&self, function: &FunctionName) -> Result<u64, StorageError> {
+        let directory = self.shared().store.lock().directory_of(function);
+        scan::stored_bytes(&directory)
     }
 
     /// Events that were dropped since the logs were opened.

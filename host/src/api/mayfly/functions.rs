@@ -93,7 +93,7 @@ pub(crate) fn function_views(app: &App, refused: &[RefusedFile]) -> Vec<Function
             routes: configuration
                 .routes
                 .iter()
-                .map(ToString::to_string)
+                .map(|http| http.route.to_string())
                 .collect(),
             urls: urls(app, version),
             artifact: version.artifact.to_string(),
@@ -119,7 +119,7 @@ fn urls(app: &App, version: &Version) -> Vec<String> {
         .configuration
         .routes
         .iter()
-        .map(domain::routing::Route::path)
+        .map(|http| http.route.path())
         .collect();
     let mut urls = Vec::new();
     for path in &paths {
@@ -127,7 +127,7 @@ fn urls(app: &App, version: &Version) -> Vec<String> {
         if base.is_some_and(|base| paths.contains(&base)) {
             continue;
         }
-        let url = format!("http://{}{path}", app.listen);
+        let url = format!("{}{path}", app.triggers_url());
         if !urls.contains(&url) {
             urls.push(url);
         }

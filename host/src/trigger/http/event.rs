@@ -19,6 +19,7 @@ use http::header::{CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, USER_AGENT};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
+use super::authorizer::Authorizer;
 use super::json::JsonWriter;
 use crate::time_text;
 
@@ -50,20 +51,48 @@ pub(crate) struct Source<'a> {
     pub(crate) parts: &'a Parts,
     /// The whole body.
     pub(crate) body: &'a Bytes,
-    /// The route that matched.
-    pub(crate) route: &'a Route,
-    /// What its variables matched.
-    pub(crate) values: &'a [String],
-    /// The target's path, decoded.
+    /// How it came in.
+    pub(crate) entrance: Entrance<'a>,
+    /// Who asks.
+    pub(crate) authorizer: &'a Authorizer,
+    /// The target's path, decoded, without what led to a function URL.
     pub(crate) path: &'a str,
     /// Who sent it.
     pub(crate) peer: SocketAddr,
     /// The port it was sent to.
     pub(crate) local_port: u16,
+    /// Whether it came through TLS.
+    pub(crate) is_secure: bool,
     /// The invocation's id.
     pub(crate) id: RequestId,
     /// When it was received, in Unix microseconds.
     pub(crate) received_us: i64,
+}
+
+/// How a request came to a function.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Entrance<'a> {
+    /// By one of its routes.
+    Route {
+        /// The one that matched.
+        route: &'a Route,
+        /// What its variables matched.
+        values: &'a [String],
+    },
+    /// By a URL of its own.
+    Url {
+        /// The first part of the URL's name.
+        id: &'a str,
+    },
+}
+
+impl Entrance<'_> {
+    fn route_key(&self) -> &str {
+        match self {
+            Self::Route { route, .. } => route.key(),
+            Self::Url { .. } => "$default",
+        }
+    }
 }
 
 /// The bytes of the event; `None` when there would be more than [`PAYLOAD_BYTES_MAX`]. A body can
@@ -78,7 +107,7 @@ pub(crate) fn event_from(source: &Source<'_>) -> Option<Bytes> {
     let capacity = 1_536 + source.body.len() + source.body.len() / 3;
     let mut event = JsonWriter::new(capacity, PAYLOAD_BYTES_MAX);
     event.raw(r#"{"version":"2.0","routeKey":"#);
-    event.text(source.route.key());
+    event.text(source.entrance.route_key());
     event.raw(r#","rawPath":"#);
     event.text(source.path);
     event.raw(r#","rawQueryString":"#);
@@ -92,10 +121,11 @@ pub(crate) fn event_from(source: &Source<'_>) -> Option<Bytes> {
             event.object(parameters.iter().map(|(name, value)| (&**name, &**value)));
         }
     }
-    if !source.values.is_empty() {
-        let values = source.values.iter().map(String::as_str);
+    if let Entrance::Route { route, values } = source.entrance
+        && !values.is_empty()
+    {
         event.raw(r#","pathParameters":"#);
-        event.object(source.route.variables().zip(values));
+        event.object(route.variables().zip(values.iter().map(String::as_str)));
     }
     write_request_context(&mut event, source, id, &peer);
     match body_text(headers, source.body) {
@@ -161,7 +191,11 @@ fn write_headers(event: &mut JsonWriter, source: &Source<'_>, peer: &str) {
     event.raw(peer);
     event.raw(r#"","x-forwarded-port":""#);
     event.display(source.local_port);
-    event.raw(r#"","x-forwarded-proto":"http"}"#);
+    event.raw(if source.is_secure {
+        r#"","x-forwarded-proto":"https"}"#
+    } else {
+        r#"","x-forwarded-proto":"http"}"#
+    });
 }
 
 fn write_request_context(event: &mut JsonWriter, source: &Source<'_>, id: &str, peer: &str) {
@@ -188,7 +222,7 @@ fn write_request_context(event: &mut JsonWriter, source: &Source<'_>, id: &str, 
     event.raw(r#"},"requestId":""#);
     event.raw(id);
     event.raw(r#"","routeKey":"#);
-    event.text(source.route.key());
+    event.text(source.entrance.route_key());
     event.raw(r#","stage":"$default","time":""#);
     event.raw(&time_text::access_log(source.received_us));
     event.raw(r#"","timeEpoch":"#);

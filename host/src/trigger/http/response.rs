@@ -21,8 +21,8 @@ use serde_json::value::RawValue;
 
 use crate::answer::is_json;
 
-const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
-const JSON: HeaderValue = HeaderValue::from_static("application/json");
+pub(crate) const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
+pub(crate) const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 /// Headers that the server writes, whatever a function says.
 const OWNED_HEADERS: [&str; 11] = [
@@ -50,7 +50,7 @@ const HEADER_BYTES_MAX: usize = 32 << 10;
 pub(crate) struct HttpAnswer {
     /// 200 to 599.
     pub(crate) status: StatusCode,
-    /// Without any that frame the message.
+    /// Without any that frame the message. A response object may have none for the content's type.
     pub(crate) headers: HeaderMap,
     /// As it is sent.
     pub(crate) body: Bytes,
@@ -138,7 +138,6 @@ fn structured(status: &RawValue, members: &Members<'_>) -> Result<HttpAnswer, Fu
         headers.append(SET_COOKIE, header_value("set-cookie", &cookie)?);
     }
     check_header_sizes(&headers)?;
-    headers.entry(CONTENT_TYPE).or_insert(TEXT);
 
     let is_base64: Option<bool> = member(
         "isBase64Encoded",
@@ -312,7 +311,7 @@ mod tests {
         );
         assert!(!answer.headers.contains_key("content-length"));
         assert!(!answer.headers.contains_key("connection"));
-        assert_eq!(answer.headers[CONTENT_TYPE], TEXT);
+        assert_eq!(answer.headers.get(CONTENT_TYPE), None);
     }
 
     #[test]

@@ -19,6 +19,8 @@ pub(super) struct Waiting {
     /// Could not be written earlier.
     pub(super) lost_before: Lost,
     pub(super) events: Vec<LogEvent>,
+    /// The streams that the events belong to: each with the index of its first event.
+    pub(super) streams: Vec<(usize, String)>,
     /// There was no room for.
     pub(super) lost_after: Lost,
     bytes: usize,
@@ -56,12 +58,28 @@ impl Buffer {
     }
 
     /// Takes what there is room for and says how many events were dropped.
-    pub(super) fn push(&mut self, function: &FunctionName, events: Vec<LogEvent>) -> u64 {
+    pub(super) fn push(
+        &mut self,
+        function: &FunctionName,
+        stream: &str,
+        events: Vec<LogEvent>,
+    ) -> u64 {
         if events.is_empty() {
             return 0;
         }
         let waiting = self.waiting.entry(function.clone()).or_default();
         let lost_before = waiting.lost_after.events;
+        if waiting
+            .streams
+            .last()
+            .is_none_or(|(_, last)| last != stream)
+        {
+            let bytes = stream.len() + EVENT_OVERHEAD_BYTES;
+            self.bytes += bytes;
+            waiting.bytes += bytes;
+            let first = waiting.events.len();
+            waiting.streams.push((first, stream.to_owned()));
+        }
         for mut event in events {
             // Nothing is kept that would be cut before it is written.
             event

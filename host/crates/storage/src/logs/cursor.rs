@@ -16,6 +16,24 @@ pub struct LogCursor {
 pub struct CursorError;
 
 impl LogCursor {
+    /// The place at `offset` bytes of the file with the number `segment`.
+    #[must_use]
+    pub fn new(segment: u64, offset: u64) -> Self {
+        Self { segment, offset }
+    }
+
+    /// The number of its file.
+    #[must_use]
+    pub fn segment(self) -> u64 {
+        self.segment
+    }
+
+    /// How far into its file it is, in bytes.
+    #[must_use]
+    pub fn offset(self) -> u64 {
+        self.offset
+    }
+
     /// Before the first event.
     pub const START: Self = Self {
         segment: 0,

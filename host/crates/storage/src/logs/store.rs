@@ -1,9 +1,14 @@
 //! Log files: `logs/FUNCTION/NUMBER.log`, lines of `UNIX-MS p|f TEXT`.
 //!
+//! A line `UNIX-MS s NAME` says to which stream the lines after it belong. It is the first one of a
+//! file and is written again at least once in every [`STREAM_EVERY_BYTES`]; files of before there were
+//! such lines are read as one stream a day.
+//!
 //! Files are opened for each write and closed after it, so functions without end do not use up
 //! descriptors. A line without its newline was being written when the process died; reading leaves it
 //! out, and the next write begins a new line.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::fs::{self, File};
@@ -22,11 +27,30 @@ const EXTENSION: &str = ".log";
 /// Fewest files kept: the one being written and the one before.
 const SEGMENTS_MIN: u32 = 2;
 
+/// How much may be written until the stream is named again, so that a reader who comes in the middle
+/// finds it without reading a whole file.
+pub(super) const STREAM_EVERY_BYTES: usize = 64 << 10;
+
 /// The newest file of a function.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 struct Newest {
     segment: u64,
     bytes: u64,
+    /// The stream that was named last in it, if we did that.
+    stream: Option<String>,
+}
+
+/// Lines to be written at once.
+#[derive(Debug, Default)]
+struct Lines {
+    text: String,
+    /// When the first of them was said, in Unix milliseconds.
+    first_ms: u64,
+    /// The streams of the first and of the last line.
+    first_stream: Option<String>,
+    stream: Option<String>,
+    /// Since the stream was named.
+    bytes_since_stream: usize,
 }
 
 /// What writes log files.
@@ -69,47 +93,74 @@ impl Store {
         waiting: &Waiting,
     ) -> Result<(), StorageError> {
         // Most lines are ours and of about this length.
-        let mut lines = String::with_capacity(waiting.events.len() * 160);
-        push_lost(&mut lines, waiting.lost_before);
-        for event in &waiting.events {
-            // A line is never split; a file is at most one line and one byte longer than asked for.
-            if u64::try_from(lines.len()).unwrap_or(u64::MAX) >= self.segment_bytes {
-                self.write(function, &lines)?;
-                lines.clear();
-            }
-            push_event(&mut lines, event);
+        let mut lines = Lines {
+            text: String::with_capacity(waiting.events.len() * 160 + 80),
+            ..Lines::default()
+        };
+        if let (Some((_, stream)), Some(event)) = (waiting.streams.first(), waiting.events.first())
+        {
+            lines.set_stream(event.at_unix_ms, stream);
         }
-        push_lost(&mut lines, waiting.lost_after);
-        if lines.is_empty() {
+        lines.push_lost(waiting.lost_before);
+        let mut streams = waiting.streams.iter().peekable();
+        for (index, event) in waiting.events.iter().enumerate() {
+            if let Some((_, stream)) = streams.next_if(|(first, _)| *first <= index) {
+                lines.set_stream(event.at_unix_ms, stream);
+            }
+            // A line is never split; a file is at most one line and one byte longer than asked for.
+            if u64::try_from(lines.text.len()).unwrap_or(u64::MAX) >= self.segment_bytes {
+                self.write(function, &lines)?;
+                lines.restart(event.at_unix_ms);
+            }
+            lines.push_event(event);
+        }
+        lines.push_lost(waiting.lost_after);
+        if lines.text.is_empty() {
             Ok(())
         } else {
             self.write(function, &lines)
         }
     }
 
-    fn write(&mut self, function: &FunctionName, lines: &str) -> Result<(), StorageError> {
+    fn write(&mut self, function: &FunctionName, lines: &Lines) -> Result<(), StorageError> {
         let directory = self.directory_of(function);
-        let mut newest = match self.newest.get(function) {
-            Some(newest) => *newest,
+        // Until it is known to be written; a failure looks again.
+        let mut newest = match self.newest.remove(function) {
+            Some(newest) => newest,
             None => open_newest(&directory)?,
         };
         if newest.bytes >= self.segment_bytes {
             newest = Newest {
                 segment: newest.segment + 1,
                 bytes: 0,
+                stream: None,
             };
         }
-        // Until it is known to be written; a failure looks again.
-        self.newest.remove(function);
         let path = path(&directory, newest.segment);
         let is_new = newest.bytes == 0;
+        let mut text = Cow::Borrowed(lines.text.as_str());
+        if let Some(stream) = &lines.first_stream
+            && newest.stream.as_ref() != Some(stream)
+        {
+            let mut named = stream_line(lines.first_ms, stream);
+            named.push_str(&text);
+            text = Cow::Owned(named);
+        }
         files::private()
             .create(true)
             .truncate(false)
             .open(&path)
-            .and_then(|file| append_whole(&file, newest.bytes, lines))
+            .and_then(|file| append_whole(&file, newest.bytes, &text))
             .map_err(StorageError::io("writing", &path))?;
-        let bytes = u64::try_from(lines.len()).unwrap_or(u64::MAX);
+        let bytes = u64::try_from(text.len()).unwrap_or(u64::MAX);
+        let stream_bytes = u64::try_from(STREAM_EVERY_BYTES).unwrap_or(u64::MAX);
+        // Named again in each piece of a file, wherever a write ends.
+        let is_same_piece = newest.bytes / stream_bytes == (newest.bytes + bytes) / stream_bytes;
+        if is_same_piece {
+            newest.stream = lines.stream.clone().or(newest.stream);
+        } else {
+            newest.stream = None;
+        }
         newest.bytes += bytes;
         self.newest.insert(function.clone(), newest);
         self.budget.add(function, bytes);
@@ -204,6 +255,7 @@ fn open_newest(directory: &Path) -> Result<Newest, StorageError> {
         return Ok(Newest {
             segment: 1,
             bytes: 0,
+            stream: None,
         });
     };
     let repair = || {
@@ -220,7 +272,11 @@ fn open_newest(directory: &Path) -> Result<Newest, StorageError> {
         Ok(bytes + 1)
     };
     let bytes = repair().map_err(StorageError::io("opening", &path))?;
-    Ok(Newest { segment, bytes })
+    Ok(Newest {
+        segment,
+        bytes,
+        stream: None,
+    })
 }
 
 fn path(directory: &Path, segment: u64) -> PathBuf {
@@ -228,7 +284,7 @@ fn path(directory: &Path, segment: u64) -> PathBuf {
 }
 
 /// The files of a log, oldest first.
-fn list(directory: &Path) -> Result<Vec<(u64, PathBuf)>, StorageError> {
+pub(super) fn list(directory: &Path) -> Result<Vec<(u64, PathBuf)>, StorageError> {
     if !directory.is_dir() {
         return Ok(Vec::new());
     }
@@ -240,36 +296,69 @@ fn list(directory: &Path) -> Result<Vec<(u64, PathBuf)>, StorageError> {
     Ok(segments)
 }
 
-fn push_event(lines: &mut String, event: &LogEvent) {
-    let source = match event.source {
-        LogSource::Platform => " p ",
-        LogSource::Function => " f ",
-    };
-    // Each line of each event goes through here: no format string, no text in between.
-    let written = write!(lines, "{}", event.at_unix_ms);
-    debug_assert!(written.is_ok(), "writing to a String can't fail");
-    lines.push_str(source);
-    lines.push_str(&event.shown());
-    lines.push('\n');
-}
+impl Lines {
+    /// What follows belongs to `stream`.
+    fn set_stream(&mut self, at_unix_ms: u64, stream: &str) {
+        if self.stream.as_deref() == Some(stream) {
+            return;
+        }
+        if self.text.is_empty() {
+            self.first_ms = at_unix_ms;
+            self.first_stream = Some(stream.to_owned());
+        } else {
+            self.text.push_str(&stream_line(at_unix_ms, stream));
+        }
+        self.stream = Some(stream.to_owned());
+        self.bytes_since_stream = 0;
+    }
 
-fn push_lost(lines: &mut String, lost: Lost) {
-    if lost.events > 0 {
-        let text = format!("{} events dropped", lost.events);
-        let (at_unix_ms, source) = (lost.at_unix_ms, LogSource::Platform);
-        push_event(
-            lines,
-            &LogEvent {
-                at_unix_ms,
-                source,
-                text,
-            },
-        );
+    /// Begins again in the same stream, with something said at `at_unix_ms`.
+    fn restart(&mut self, at_unix_ms: u64) {
+        self.text.clear();
+        self.first_ms = at_unix_ms;
+        self.first_stream.clone_from(&self.stream);
+        self.bytes_since_stream = 0;
+    }
+
+    fn push_event(&mut self, event: &LogEvent) {
+        if self.bytes_since_stream >= STREAM_EVERY_BYTES
+            && let Some(stream) = &self.stream
+        {
+            self.text.push_str(&stream_line(event.at_unix_ms, stream));
+            self.bytes_since_stream = 0;
+        }
+        let before = self.text.len();
+        let source = match event.source {
+            LogSource::Platform => " p ",
+            LogSource::Function => " f ",
+        };
+        // Each line of each event goes through here: no format string, no text in between.
+        let written = write!(self.text, "{}", event.at_unix_ms);
+        debug_assert!(written.is_ok(), "writing to a String can't fail");
+        self.text.push_str(source);
+        self.text.push_str(&event.shown());
+        self.text.push('\n');
+        self.bytes_since_stream += self.text.len() - before;
+    }
+
+    fn push_lost(&mut self, lost: Lost) {
+        if lost.events > 0 {
+            self.push_event(&LogEvent {
+                at_unix_ms: lost.at_unix_ms,
+                source: LogSource::Platform,
+                text: format!("{} events dropped", lost.events),
+            });
+        }
     }
 }
 
+/// Says that what follows belongs to `stream`.
+fn stream_line(at_unix_ms: u64, stream: &str) -> String {
+    format!("{at_unix_ms} s {}\n", text::escape(stream))
+}
+
 /// Reads a line without its newline; `None` when it is not one of ours.
-fn parse_event(line: &[u8]) -> Option<LogEvent> {
+pub(super) fn parse_event(line: &[u8]) -> Option<LogEvent> {
     let line = std::str::from_utf8(line).ok()?;
     let (at_unix_ms, rest) = line.split_once(' ')?;
     let (source, text) = rest.split_once(' ')?;

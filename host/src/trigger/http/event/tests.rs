@@ -11,11 +11,15 @@ fn event(request: Request<&'static [u8]>) -> Value {
     let event = event_from(&Source {
         parts: &parts,
         body: &Bytes::from_static(body),
-        route: &route,
-        values: &["a b".to_owned()],
+        entrance: Entrance::Route {
+            route: &route,
+            values: &["a b".to_owned()],
+        },
+        authorizer: &Authorizer::Open,
         path: "/f/a b",
         peer: "10.0.0.9:555".parse().unwrap(),
         local_port: 3000,
+        is_secure: false,
         id: "01936e5c-0000-7000-8000-000000000000".parse().unwrap(),
         received_us: 1_795_364_897_840_000,
     })
