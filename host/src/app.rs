@@ -9,6 +9,7 @@ use domain::{Clock, RequestId};
 use sandbox::Sandboxes;
 use storage::{Ledger, Logs};
 use tokio::sync::{Semaphore, watch};
+use uuid::Uuid;
 
 use crate::auth::identities::Identities;
 use crate::auth::key_sets::KeySets;
@@ -104,6 +105,18 @@ impl Random {
         bytes
     }
 
+    /// Sixty-four bits.
+    pub(crate) fn bits(&self) -> u64 {
+        let count = self.counter.fetch_add(1, Ordering::Relaxed);
+        self.key.hash_one((count, 2_u8))
+    }
+
+    /// A UUID of version 4.
+    pub(crate) fn uuid(&self) -> Uuid {
+        let bits = (u128::from(self.bits()) << 64) | u128::from(self.bits());
+        uuid::Builder::from_random_bytes(bits.to_le_bytes()).into_uuid()
+    }
+
     /// Thirty-two hexadecimal digits.
     pub(crate) fn hex(&self) -> String {
         let (a, b) = (self.bytes(), self.bytes());
@@ -126,5 +139,8 @@ mod tests {
         let seen: HashSet<_> = (0..10_000).map(|_| random.bytes()).collect();
         assert_eq!(seen.len(), 10_000);
         assert_eq!(random.hex().len(), 32);
+        let seen: HashSet<_> = (0..10_000).map(|_| random.uuid()).collect();
+        assert_eq!(seen.len(), 10_000);
+        assert_eq!(random.uuid().get_version_num(), 4);
     }
 }

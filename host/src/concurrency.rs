@@ -11,14 +11,35 @@ use domain::{FunctionName, MemoryMb};
 
 /// How many invocations of one function run, across all its versions, and what they tend to hold.
 /// Shared by them.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Running {
     count: AtomicU32,
+    /// How many may run; [`NO_LIMIT`] if that is up to the process.
+    limit: AtomicU32,
     /// 0 before the first one ended.
     typical_bytes: AtomicU64,
 }
 
+/// No function may have as many.
+const NO_LIMIT: u32 = u32::MAX;
+
+impl Default for Running {
+    fn default() -> Self {
+        Self {
+            count: AtomicU32::new(0),
+            limit: AtomicU32::new(NO_LIMIT),
+            typical_bytes: AtomicU64::new(0),
+        }
+    }
+}
+
 impl Running {
+    /// Lets at most `limit` run from now on. What runs goes on.
+    pub(crate) fn set_limit(&self, limit: Option<u32>) {
+        self.limit
+            .store(limit.unwrap_or(NO_LIMIT), Ordering::Relaxed);
+    }
+
     /// How many run now.
     pub(crate) fn count(&self) -> u32 {
         self.count.load(Ordering::Relaxed)
@@ -117,10 +138,8 @@ impl Drop for Permit {
 pub(crate) struct Candidate<'a> {
     /// The function.
     pub(crate) function: &'a FunctionName,
-    /// How many of it run.
+    /// How many of it run, and may.
     pub(crate) running: &'a Arc<Running>,
-    /// How many of it may run, if it has a limit of its own.
-    pub(crate) limit: Option<u32>,
     /// What one of it is expected to hold, in bytes.
     pub(crate) memory_bytes: u64,
     /// What all sandboxes hold now, in bytes.
@@ -180,7 +199,7 @@ impl Concurrency {
         if !self.running.take(self.limit) {
             return Some(Refused::Process { limit: self.limit });
         }
-        let limit = candidate.limit.unwrap_or(self.limit);
+        let limit = candidate.running.limit.load(Ordering::Relaxed);
         if !candidate.running.take(limit) {
             self.running.give_back();
             return Some(Refused::Function {
@@ -205,10 +224,10 @@ mod tests {
         running: &'a Arc<Running>,
         limit: Option<u32>,
     ) -> Candidate<'a> {
+        running.set_limit(limit);
         Candidate {
             function,
             running,
-            limit,
             memory_bytes: 1 << 20,
             memory_in_use_bytes: 0,
         }

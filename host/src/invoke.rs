@@ -10,7 +10,9 @@
 use std::sync::Arc;
 
 use domain::report::{Ending, Ran};
-use domain::{Fault, FunctionError, FunctionName, Invocation, Outcome, Report, RequestId};
+use domain::{
+    Fault, FunctionError, FunctionName, Invocation, Outcome, Qualifier, Report, RequestId,
+};
 use sandbox::{Observed, RunRequest};
 use storage::{LedgerHealth, LogEvent};
 
@@ -39,6 +41,14 @@ pub(crate) enum InvokeError {
     UnknownFunction {
         /// The name.
         name: String,
+    },
+    /// The function has no such version or alias.
+    #[error("function `{name}` has no version or alias `{qualifier}`")]
+    UnknownQualifier {
+        /// The function.
+        name: String,
+        /// What was asked for.
+        qualifier: String,
     },
     /// No permit was free.
     #[error(transparent)]
@@ -72,6 +82,7 @@ impl InvokeError {
     pub(crate) fn fault(&self) -> Fault {
         match self {
             Self::UnknownFunction { .. }
+            | Self::UnknownQualifier { .. }
             | Self::Refused(Refused::Function { .. } | Refused::Process { .. }) => Fault::Caller,
             Self::Refused(Refused::Memory { .. })
             | Self::LedgerClosed { .. }
@@ -88,7 +99,11 @@ impl InvokeError {
 /// [`InvokeError`] when there is no outcome to answer with. A function that failed is not an error
 /// here: the answer says so, and it is billed.
 pub(crate) async fn invoke(app: &App, invocation: Invocation) -> Result<Completed, InvokeError> {
-    let version = app.registry.resolve(&invocation.function)?;
+    let qualifier = invocation.qualifier.as_ref();
+    let random = qualifier.map_or(0, |_| app.random.bits());
+    let version = app
+        .registry
+        .resolve(&invocation.function, qualifier, random)?;
     let permit = admit(app, &version)?;
     let admitted = Admitted::new(app, version, permit, invocation);
 
@@ -115,7 +130,6 @@ pub(crate) fn admit(app: &App, version: &Version) -> Result<Permit, InvokeError>
     let candidate = Candidate {
         function: &version.name,
         running: &version.running,
-        limit: version.configuration.concurrency,
         memory_bytes: version
             .running
             .expected_bytes(version.configuration.limits.memory),
@@ -156,10 +170,18 @@ impl<'a> Admitted<'a> {
         RunRequest {
             id: self.invocation.id,
             event: self.invocation.event.clone(),
+            arn: self.arn(),
             deadline: self.app.clock.now() + timeout.duration(),
             deadline_unix_ms: started_ms + u64::from(timeout.ms()),
             observed: Arc::clone(&self.observed),
         }
+    }
+
+    /// How the function sees itself named, if a version or an alias was asked for.
+    fn arn(&self) -> Option<String> {
+        let qualifier = self.invocation.qualifier.as_ref()?;
+        let arn = self.version.name.arn(&self.app.config.region);
+        Some(format!("{arn}:{qualifier}"))
     }
 
     /// Reads the answer as the caller will, and records the invocation.
@@ -245,5 +267,13 @@ pub(crate) fn ledger_failure(health: &LedgerHealth) -> Option<String> {
 pub(crate) fn unknown(name: &FunctionName) -> InvokeError {
     InvokeError::UnknownFunction {
         name: name.as_str().to_owned(),
+    }
+}
+
+/// The error for a version or alias that is not there.
+pub(crate) fn unknown_qualifier(name: &FunctionName, qualifier: &Qualifier) -> InvokeError {
+    InvokeError::UnknownQualifier {
+        name: name.as_str().to_owned(),
+        qualifier: qualifier.to_string(),
     }
 }

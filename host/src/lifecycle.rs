@@ -290,6 +290,7 @@ fn build(
         metrics: Arc::clone(&metrics),
         clock: clock.clone(),
         region: config.region.clone(),
+        concurrency_max: config.sandbox.concurrency_max,
         log_stream_suffix: random.hex(),
     })?;
     let identities = crate::auth::identities::Identities::open(

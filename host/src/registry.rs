@@ -1,8 +1,8 @@
 //! Functions and their versions: the one truth about what may be invoked.
 //!
 //! The durable side is in storage (records and artifacts); the maps here are derived from it and
-//! rebuilt at start. Whatever publishes, the drop folder for now, calls
-//! [`Registry::prepare`] and [`Registry::commit`].
+//! rebuilt at start. The drop folder publishes with [`Registry::prepare`] and [`Registry::commit`], the
+//! control API changes functions with what is in `uploads`, `aliases` and `change`.
 //!
 //! Knows nothing of folders, of HTTP, or of how a guest runs.
 
@@ -12,51 +12,72 @@ pub(crate) mod route_target;
 pub(crate) mod version;
 pub(crate) mod watcher;
 
+mod aliases;
 mod candidate;
+mod change;
+mod function;
+mod loading;
 mod publish;
 mod read_file;
+mod settings;
+mod swap;
+mod uploads;
 
 use std::collections::{HashMap, HashSet};
 use std::io;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
 use dashmap::DashMap;
 use domain::routing::{Match, RequestPath, RouteMethod, RouteTable};
-use domain::{Clock, FunctionName};
+use domain::{Clock, FunctionName, Qualifier};
 use parking_lot::{Mutex, RwLock};
-use sandbox::{GuestSpec, Sandboxes};
-use storage::{ArtifactId, Artifacts, FunctionRecord, Records, StorageError};
+use sandbox::Sandboxes;
+use storage::{ArtifactId, Artifacts, Origin, Records, StorageError};
 
+use crate::app::Random;
 use crate::concurrency::Running;
-use crate::invoke::{InvokeError, unknown};
-use crate::manifest::route_rules::HttpRoute;
+use crate::invoke::{InvokeError, unknown, unknown_qualifier};
 use crate::metrics::Metrics;
 
+pub(crate) use aliases::AliasChange;
+pub(crate) use change::{ChangeError, unreserved_min};
+pub(crate) use function::{Additional, Alias, Function, Target};
 pub(crate) use publish::{Draft, Effort, Prepared, PublishError, Published};
 pub(crate) use refusals::Refusals;
 pub(crate) use route_target::RouteTarget;
-pub(crate) use version::{Configuration, Version};
+pub(crate) use settings::{EventInvoke, InvokeMode, ResourcePolicy, Settings, UrlAuth, UrlConfig};
+pub(crate) use uploads::{CodeUpdate, NewCode, NewFunction, PublishVersion};
+pub(crate) use version::{Code, Configuration, Declared, DeclaredLogging, Version};
 
-/// Functions by name, and by route.
+/// Functions by name, by route and by URL.
 #[derive(Debug)]
 pub(crate) struct Registry {
-    functions: DashMap<FunctionName, Arc<Version>>,
+    functions: DashMap<FunctionName, Arc<Function>>,
     /// The functions by their names in lower case: no two may differ in case only.
     folded: DashMap<String, FunctionName>,
     /// Kept across versions, so that a swap does not forget what still runs.
     running: DashMap<FunctionName, Arc<Running>>,
     routes: RwLock<RouteTable<Arc<RouteTarget>>>,
+    /// Function URLs by their ids.
+    urls: DashMap<String, UrlTarget>,
     /// Held while something is swapped in, removed or swept; readers never take it.
     publishing: Mutex<()>,
     /// Shared by what is being prepared: its artifacts are not in use yet, and must not be swept.
     preparing: Mutex<Arc<()>>,
+    /// Held while an upload is compiled; the drop folder bounds its compilers itself.
+    compiling: Mutex<()>,
     /// What the files of functions looked like when they were published; taken once.
     sources: Mutex<HashMap<FunctionName, String>>,
     /// Versions that were replaced; what runs of them needs their artifacts.
     retired: Mutex<Vec<Weak<Version>>>,
     /// Whether all that waited to be published at start was looked at.
     ready: AtomicBool,
+    /// How many functions were deleted through the API: the drop folder may want what they had.
+    given_up: AtomicU64,
+    /// How often the API replaced something since the drop folder swept last.
+    unswept: AtomicUsize,
+    random: Random,
     parts: Parts,
 }
 
@@ -69,8 +90,19 @@ pub(crate) struct Parts {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) clock: Clock,
     pub(crate) region: String,
+    /// How many invocations may run at once in the process; reservations share it.
+    pub(crate) concurrency_max: u32,
     /// The part of log stream names that tells this process from others: 32 hexadecimal digits.
     pub(crate) log_stream_suffix: String,
+}
+
+/// Where a function URL leads.
+#[derive(Debug, Clone)]
+pub(crate) struct UrlTarget {
+    pub(crate) function: FunctionName,
+    /// The alias, if it is one's.
+    pub(crate) qualifier: Option<Qualifier>,
+    pub(crate) config: Arc<UrlConfig>,
 }
 
 impl Registry {
@@ -85,28 +117,19 @@ impl Registry {
             folded: DashMap::new(),
             running: DashMap::new(),
             routes: RwLock::default(),
+            urls: DashMap::new(),
             publishing: Mutex::new(()),
             preparing: Mutex::default(),
+            compiling: Mutex::new(()),
             sources: Mutex::default(),
             retired: Mutex::default(),
             ready: AtomicBool::new(false),
+            given_up: AtomicU64::new(0),
+            unswept: AtomicUsize::new(0),
+            random: Random::default(),
             parts,
         };
-        for mut record in registry.parts.records.functions()? {
-            let source = record.source.take();
-            match serde_json::from_str::<Configuration>(&record.configuration) {
-                Ok(configuration) => {
-                    let sources = source.map(|source| (record.name.clone(), source));
-                    registry.sources.lock().extend(sources);
-                    let version = registry.version(record, configuration);
-                    registry.swap_in(&Arc::new(version));
-                }
-                Err(error) => {
-                    tracing::error!(function.name = %record.name, %error,
-                        "the stored configuration of function `{}` can't be read", record.name);
-                }
-            }
-        }
+        registry.load()?;
         Ok(registry)
     }
 
@@ -127,25 +150,38 @@ impl Registry {
         std::mem::take(&mut self.sources.lock())
     }
 
-    /// Whether the files are there that a function needs here: its artifact, and code for this engine.
-    /// They are not read.
+    /// Whether the files are there that a dropped function needs here: its artifact, and code for this
+    /// engine. They are not read.
     pub(super) fn is_whole(&self, name: &FunctionName) -> bool {
-        self.resolve(name).is_ok_and(|version| {
-            let size_bytes = version.configuration.size_bytes;
-            self.parts.artifacts.has(version.artifact, size_bytes)
-                && self.parts.sandboxes.has_code(version.artifact)
+        self.dropped(name).is_some_and(|function| {
+            let latest = &function.latest;
+            let size_bytes = latest.configuration.size_bytes;
+            self.parts.artifacts.has(latest.artifact, size_bytes)
+                && self.parts.sandboxes.has_code(latest.artifact)
         })
     }
 
-    /// The version to run for `name`.
+    /// The version to run for `name`: `$LATEST`, or what the qualifier leads to. `random` bits choose
+    /// between the two versions of an alias; without a qualifier they are not looked at.
     ///
     /// # Errors
     ///
-    /// [`InvokeError::UnknownFunction`].
-    pub(crate) fn resolve(&self, name: &FunctionName) -> Result<Arc<Version>, InvokeError> {
-        match self.functions.get(name) {
-            Some(version) => Ok(Arc::clone(&version)),
-            None => Err(unknown(name)),
+    /// [`InvokeError::UnknownFunction`] and [`InvokeError::UnknownQualifier`].
+    pub(crate) fn resolve(
+        &self,
+        name: &FunctionName,
+        qualifier: Option<&Qualifier>,
+        random: u64,
+    ) -> Result<Arc<Version>, InvokeError> {
+        let Some(function) = self.functions.get(name) else {
+            return Err(unknown(name));
+        };
+        match qualifier {
+            None => Ok(Arc::clone(&function.latest)),
+            Some(qualifier) => match function.find(qualifier, random) {
+                Some(version) => Ok(Arc::clone(version)),
+                None => Err(unknown_qualifier(name, qualifier)),
+            },
         }
     }
 
@@ -159,8 +195,21 @@ impl Registry {
         found(self.routes.read().find(method, path))
     }
 
+    /// A function as it is now.
+    pub(crate) fn function(&self, name: &FunctionName) -> Option<Arc<Function>> {
+        self.functions
+            .get(name)
+            .map(|function| Arc::clone(&function))
+    }
+
+    /// A function that came from the drop folder.
+    pub(crate) fn dropped(&self, name: &FunctionName) -> Option<Arc<Function>> {
+        self.function(name)
+            .filter(|function| function.origin == Origin::Drop)
+    }
+
     /// All functions, sorted by name.
-    pub(crate) fn list(&self) -> Vec<Arc<Version>> {
+    pub(crate) fn functions(&self) -> Vec<Arc<Function>> {
         let mut all: Vec<_> = self
             .functions
             .iter()
@@ -175,25 +224,21 @@ impl Registry {
         self.functions.len()
     }
 
-    /// Forgets a function; what runs of it ends by itself. False when there was none.
+    /// Forgets a function that was dropped; what runs of it ends by itself. False when there was none.
     ///
     /// # Errors
     ///
     /// [`StorageError`]; the function is still there.
     pub(crate) fn remove(&self, name: &FunctionName) -> Result<bool, StorageError> {
         let _publishing = self.publishing.lock();
-        let existed = self.parts.records.delete_function(name)?;
-        if let Some((_, version)) = self.functions.remove(name) {
-            self.folded.remove(&folded(name));
-            self.retire(&version);
-            let mut routes = self.routes.write();
-            for HttpRoute { route, .. } in &version.configuration.routes {
-                routes.remove(route);
-            }
+        if self
+            .function(name)
+            .is_some_and(|function| function.origin != Origin::Drop)
+        {
+            return Ok(false);
         }
-        self.running
-            .remove_if(name, |_, running| running.count() == 0);
-        self.parts.metrics.forget(name);
+        let existed = self.parts.records.delete_function(name)?;
+        self.forget(name);
         Ok(existed)
     }
 
@@ -223,81 +268,16 @@ impl Registry {
         Ok(artifacts + code)
     }
 
-    /// The artifacts of what is live, and of what still runs.
+    /// The artifacts of all versions, and of what still runs.
     fn artifacts_in_use(&self) -> HashSet<ArtifactId> {
         let mut retired = self.retired.lock();
         retired.retain(|version| version.strong_count() > 0);
         let running = retired.iter().filter_map(Weak::upgrade);
         let mut artifacts: HashSet<_> = running.map(|version| version.artifact).collect();
-        artifacts.extend(self.functions.iter().map(|version| version.artifact));
+        for function in &self.functions {
+            artifacts.extend(function.all_versions().map(|version| version.artifact));
+        }
         artifacts
-    }
-
-    fn retire(&self, version: &Arc<Version>) {
-        self.retired.lock().push(Arc::downgrade(version));
-    }
-
-    /// Puts a version where readers find it.
-    fn swap_in(&self, version: &Arc<Version>) {
-        let old = self
-            .functions
-            .insert(version.name.clone(), Arc::clone(version));
-        match &old {
-            Some(old) => self.retire(old),
-            None => {
-                let name = version.name.clone();
-                drop(self.folded.insert(folded(&name), name));
-            }
-        }
-        let old_routes = old
-            .as_ref()
-            .map_or(&[][..], |old| &old.configuration.routes);
-        if old_routes == version.configuration.routes {
-            return;
-        }
-        let mut routes = self.routes.write();
-        for HttpRoute { route, .. } in old_routes {
-            routes.remove(route);
-        }
-        for HttpRoute { route, rules } in &version.configuration.routes {
-            let target = RouteTarget::new(&version.name, rules, &self.parts.clock);
-            if let Err(owner) = routes.insert(route.clone(), target) {
-                tracing::error!(
-                    "route `{route}` of function `{}` belongs to `{}`",
-                    version.name,
-                    owner.function
-                );
-            }
-        }
-    }
-
-    fn version(&self, record: FunctionRecord, configuration: Configuration) -> Version {
-        let parts = &self.parts;
-        let running = Arc::clone(&self.running.entry(record.name.clone()).or_default());
-        let day = crate::time_text::day(parts.clock.unix_us()).replace('-', "/");
-        let guest = parts.sandboxes.guest(GuestSpec {
-            kind: configuration.kind,
-            artifact: record.artifact,
-            artifact_path: parts.artifacts.path(record.artifact),
-            limits: configuration.limits,
-            environment: configuration.environment.as_slice().into(),
-            function: record.name.clone(),
-            version: record.version,
-            arn: record.name.arn(&parts.region),
-            region: parts.region.clone(),
-            log_stream: format!("{day}/[{}]{}", record.version, parts.log_stream_suffix),
-        });
-        Version {
-            metrics: parts.metrics.function(&record.name),
-            id: record.version,
-            artifact: record.artifact,
-            origin: record.origin,
-            updated_at_us: record.updated_at_us,
-            name: record.name,
-            configuration,
-            guest,
-            running,
-        }
     }
 }
 

@@ -99,6 +99,7 @@ fn app(root: &std::path::Path, background: &tokio::runtime::Runtime) -> App {
         metrics: Arc::clone(&metrics),
         clock: clock.clone(),
         region: "local".to_owned(),
+        concurrency_max: 1_000,
         log_stream_suffix: String::new(),
     })
     .unwrap();
@@ -176,12 +177,13 @@ fn each_step_of_the_path_is_measured() {
     let app = app(root.path(), &runtime);
     let event = before_the_sandbox(&app);
     let name = FunctionName::parse("hello").unwrap();
-    let version = app.registry.resolve(&name).unwrap();
+    let version = app.registry.resolve(&name, None, 0).unwrap();
     let id = app.request_id();
     let run = || {
         let request = RunRequest {
             id,
             event: event.clone(),
+            arn: None,
             deadline: app.clock.now() + version.configuration.limits.timeout.duration(),
             deadline_unix_ms: 0,
             observed: Observed::new(),
@@ -196,6 +198,7 @@ fn each_step_of_the_path_is_measured() {
         id,
         attempt: 1,
         function: name,
+        qualifier: None,
         trigger: Trigger::Http,
         event,
         keep_log: false,
@@ -214,7 +217,7 @@ fn each_step_of_the_path_is_measured() {
 fn before_the_sandbox(app: &App) -> Bytes {
     let parts = request();
     let name = FunctionName::parse("hello").unwrap();
-    let version = app.registry.resolve(&name).unwrap();
+    let version = app.registry.resolve(&name, None, 0).unwrap();
     let id = app.request_id();
     let route = || {
         let path = RequestPath::parse(parts.uri.path()).unwrap();
@@ -246,7 +249,7 @@ fn before_the_sandbox(app: &App) -> Bytes {
         .unwrap()
     };
     measure("event JSON", event);
-    measure("resolve", || app.registry.resolve(&name));
+    measure("resolve", || app.registry.resolve(&name, None, 0));
     measure("admit", || crate::invoke::admit(app, &version).unwrap());
     event()
 }

@@ -5,7 +5,9 @@
 mod billing;
 mod cli;
 mod clients;
+mod cloudwatch_logs;
 mod control;
+mod cors;
 mod dev;
 mod drop_folder;
 mod examples;
@@ -21,4 +23,6 @@ mod logs;
 mod manifest;
 mod many_functions;
 mod new_function;
+mod route_security;
 mod swap;
+mod tls;

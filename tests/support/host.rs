@@ -64,7 +64,8 @@ impl TestHost {
             return Err(lines.join("\n"));
         };
         let address = |key: &str| -> SocketAddr {
-            let (_, rest) = line.split_once(&format!("{key}=http://")).unwrap();
+            let (_, url) = line.split_once(&format!("{key}=http")).unwrap();
+            let (_, rest) = url.split_once("://").unwrap();
             rest.split(' ').next().unwrap().parse().unwrap()
         };
         let (http, control) = (address("http"), address("control"));

@@ -190,6 +190,28 @@ impl Connection {
         self.read_response_to("GET")
     }
 
+    /// Reads until `part` has come, and returns all that came.
+    ///
+    /// # Errors
+    ///
+    /// When the connection ends before.
+    pub fn read_until(&mut self, part: &str) -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        while !bytes
+            .windows(part.len())
+            .any(|window| window == part.as_bytes())
+        {
+            let more = self.stream.fill_buf()?;
+            if more.is_empty() {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            let read = more.len();
+            bytes.extend_from_slice(more);
+            self.stream.consume(read);
+        }
+        Ok(bytes)
+    }
+
     /// Reads what comes until the other side closes; a reset counts as a close.
     #[must_use]
     pub fn read_to_end(&mut self) -> Vec<u8> {

@@ -49,11 +49,8 @@ pub(super) async fn answer(request: &ApiRequest<'_>) -> Result<HttpResponse, Api
     let [function] = labels.as_slice() else {
         return Err(unknown(request));
     };
-    let (name, qualifier) = invoke::target(request, function)?;
-    let mut resource = name.arn(&request.app.config.region);
-    if let Some(qualifier) = &qualifier {
-        resource = format!("{resource}:{qualifier}");
-    }
+    let target = invoke::target(request, function)?;
+    let resource = target.arn(&request.app.config.region);
     let _grant = auth::authorise(
         request.app,
         &request.caller,
@@ -61,7 +58,7 @@ pub(super) async fn answer(request: &ApiRequest<'_>) -> Result<HttpResponse, Api
         &resource,
     )?;
     match operation {
-        Operation::Invoke => invoke::invoke_function(request, name).await,
+        Operation::Invoke => invoke::invoke_function(request, target).await,
     }
 }
 

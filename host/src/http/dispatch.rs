@@ -222,6 +222,7 @@ impl Functions {
             id,
             attempt: 1,
             function: routed.target.function.clone(),
+            qualifier: None,
             trigger: Trigger::Http,
             event,
             keep_log: false,
@@ -260,7 +261,9 @@ impl Functions {
     /// An invocation that never ran, or that we failed.
     fn refusal(&self, error: &InvokeError, id: RequestId) -> HttpResponse {
         let (status, message) = match error {
-            InvokeError::UnknownFunction { .. } => (StatusCode::NOT_FOUND, "Not Found"),
+            InvokeError::UnknownFunction { .. } | InvokeError::UnknownQualifier { .. } => {
+                (StatusCode::NOT_FOUND, "Not Found")
+            }
             InvokeError::Refused(Refused::Function { .. } | Refused::Process { .. }) => {
                 (StatusCode::TOO_MANY_REQUESTS, "Too Many Requests")
             }

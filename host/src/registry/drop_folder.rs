@@ -81,6 +81,8 @@ pub(crate) struct DropFolder {
     reconsidered: bool,
     /// How often something was given up that others may want.
     given_up: u64,
+    /// How much of that the control API was heard to have given up.
+    heard_given_up: u64,
     changes_unswept: usize,
 }
 
@@ -147,6 +149,7 @@ impl DropFolder {
             odd_names: BTreeSet::new(),
             reconsidered: false,
             given_up: 0,
+            heard_given_up: 0,
             changes_unswept: usize::MAX / 2,
         }
     }
@@ -201,6 +204,7 @@ impl DropFolder {
     pub(super) fn pass(&mut self, changes: &Changes) -> Option<Duration> {
         // What is done is done, also while the folder can't be read.
         let mut again = self.publish_long();
+        self.hear_of_the_api();
         let everything = changes.everything || self.owes_scan;
         let entries = if everything {
             let Some(entries) = self.scan() else {
@@ -238,6 +242,16 @@ impl DropFolder {
             return Some(Duration::ZERO);
         }
         again
+    }
+
+    /// What the control API gave up may be wanted here, and what it replaced is swept from here.
+    fn hear_of_the_api(&mut self) {
+        let (given_up, unswept) = self.registry.news_for_folder();
+        self.changes_unswept = self.changes_unswept.saturating_add(unswept);
+        if given_up != self.heard_given_up {
+            self.heard_given_up = given_up;
+            self.reconsider();
+        }
     }
 
     /// Deletes what nothing uses any more, now and then.

@@ -10,8 +10,11 @@ use domain::names::VersionId;
 use domain::routing::{Route, RouteMethod, RouteTable};
 use domain::{Fault, FunctionName};
 use sandbox::{CompileError, GuestKind, LoadError};
-use storage::{ArtifactId, FunctionRecord, Origin, StorageError};
+use storage::{ArtifactId, Origin, StorageError, Write};
 
+use super::function::Function;
+use super::settings::Settings;
+use super::version::{Code, Content, Declared};
 use super::{Configuration, Registry, Version, folded};
 use crate::manifest::route_rules::HttpRoute;
 use crate::manifest::{Manifest, is_reserved};
@@ -59,6 +62,14 @@ pub(crate) enum PublishError {
         /// The other.
         other: FunctionName,
     },
+    /// A function that was made through the API has the name.
+    #[error(
+        "function `{name}` was made through the control API; delete it there, or give this file another name"
+    )]
+    NameTaken {
+        /// The name.
+        name: FunctionName,
+    },
     /// The data directory did not take it.
     #[error("storing the function failed")]
     Storage(#[from] StorageError),
@@ -75,7 +86,10 @@ impl PublishError {
     /// Whose failure this is. The host's may go away without a change of the draft.
     pub(crate) fn fault(&self) -> Fault {
         match self {
-            Self::Refused(_) | Self::RouteTaken { .. } | Self::CaseClash { .. } => Fault::Caller,
+            Self::Refused(_)
+            | Self::RouteTaken { .. }
+            | Self::CaseClash { .. }
+            | Self::NameTaken { .. } => Fault::Caller,
             Self::Compile(error) => fault_of_compiling(error),
             Self::Link(error) => match error {
                 LoadError::Link { .. } | LoadError::MissingExport { .. } => Fault::Caller,
@@ -92,7 +106,10 @@ impl PublishError {
 
     /// Whether it goes away when another function does, or gives up its routes.
     pub(crate) fn is_about_another(&self) -> bool {
-        matches!(self, Self::RouteTaken { .. } | Self::CaseClash { .. })
+        matches!(
+            self,
+            Self::RouteTaken { .. } | Self::CaseClash { .. } | Self::NameTaken { .. }
+        )
     }
 }
 
@@ -121,7 +138,7 @@ pub(crate) enum Effort {
 pub(crate) struct Prepared {
     name: FunctionName,
     /// `None` when it is live already.
-    new: Option<(Arc<Version>, FunctionRecord)>,
+    new: Option<Arc<Version>>,
     /// What the files looked like that it was read from, if they need not be read again.
     source: Option<String>,
     /// Keeps its artifact from being swept.
@@ -135,15 +152,8 @@ impl Prepared {
 
     /// With what its files looked like.
     pub(crate) fn with_source(mut self, source: Option<String>) -> Self {
-        if let Some((_, record)) = &mut self.new {
-            record.source.clone_from(&source);
-        }
         self.source = source;
         self
-    }
-
-    fn version(&self) -> Option<&Arc<Version>> {
-        self.new.as_ref().map(|(version, _)| version)
     }
 }
 
@@ -190,18 +200,17 @@ impl Registry {
         let Some(artifact) = self.store(draft, effort)? else {
             return Ok(None);
         };
-        let record = FunctionRecord {
-            name: draft.name.clone(),
-            version: VersionId::Latest,
+        let content = Content {
             artifact,
-            origin: Origin::Drop,
-            configuration: configuration.to_json(),
+            code: Code::of_module(artifact, configuration.size_bytes),
+            configuration,
+            revision: self.random.uuid(),
+            published_from: None,
             updated_at_us: parts.clock.unix_us(),
-            source: None,
         };
-        let version = Arc::new(self.version(record.clone(), configuration));
+        let version = Arc::new(self.version(&draft.name, VersionId::Latest, content));
         parts.sandboxes.check_links(&version.guest)?;
-        prepared.new = Some((version, record));
+        prepared.new = Some(version);
         Ok(Some(prepared))
     }
 
@@ -248,9 +257,9 @@ impl Registry {
     }
 
     fn publish_recorded(&self, prepared: &Prepared) -> Published {
-        match prepared.version() {
+        match &prepared.new {
             Some(version) => {
-                self.swap_in(version);
+                self.swap_in(&Arc::new(self.with_latest(version)));
                 Published::Live(Arc::clone(version))
             }
             None => Published::Unchanged,
@@ -260,24 +269,35 @@ impl Registry {
     /// Makes what was prepared durable.
     fn record(&self, batch: &[&Prepared]) -> Result<(), StorageError> {
         let parts = &self.parts;
-        let new = batch.iter().filter_map(|prepared| prepared.new.as_ref());
-        let records: Vec<_> = new.map(|(_, record)| record).collect();
-        let unchanged = batch.iter().filter(|prepared| prepared.new.is_none());
-        let sources: Vec<_> = unchanged
-            .filter_map(|prepared| Some((&prepared.name, prepared.source.as_deref()?)))
-            .collect();
-        if records.is_empty() && sources.is_empty() {
+        let mut writes = Vec::new();
+        for prepared in batch {
+            if let Some(version) = &prepared.new {
+                let old = self.function(&prepared.name);
+                writes.extend(self.with_latest(version).writes(old.as_deref()));
+            }
+            if prepared.new.is_some() || prepared.source.is_some() {
+                let source = prepared.source.clone();
+                writes.push(Write::Source(prepared.name.clone(), source));
+            }
+        }
+        if writes.is_empty() {
             return Ok(());
         }
         // An artifact that was mended too: who is noted is not read again.
         parts.artifacts.sync()?;
-        if !records.is_empty() {
-            parts.records.put_functions(&records)?;
+        parts.records.write(&writes)
+    }
+
+    /// The function with a `$LATEST` that was dropped, and everything else as it is.
+    fn with_latest(&self, version: &Arc<Version>) -> Function {
+        let version = Arc::clone(version);
+        match self.function(&version.name) {
+            None => Function::new(Origin::Drop, version, Settings::default()),
+            Some(function) => Function {
+                latest: version,
+                ..Function::clone(&function)
+            },
         }
-        if !sources.is_empty() {
-            parts.records.note_sources(&sources)?;
-        }
-        Ok(())
     }
 
     /// Claims names and routes, unless somebody has them: what is live, or who comes `before`.
@@ -287,7 +307,7 @@ impl Registry {
         before: &[&Prepared],
         claimed: &mut RouteTable<FunctionName>,
     ) -> Result<(), PublishError> {
-        let Some(version) = prepared.version() else {
+        let Some(version) = &prepared.new else {
             return Ok(());
         };
         let (name, routes) = (&version.name, &version.configuration.routes);
@@ -306,9 +326,10 @@ impl Registry {
 
     /// Whether this very draft was published last.
     fn is_live(&self, draft: &Draft) -> bool {
-        let Ok(live) = self.resolve(&draft.name) else {
+        let Some(function) = self.dropped(&draft.name) else {
             return false;
         };
+        let live = &function.latest;
         live.artifact == ArtifactId::of(&draft.wasm)
             && live.configuration == Configuration::new(draft, live.configuration.kind)
     }
@@ -320,6 +341,9 @@ impl Registry {
     ) -> Result<(), PublishError> {
         if let Some(other) = self.folded.get(&folded(name)) {
             check_name(name, &other)?;
+        }
+        if self.function(name).is_some() && self.dropped(name).is_none() {
+            return Err(PublishError::NameTaken { name: name.clone() });
         }
         let live = self.routes.read();
         check_routes(name, routes, |route| {
@@ -365,6 +389,7 @@ impl Configuration {
                 .clone()
                 .unwrap_or_else(|| default_routes(&draft.name, manifest)),
             size_bytes: draft.wasm.len() as u64,
+            declared: Declared::default(),
         }
     }
 }

@@ -64,6 +64,7 @@ impl Site {
             metrics: Arc::new(Metrics::default()),
             clock: clock.clone(),
             region: "local".to_owned(),
+            concurrency_max: 1_000,
             log_stream_suffix: String::new(),
         });
         Self {
@@ -133,15 +134,17 @@ impl Site {
 
     /// The names of all functions.
     pub(super) fn live(&self) -> Vec<String> {
-        let list = self.registry.list();
-        list.iter()
-            .map(|version| version.name.to_string())
+        let functions = self.registry.functions();
+        functions
+            .iter()
+            .map(|function| function.name.to_string())
             .collect()
     }
 
     /// Whether the function runs these bytes.
     pub(super) fn runs(&self, name: &str, wasm: &[u8]) -> bool {
-        let version = self.registry.resolve(&FunctionName::parse(name).unwrap());
+        let name = FunctionName::parse(name).unwrap();
+        let version = self.registry.resolve(&name, None, 0);
         version.is_ok_and(|version| version.artifact == storage::ArtifactId::of(wasm))
     }
 

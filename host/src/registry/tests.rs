@@ -1,5 +1,7 @@
 //! Publishing and removing, sweeping, and whose failure a refusal is.
 
+mod changes;
+
 use std::fs;
 
 use domain::Fault;
@@ -65,7 +67,7 @@ fn a_sweep_keeps_what_is_live_and_what_still_runs() {
     for text in ["1", "2", "3"] {
         site.registry.publish(&draft("f", wasm(text))).unwrap();
     }
-    let running = site.registry.resolve(&name).unwrap();
+    let running = site.registry.resolve(&name, None, 0).unwrap();
     site.registry.publish(&draft("f", wasm("4"))).unwrap();
     // Two artifacts and their code.
     assert_eq!(site.registry.sweep_artifacts().unwrap(), 4);

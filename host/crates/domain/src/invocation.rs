@@ -7,6 +7,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::names::{FunctionName, RequestId};
+use crate::qualifier::Qualifier;
 
 /// What produced the event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -38,6 +39,8 @@ pub struct Invocation {
     pub attempt: u32,
     /// Which function is to run.
     pub function: FunctionName,
+    /// Which version or alias was asked for, if one was; the function sees itself named so.
+    pub qualifier: Option<Qualifier>,
     /// What produced the event.
     pub trigger: Trigger,
     /// The payload given to the function; JSON for every trigger.

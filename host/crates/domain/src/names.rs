@@ -1,7 +1,7 @@
 //! What things are called: functions, versions, requests.
 //!
-//! A value of one of these types is valid; parsing is the only way in. Knows nothing of ARNs in
-//! requests, qualifiers or accounts.
+//! A value of one of these types is valid; parsing is the only way in. How requests name a function is
+//! in [`crate::function_ref`], aliases are in [`crate::qualifier`].
 
 use std::fmt;
 use std::sync::Arc;

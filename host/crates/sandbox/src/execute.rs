@@ -14,7 +14,7 @@ use wasmtime_wasi::p1::WasiP1Ctx;
 
 use crate::budget::{Budget, Totals};
 use crate::failure::{self, Phase};
-use crate::guest::{Entry, Guest, GuestKind, Loaded};
+use crate::guest::{ARN_VARIABLE, Entry, Guest, GuestKind, Loaded};
 use crate::log::LogStream;
 use crate::observed::Observed;
 use crate::run::SandboxError;
@@ -38,6 +38,8 @@ const SHORT_SLICES_SUM_MAX: Duration = Duration::from_millis(10);
 pub(crate) struct Event {
     pub(crate) id: RequestId,
     pub(crate) payload: Bytes,
+    /// Instead of the resource name in the guest's spec.
+    pub(crate) arn: Option<String>,
     pub(crate) deadline: Instant,
     pub(crate) deadline_unix_ms: u64,
 }
@@ -134,7 +136,10 @@ impl State {
     /// Calls `visit` with name and value of each variable of the environment.
     pub(crate) fn each_variable(&self, mut visit: impl FnMut(&str, &str)) {
         for (name, value) in &self.guest.environment {
-            visit(name, value);
+            match &self.event.arn {
+                Some(arn) if name == ARN_VARIABLE => visit(name, arn),
+                _ => visit(name, value),
+            }
         }
         visit("MAYFLY_REQUEST_ID", &self.event.id.to_string());
         visit(

@@ -59,7 +59,7 @@ pub struct GuestSpec {
     pub function: FunctionName,
     /// The version's number.
     pub version: VersionId,
-    /// The function's resource name.
+    /// The function's resource name, as a guest sees it that was not asked for by a version or alias.
     pub arn: String,
     /// The region it is in.
     pub region: String,
@@ -114,6 +114,9 @@ impl Guest {
     }
 }
 
+/// The variable with the function's resource name.
+pub(crate) const ARN_VARIABLE: &str = "MAYFLY_FUNCTION_ARN";
+
 /// Variables that only the platform sets.
 const RESERVED: [&str; 9] = [
     "AWS_LAMBDA_FUNCTION_NAME",
@@ -123,7 +126,7 @@ const RESERVED: [&str; 9] = [
     "AWS_LAMBDA_LOG_GROUP_NAME",
     "AWS_LAMBDA_LOG_STREAM_NAME",
     "MAYFLY_REQUEST_ID",
-    "MAYFLY_FUNCTION_ARN",
+    ARN_VARIABLE,
     "MAYFLY_DEADLINE_MS",
 ];
 
@@ -147,7 +150,7 @@ fn environment(spec: &GuestSpec) -> Vec<(String, String)> {
         ("AWS_REGION", spec.region.clone()),
         ("AWS_LAMBDA_LOG_GROUP_NAME", spec.function.log_group()),
         ("AWS_LAMBDA_LOG_STREAM_NAME", spec.log_stream.clone()),
-        ("MAYFLY_FUNCTION_ARN", spec.arn.clone()),
+        (ARN_VARIABLE, spec.arn.clone()),
     ];
     own.chain(platform.map(|(name, value)| (name.to_owned(), value)))
         .collect()

@@ -42,6 +42,9 @@ pub struct RunRequest {
     pub id: RequestId,
     /// The event.
     pub event: Bytes,
+    /// The resource name that the guest sees as its own, if it is not that of its spec: an invocation
+    /// that names a version or an alias carries it.
+    pub arn: Option<String>,
     /// When the guest is stopped. If this run has to load the guest's code first, the time for that
     /// is added.
     pub deadline: Instant,

@@ -299,6 +299,7 @@ impl Shared {
         let RunRequest {
             id,
             event,
+            arn,
             deadline,
             deadline_unix_ms,
             observed,
@@ -308,6 +309,7 @@ impl Shared {
         let event = Event {
             id,
             payload: event,
+            arn,
             deadline,
             deadline_unix_ms: deadline_unix_ms.saturating_add(init_ms),
         };

@@ -42,7 +42,12 @@ const ERROR: u8 = 1;
 
 /// The part of the context that is the same for every event of one guest.
 #[derive(Debug)]
-pub(crate) struct ContextTemplate(String);
+pub(crate) struct ContextTemplate {
+    /// An object that is not closed.
+    text: String,
+    /// The function's resource name as a JSON text.
+    arn: String,
+}
 
 impl ContextTemplate {
     pub(crate) fn new(spec: &GuestSpec) -> Self {
@@ -50,19 +55,25 @@ impl ContextTemplate {
             "functionName": spec.function.as_str(),
             "functionVersion": spec.version.to_string(),
             "memoryMb": spec.limits.memory.get(),
-            "functionArn": spec.arn,
         })
         .to_string();
         // Reopened, so that the members of the event can follow.
         text.pop();
-        Self(text)
+        Self {
+            text,
+            arn: json!(spec.arn).to_string(),
+        }
     }
 
     /// Everything that stands before the event in the input.
     fn header(&self, event: &Event) -> Vec<u8> {
-        let mut text = String::with_capacity(self.0.len() + 96);
+        let addressed = event.arn.as_ref().map(|arn| json!(arn).to_string());
+        let arn = addressed.as_ref().unwrap_or(&self.arn);
+        let mut text = String::with_capacity(self.text.len() + arn.len() + 112);
         text.push_str("\0\0\0\0");
-        text.push_str(&self.0);
+        text.push_str(&self.text);
+        text.push_str(r#","functionArn":"#);
+        text.push_str(arn);
         let written = write!(
             text,
             r#","requestId":"{}","deadlineMs":{}}}"#,

@@ -10,6 +10,7 @@
 //! Absent on purpose: HTTP, wasm, money and async. Handles are cheap to clone and calls block.
 
 pub mod artifacts;
+pub mod audit;
 pub mod data_dir;
 mod database;
 mod error;
@@ -23,6 +24,7 @@ mod space;
 pub use domain::{ArtifactId, ArtifactIdError};
 
 pub use artifacts::Artifacts;
+pub use audit::{Audit, AuditDecision, AuditEntry, AuditPage, AuditQuery, AuditSettings};
 pub use data_dir::DataDir;
 pub use error::StorageError;
 pub use identity::{IdentityChange, IdentityRecords, IdentityStore};
@@ -33,4 +35,6 @@ pub use logs::{
     CursorError, LogCursor, LogEvent, LogRange, LogSettings, LogSource, LogStream, Logs, ScanEnd,
     ScannedEvent, escape,
 };
-pub use records::{FunctionRecord, Origin, Records};
+pub use records::{
+    AliasRecord, FunctionRecord, NumberedRecord, Origin, Records, Stored, VersionRecord, Write,
+};

@@ -1,72 +1,57 @@
-//! What is known about functions, in `registry.db`.
+//! What is known about functions, their versions and aliases, in `registry.db`.
 //!
-//! Knows nothing of what a configuration means: it is the host's JSON, kept as it came.
+//! One change of a function is one transaction, however many rows it touches. Deleting a function
+//! deletes its versions and aliases.
+//!
+//! Knows nothing of what a configuration, settings or an alias mean: they are the host's JSON, kept as
+//! they came.
+
+mod rows;
+mod schema;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use domain::{FunctionName, VersionId};
+use domain::{AliasName, FunctionName};
 use parking_lot::Mutex;
 use rusqlite::{Connection, Row, Transaction, params};
 
-use crate::{ArtifactId, DataDir, StorageError, database};
+use crate::{DataDir, StorageError, database};
+use schema::SCHEMA;
+
+pub use rows::{AliasRecord, FunctionRecord, NumberedRecord, Origin, VersionRecord};
 
 const FILE: &str = "registry.db";
 
-/// From an empty file to schema version 1, and so on.
-const SCHEMA: &[&str] = &[
-    "CREATE TABLE functions (
-    name TEXT NOT NULL PRIMARY KEY,
-    version TEXT NOT NULL,
-    artifact BLOB NOT NULL CHECK (length(artifact) = 32),
-    origin TEXT NOT NULL,
-    configuration TEXT NOT NULL,
-    updated_at_us INTEGER NOT NULL
-) STRICT, WITHOUT ROWID;",
-    // What the files looked like from outside that it was published from.
-    "ALTER TABLE functions ADD COLUMN source TEXT;",
-];
-
-/// How a function came here.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Origin {
-    /// As a file in the drop folder.
-    Drop,
+/// One row that changes.
+#[derive(Debug, Clone)]
+pub enum Write {
+    /// Nothing of a function is there.
+    NoFunction(FunctionName),
+    /// A function is there, with this `$LATEST` and these settings.
+    Function(FunctionRecord),
+    /// What the files of a function look like, if they need not be read again while they look like
+    /// this. The text belongs to the host.
+    Source(FunctionName, Option<String>),
+    /// A numbered version is there.
+    Version(NumberedRecord),
+    /// A numbered version is gone.
+    NoVersion(FunctionName, u64),
+    /// An alias is there.
+    Alias(AliasRecord),
+    /// An alias is gone.
+    NoAlias(FunctionName, AliasName),
 }
 
-impl Origin {
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Drop => "drop",
-        }
-    }
-
-    fn parse(text: &str) -> Option<Self> {
-        match text {
-            "drop" => Some(Self::Drop),
-            _ => None,
-        }
-    }
-}
-
-/// A function as it is stored.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FunctionRecord {
-    /// Its name.
-    pub name: FunctionName,
-    /// Which version this is.
-    pub version: VersionId,
-    /// Its bytes.
-    pub artifact: ArtifactId,
-    /// How it came here.
-    pub origin: Origin,
-    /// JSON that belongs to the host.
-    pub configuration: String,
-    /// When it was last changed, in Unix microseconds.
-    pub updated_at_us: i64,
-    /// What its files looked like when they were read, if they need not be read again while they look
-    /// like this. Belongs to the host.
-    pub source: Option<String>,
+/// Everything that is stored, each list sorted by the name of the function and then by number or name.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Stored {
+    /// Functions, and what their files looked like.
+    pub functions: Vec<(FunctionRecord, Option<String>)>,
+    /// Numbered versions.
+    pub versions: Vec<NumberedRecord>,
+    /// Aliases.
+    pub aliases: Vec<AliasRecord>,
 }
 
 /// The stored functions. Cheap to clone.
@@ -103,90 +88,69 @@ impl Records {
         })))
     }
 
-    /// All functions, by name.
+    /// Everything, with one query for each table.
     ///
     /// # Errors
     ///
-    /// [`StorageError::Database`] when they can't be read, [`StorageError::Corrupt`] when a row is
+    /// [`StorageError::Database`] when it can't be read, [`StorageError::Corrupt`] when a row is
     /// not one that we wrote.
-    pub fn functions(&self) -> Result<Vec<FunctionRecord>, StorageError> {
+    pub fn read(&self) -> Result<Stored, StorageError> {
         let Some(connection) = &self.0.connection else {
-            return Ok(Vec::new());
+            return Ok(Stored::default());
         };
-        let rows = (|| {
-            let connection = connection.lock();
-            let mut statement = connection.prepare_cached(
-                "SELECT name, version, artifact, origin, configuration, updated_at_us, source
+        let mut connection = connection.lock();
+        let (functions, versions, aliases) = (|| {
+            // One state of all tables, also beside a writer in another process.
+            let transaction = connection.transaction()?;
+            let functions = all(
+                &transaction,
+                "SELECT name, origin, created_at_us, next_version, settings, source,
+                        artifact, code_sha256, code_bytes, configuration, revision, updated_at_us
                  FROM functions ORDER BY name",
+                rows::function,
             )?;
-            statement
-                .query_map([], record)?
-                .collect::<Result<Vec<_>, _>>()
+            let versions = all(
+                &transaction,
+                "SELECT function, number, published_from,
+                        artifact, code_sha256, code_bytes, configuration, revision, updated_at_us
+                 FROM versions ORDER BY function, number",
+                rows::numbered,
+            )?;
+            let aliases = all(
+                &transaction,
+                "SELECT function, name, alias FROM aliases ORDER BY function, name",
+                rows::alias,
+            )?;
+            Ok((functions, versions, aliases))
         })()
         .map_err(self.failed("reading functions"))?;
-        rows.into_iter()
-            .map(|row| row.map_err(|reason| StorageError::corrupt(&self.0.path, 0, reason)))
-            .collect()
+        let corrupt = |reason| StorageError::corrupt(&self.0.path, 0, reason);
+        Ok(Stored {
+            functions: functions.map_err(corrupt)?,
+            versions: versions.map_err(corrupt)?,
+            aliases: aliases.map_err(corrupt)?,
+        })
     }
 
-    /// Stores functions over those of the same names: all of them or none. Durable when this returns.
+    /// Changes rows: all of them or none. Durable when this returns.
     ///
     /// # Errors
     ///
     /// [`StorageError::Full`] or [`StorageError::Database`] when they can't be written.
-    pub fn put_functions(&self, records: &[&FunctionRecord]) -> Result<(), StorageError> {
-        self.in_one("storing functions", |transaction| {
-            let mut statement = transaction.prepare_cached(
-                "INSERT OR REPLACE INTO functions
-                 (name, version, artifact, origin, configuration, updated_at_us, source)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-            )?;
-            for record in records {
-                statement.execute(params![
-                    record.name.as_str(),
-                    record.version.to_string(),
-                    record.artifact.as_bytes(),
-                    record.origin.as_str(),
-                    record.configuration,
-                    record.updated_at_us,
-                    record.source,
-                ])?;
-            }
-            Ok(())
-        })
-    }
-
-    /// Notes what the files of functions look like, and changes nothing else.
-    ///
-    /// # Errors
-    ///
-    /// [`StorageError::Full`] or [`StorageError::Database`] when it can't be written.
-    pub fn note_sources(&self, sources: &[(&FunctionName, &str)]) -> Result<(), StorageError> {
-        self.in_one("storing functions", |transaction| {
-            let mut statement =
-                transaction.prepare_cached("UPDATE functions SET source = ?2 WHERE name = ?1")?;
-            for (name, source) in sources {
-                statement.execute(params![name.as_str(), source])?;
-            }
-            Ok(())
-        })
-    }
-
-    fn in_one(
-        &self,
-        doing: &'static str,
-        write: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<()>,
-    ) -> Result<(), StorageError> {
+    pub fn write(&self, writes: &[Write]) -> Result<(), StorageError> {
         let mut connection = self.writable()?.lock();
         (|| {
             let transaction = connection.transaction()?;
-            write(&transaction)?;
+            writes
+                .iter()
+                .try_for_each(|write| execute(&transaction, write))?;
             transaction.commit()
         })()
-        .map_err(self.failed(doing))
+        .map_err(self.failed("storing functions"))
     }
 
-    /// Forgets a function, and says whether there was one. Durable when this returns.
+    /// Forgets a function with its versions and aliases, and says whether there was one. Durable when
+    /// this returns.
     ///
     /// # Errors
     ///
@@ -215,96 +179,99 @@ impl Records {
     }
 }
 
-/// The record of a row, or what is wrong with it.
-fn record(row: &Row<'_>) -> rusqlite::Result<Result<FunctionRecord, String>> {
-    let name: String = row.get(0)?;
-    let version: String = row.get(1)?;
-    let artifact: [u8; 32] = row.get(2)?;
-    let origin: String = row.get(3)?;
-    let (configuration, updated_at_us) = (row.get(4)?, row.get(5)?);
-    let source = row.get(6)?;
-    Ok((|| {
-        Ok(FunctionRecord {
-            name: FunctionName::parse(&name).map_err(|error| error.to_string())?,
-            version: VersionId::try_from(version)?,
-            artifact: ArtifactId::from_bytes(artifact),
-            origin: Origin::parse(&origin)
-                .ok_or_else(|| format!("function `{name}` has the unknown origin `{origin}`"))?,
-            configuration,
-            updated_at_us,
-            source,
-        })
-    })())
+fn all<T>(
+    transaction: &Transaction<'_>,
+    query: &str,
+    read: impl FnMut(&Row<'_>) -> rusqlite::Result<Result<T, String>>,
+) -> rusqlite::Result<Result<Vec<T>, String>> {
+    transaction.prepare(query)?.query_map([], read)?.collect()
+}
+
+fn execute(transaction: &Transaction<'_>, write: &Write) -> rusqlite::Result<()> {
+    // Rows are not replaced: deleting the old one would take its versions along.
+    let changed = match write {
+        Write::NoFunction(name) => transaction
+            .prepare_cached("DELETE FROM functions WHERE name = ?1")?
+            .execute([name.as_str()]),
+        Write::Function(record) => put_function(transaction, record),
+        Write::Source(name, source) => transaction
+            .prepare_cached("UPDATE functions SET source = ?2 WHERE name = ?1")?
+            .execute(params![name.as_str(), source]),
+        Write::Version(record) => put_version(transaction, record),
+        Write::NoVersion(function, number) => transaction
+            .prepare_cached("DELETE FROM versions WHERE function = ?1 AND number = ?2")?
+            .execute(params![function.as_str(), stored(*number)]),
+        Write::Alias(record) => transaction
+            .prepare_cached(
+                "INSERT INTO aliases (function, name, alias) VALUES (?1, ?2, ?3)
+                 ON CONFLICT DO UPDATE SET alias = excluded.alias",
+            )?
+            .execute(params![
+                record.function.as_str(),
+                record.name.as_str(),
+                record.alias
+            ]),
+        Write::NoAlias(function, name) => transaction
+            .prepare_cached("DELETE FROM aliases WHERE function = ?1 AND name = ?2")?
+            .execute([function.as_str(), name.as_str()]),
+    };
+    changed.map(|_rows| ())
+}
+
+fn put_function(transaction: &Transaction<'_>, record: &FunctionRecord) -> rusqlite::Result<usize> {
+    let latest = &record.latest;
+    transaction
+        .prepare_cached(
+            "INSERT INTO functions (name, origin, created_at_us, next_version, settings,
+                 artifact, code_sha256, code_bytes, configuration, revision, updated_at_us)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
+             ON CONFLICT DO UPDATE SET origin = excluded.origin,
+                 created_at_us = excluded.created_at_us, next_version = excluded.next_version,
+                 settings = excluded.settings, artifact = excluded.artifact,
+                 code_sha256 = excluded.code_sha256, code_bytes = excluded.code_bytes,
+                 configuration = excluded.configuration, revision = excluded.revision,
+                 updated_at_us = excluded.updated_at_us",
+        )?
+        .execute(params![
+            record.name.as_str(),
+            record.origin.as_str(),
+            record.created_at_us,
+            stored(record.next_version),
+            record.settings,
+            latest.artifact.as_bytes(),
+            latest.code_sha256,
+            stored(latest.code_bytes),
+            latest.configuration,
+            latest.revision,
+            latest.updated_at_us,
+        ])
+}
+
+fn put_version(transaction: &Transaction<'_>, record: &NumberedRecord) -> rusqlite::Result<usize> {
+    let version = &record.version;
+    transaction
+        .prepare_cached(
+            "INSERT INTO versions (function, number, published_from,
+                 artifact, code_sha256, code_bytes, configuration, revision, updated_at_us)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+        )?
+        .execute(params![
+            record.function.as_str(),
+            stored(record.number),
+            record.published_from,
+            version.artifact.as_bytes(),
+            version.code_sha256,
+            stored(version.code_bytes),
+            version.configuration,
+            version.revision,
+            version.updated_at_us,
+        ])
+}
+
+/// Numbers of versions and bytes are far below this.
+fn stored(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn function(name: &str, configuration: &str) -> FunctionRecord {
-        FunctionRecord {
-            name: FunctionName::parse(name).unwrap(),
-            version: VersionId::Latest,
-            artifact: ArtifactId::of(configuration.as_bytes()),
-            origin: Origin::Drop,
-            configuration: configuration.to_owned(),
-            updated_at_us: 1_763_830_000_000_000,
-            source: None,
-        }
-    }
-
-    #[test]
-    fn functions_are_stored_replaced_removed_and_there_after_a_restart() {
-        let root = tempfile::tempdir().unwrap();
-        let data_dir = DataDir::open(root.path()).unwrap();
-        let records = Records::open(&data_dir).unwrap();
-        let (lower, upper) = (function("hello", "{}"), function("Hello", "{\"a\":1}"));
-        records.put_functions(&[&lower, &upper]).unwrap();
-        let newer = FunctionRecord {
-            version: VersionId::Number(7),
-            ..lower
-        };
-        records.put_functions(&[&newer]).unwrap();
-        records.note_sources(&[(&newer.name, "seen")]).unwrap();
-        let newer = FunctionRecord {
-            source: Some("seen".to_owned()),
-            ..newer
-        };
-        drop(records);
-
-        let records = Records::open(&data_dir).unwrap();
-        assert_eq!(records.functions().unwrap(), [upper.clone(), newer]);
-        assert!(records.delete_function(&upper.name).unwrap());
-        assert!(!records.delete_function(&upper.name).unwrap());
-        assert_eq!(records.functions().unwrap().len(), 1);
-    }
-
-    #[test]
-    fn a_newer_schema_is_refused_with_both_versions() {
-        let root = tempfile::tempdir().unwrap();
-        let data_dir = DataDir::open(root.path()).unwrap();
-        drop(Records::open(&data_dir).unwrap());
-        let path = data_dir.path().join(FILE);
-        Connection::open(&path)
-            .unwrap()
-            .execute_batch("PRAGMA user_version = 9")
-            .unwrap();
-        let message = Records::open(&data_dir).unwrap_err().to_string();
-        assert!(
-            message.ends_with("has format 9, and this version of Mayfly knows formats up to 2")
-        );
-    }
-
-    #[test]
-    fn a_reader_sees_what_the_owner_wrote_and_can_not_write() {
-        let root = tempfile::tempdir().unwrap();
-        let reader = DataDir::open_for_reading(root.path()).unwrap();
-        assert_eq!(Records::open(&reader).unwrap().functions().unwrap(), []);
-        let owner = Records::open(&DataDir::open(root.path()).unwrap()).unwrap();
-        owner.put_functions(&[&function("hello", "{}")]).unwrap();
-        let records = Records::open(&reader).unwrap();
-        assert_eq!(records.functions().unwrap().len(), 1);
-        let error = records.put_functions(&[&function("x", "{}")]).unwrap_err();
-        assert!(matches!(error, StorageError::ReadOnly { .. }), "{error}");
-    }
-}
+mod tests;

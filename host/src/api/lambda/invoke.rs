@@ -5,7 +5,7 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use domain::{FunctionName, Invocation, RequestId, Trigger};
+use domain::{FunctionRef, FunctionRefError, Invocation, Qualifier, RequestId, Trigger};
 use http::{HeaderName, HeaderValue, Response, StatusCode};
 use http_body_util::Full;
 use storage::LogEvent;
@@ -29,9 +29,12 @@ const EXECUTED_VERSION: HeaderName = HeaderName::from_static("x-amz-executed-ver
 
 pub(super) async fn invoke_function(
     request: &ApiRequest<'_>,
-    name: FunctionName,
+    target: FunctionRef,
 ) -> Result<HttpResponse, ApiError> {
     let (app, id) = (request.app, request.id);
+    let FunctionRef {
+        name, qualifier, ..
+    } = target;
     request.query()?.only(&["Qualifier"])?;
     if app.is_draining() {
         return Err(ApiError::service(StatusCode::SERVICE_UNAVAILABLE));
@@ -45,7 +48,7 @@ pub(super) async fn invoke_function(
         }
     };
     app.registry
-        .resolve(&name)
+        .resolve(&name, qualifier.as_ref(), 0)
         .map_err(|error| api_error(app, &error))?;
     let event = checked_event(request.body.clone())?;
     match request
@@ -68,6 +71,7 @@ pub(super) async fn invoke_function(
         id,
         attempt: 1,
         function: name,
+        qualifier,
         trigger: Trigger::Invoke,
         event,
         keep_log,
@@ -91,28 +95,28 @@ async fn on_workers(app: &Arc<App>, invocation: Invocation) -> Result<Completed,
     }
 }
 
-/// The function that `NAME` or `NAME:$LATEST`, with or without a qualifier, names, and the qualifier.
-pub(super) fn target(
-    request: &ApiRequest<'_>,
-    function: &str,
-) -> Result<(FunctionName, Option<String>), ApiError> {
-    let (name, in_path) = match function.split_once(':') {
-        Some((name, qualifier)) => (name, Some(qualifier)),
-        None => (function, None),
-    };
-    let name = FunctionName::parse(name)
-        .map_err(|error| ApiError::validation(format!("{error} (in the path)")))?;
+/// The function that the path names, in any spelling, and the version or alias: of the path or of the
+/// query, or of both if they are equal.
+pub(super) fn target(request: &ApiRequest<'_>, function: &str) -> Result<FunctionRef, ApiError> {
+    let mut target = FunctionRef::parse(function).map_err(|error| match error {
+        FunctionRefError::OtherAccount { .. } => ApiError::denied(&error.to_string()),
+        _ => ApiError::validation(format!("{error} (in the path)")),
+    })?;
     let query = request.query()?;
-    let qualifier = query.text("Qualifier");
-    for qualifier in [in_path, qualifier].into_iter().flatten() {
-        if qualifier != "$LATEST" {
-            let arn = name.arn(&request.app.config.region);
-            return Err(ApiError::not_found(format!(
-                "Function not found: {arn}:{qualifier}"
-            )));
-        }
+    let asked = query
+        .text("Qualifier")
+        .map(Qualifier::parse)
+        .transpose()
+        .map_err(|error| ApiError::validation(format!("{error} (in the query)")))?;
+    if let (Some(in_path), Some(asked)) = (&target.qualifier, &asked)
+        && in_path != asked
+    {
+        return Err(ApiError::validation(
+            "The derived qualifier from the function name does not match the specified qualifier.",
+        ));
     }
-    Ok((name, in_path.or(qualifier).map(str::to_owned)))
+    target.qualifier = target.qualifier.or(asked);
+    Ok(target)
 }
 
 /// An event is JSON; no event is an empty object.
@@ -140,6 +144,13 @@ fn api_error(app: &App, error: &InvokeError) -> ApiError {
             let account = domain::names::ACCOUNT_ID;
             ApiError::not_found(format!(
                 "Function not found: arn:aws:lambda:{region}:{account}:function:{name}"
+            ))
+        }
+        InvokeError::UnknownQualifier { name, qualifier } => {
+            let region = &app.config.region;
+            let account = domain::names::ACCOUNT_ID;
+            ApiError::not_found(format!(
+                "Function not found: arn:aws:lambda:{region}:{account}:function:{name}:{qualifier}"
             ))
         }
         InvokeError::Refused(Refused::Function { .. }) => {

@@ -102,9 +102,9 @@ pub(super) async fn describe(request: &ApiRequest<'_>) -> Result<HttpResponse, A
 fn functions(app: &App) -> Result<BTreeMap<FunctionName, Option<u64>>, StorageError> {
     let logs = app.logs.functions()?.into_iter();
     let mut functions: BTreeMap<_, _> = logs.map(|function| (function, None)).collect();
-    for version in app.registry.list() {
-        let created_ms = u64::try_from(version.updated_at_us / 1_000).unwrap_or(0);
-        functions.insert(version.name.clone(), Some(created_ms));
+    for function in app.registry.functions() {
+        let created_ms = u64::try_from(function.created_at_us / 1_000).unwrap_or(0);
+        functions.insert(function.name.clone(), Some(created_ms));
     }
     Ok(functions)
 }

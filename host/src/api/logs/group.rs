@@ -85,7 +85,7 @@ impl Group {
     /// 400 when there is neither the function nor a log of it.
     pub(super) fn function(&self, app: &App) -> Result<FunctionName, ApiError> {
         let exists = |function: &&FunctionName| {
-            app.registry.resolve(function).is_ok()
+            app.registry.function(function).is_some()
                 || app.logs.stored_bytes(function).is_ok_and(|bytes| bytes > 0)
         };
         self.function

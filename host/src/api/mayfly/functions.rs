@@ -1,13 +1,13 @@
 //! `GET /mayfly/functions`: what can be invoked, and what was refused.
 
+use domain::AliasName;
 use http::StatusCode;
 use serde::Serialize;
-use storage::Origin;
 
 use crate::app::App;
 use crate::http::error::{HttpResponse, json_response};
-use crate::registry::Version;
 use crate::registry::refusals::RefusedFile;
+use crate::registry::{Alias, Function};
 use crate::time_text::rfc3339_ms;
 
 #[derive(Serialize)]
@@ -31,10 +31,42 @@ pub(crate) struct FunctionView {
     artifact: String,
     size_bytes: u64,
     origin: &'static str,
+    /// How many numbered versions there are.
+    versions: usize,
+    aliases: Vec<AliasView>,
     updated_at: String,
     engine: &'static str,
     /// Why a newer file is not live.
     refused: Option<String>,
+}
+
+/// An alias, as the command line shows it.
+#[derive(Debug, Serialize)]
+pub(super) struct AliasView {
+    name: String,
+    version: String,
+    /// A second version and its part of the events, 0 to 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    additional: Option<AdditionalView>,
+}
+
+#[derive(Debug, Serialize)]
+struct AdditionalView {
+    version: String,
+    weight: f64,
+}
+
+impl AliasView {
+    pub(super) fn of(name: &AliasName, alias: &Alias) -> Self {
+        Self {
+            name: name.to_string(),
+            version: alias.version.to_string(),
+            additional: alias.additional.map(|additional| AdditionalView {
+                version: additional.version.to_string(),
+                weight: additional.weight,
+            }),
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -71,12 +103,13 @@ pub(super) fn list_functions(app: &App) -> HttpResponse {
 
 fn is_serving(app: &App, file: &RefusedFile) -> bool {
     let name = file.function.as_deref().and_then(|name| name.parse().ok());
-    name.is_some_and(|name| app.registry.resolve(&name).is_ok())
+    name.is_some_and(|name| app.registry.dropped(&name).is_some())
 }
 
 /// All functions, by name.
 pub(crate) fn function_views(app: &App, refused: &[RefusedFile]) -> Vec<FunctionView> {
-    let view = |version: &Version| {
+    let view = |function: &Function| {
+        let version = &function.latest;
         let name = version.name.as_str();
         let newer = refused
             .iter()
@@ -89,33 +122,38 @@ pub(crate) fn function_views(app: &App, refused: &[RefusedFile]) -> Vec<Function
             description: configuration.description.clone(),
             memory_mb: configuration.limits.memory.get(),
             timeout_ms: configuration.limits.timeout.ms(),
-            concurrency: configuration.concurrency,
+            concurrency: function.concurrency(),
             routes: configuration
                 .routes
                 .iter()
                 .map(|http| http.route.to_string())
                 .collect(),
-            urls: urls(app, version),
+            urls: urls(app, function),
             artifact: version.artifact.to_string(),
             size_bytes: configuration.size_bytes,
-            origin: match version.origin {
-                Origin::Drop => "drop",
-            },
+            origin: function.origin.as_str(),
+            versions: function.versions.len(),
+            aliases: function
+                .aliases
+                .iter()
+                .map(|(name, alias)| AliasView::of(name, alias))
+                .collect(),
             updated_at: rfc3339_ms(version.updated_at_us),
             engine: app.sandboxes.settings_report().profile.as_str(),
             refused: newer.map(|file| file.reason.clone()),
         }
     };
     app.registry
-        .list()
+        .functions()
         .iter()
-        .map(|version| view(version))
+        .map(|function| view(function))
         .collect()
 }
 
 /// Where a function answers; a route that covers all below another one is left out.
-fn urls(app: &App, version: &Version) -> Vec<String> {
-    let paths: Vec<&str> = version
+fn urls(app: &App, function: &Function) -> Vec<String> {
+    let paths: Vec<&str> = function
+        .latest
         .configuration
         .routes
         .iter()

@@ -35,7 +35,7 @@ pub(super) async fn read_logs(
         .transpose()
         .map_err(|error| ApiError::validation(format!("query parameter `after`: {error}")))?;
 
-    let known = app.registry.resolve(&name).is_ok();
+    let known = app.registry.function(&name).is_some();
     let app = Arc::clone(app);
     let reading = tokio::task::spawn_blocking(move || match after {
         Some(cursor) => app

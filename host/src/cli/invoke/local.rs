@@ -116,6 +116,7 @@ impl Host<'_> {
             id: domain::RequestId::new(clock.unix_ms(), random.bytes()),
             attempt: 1,
             function: name.clone(),
+            qualifier: None,
             trigger: Trigger::Invoke,
             keep_log: true,
             event,
@@ -125,6 +126,7 @@ impl Host<'_> {
         let request = RunRequest {
             id: invocation.id,
             event: invocation.event.clone(),
+            arn: None,
             deadline: clock.now() + limits.timeout.duration(),
             deadline_unix_ms: clock.unix_ms() + u64::from(limits.timeout.ms()),
             observed: Arc::clone(&observed),

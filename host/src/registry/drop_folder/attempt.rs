@@ -187,7 +187,7 @@ impl DropFolder {
 
     fn refuse(&self, entry: &Entry, reason: &str) {
         let name = entry.function();
-        let serves = name.is_some_and(|name| self.registry.resolve(&name).is_ok());
+        let serves = name.is_some_and(|name| self.registry.dropped(&name).is_some());
         let file = entry.label();
         if self.remember(&file, entry.function(), reason) {
             let kept = if serves {

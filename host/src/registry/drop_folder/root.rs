@@ -50,12 +50,12 @@ impl DropFolder {
     /// Removes functions that were dropped before the last stop and are gone now.
     pub(super) fn settle(&mut self) -> Option<Duration> {
         let mut is_settled = true;
-        for version in self.registry.list() {
-            let name = version.name.to_string();
+        for function in self.registry.functions() {
+            let name = function.name.to_string();
             let file = Entry::File(name);
             let is_there = self.seen.contains_key(&file) || self.seen.contains_key(&file.twin());
-            if version.origin == Origin::Drop && !is_there {
-                is_settled &= self.remove(&version.name);
+            if function.origin == Origin::Drop && !is_there {
+                is_settled &= self.remove(&function.name);
             }
         }
         if is_settled {

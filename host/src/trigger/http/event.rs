@@ -201,12 +201,24 @@ fn write_headers(event: &mut JsonWriter, source: &Source<'_>, peer: &str) {
 fn write_request_context(event: &mut JsonWriter, source: &Source<'_>, id: &str, peer: &str) {
     let parts = source.parts;
     let domain = header_text(&parts.headers, &HOST);
+    let (account, api) = match (source.entrance, source.authorizer) {
+        (Entrance::Route { .. }, _) => (ACCOUNT_ID, "mayfly"),
+        (Entrance::Url { id }, Authorizer::Open) => ("anonymous", id),
+        (Entrance::Url { id }, _) => (ACCOUNT_ID, id),
+    };
     event.raw(r#","requestContext":{"accountId":""#);
-    event.raw(ACCOUNT_ID);
-    event.raw(r#"","apiId":"mayfly","domainName":"#);
+    event.raw(account);
+    event.raw(r#"","apiId":""#);
+    event.raw(api);
+    event.raw(r#"","#);
+    source.authorizer.write(event);
+    event.raw(r#""domainName":"#);
     event.text(&domain);
     event.raw(r#","domainPrefix":"#);
-    event.text(domain.split('.').next().unwrap_or(""));
+    event.text(match source.entrance {
+        Entrance::Route { .. } => domain.split('.').next().unwrap_or(""),
+        Entrance::Url { id } => id,
+    });
     event.raw(r#","http":{"method":"#);
     event.text(parts.method.as_str());
     event.raw(r#","path":"#);

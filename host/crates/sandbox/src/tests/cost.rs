@@ -130,6 +130,7 @@ async fn take_apart(host: &Host, guest: &Arc<Guest>) -> Steps {
         let event = Event {
             id: request.id,
             payload: request.event,
+            arn: None,
             deadline: request.deadline,
             deadline_unix_ms: request.deadline_unix_ms,
         };

@@ -209,9 +209,11 @@ fn the_context_stands_before_the_event() {
         limits(16, 5_000),
     );
     host.sandboxes.check_links(&guest).unwrap();
-    let context: serde_json::Value =
-        serde_json::from_slice(host.run(&guest, r#"{"a":1}"#).payload()).unwrap();
-    let expected = serde_json::json!({
+    let read = |ran: super::support::Ran| -> serde_json::Value {
+        serde_json::from_slice(ran.payload()).unwrap()
+    };
+    let context = read(host.run(&guest, r#"{"a":1}"#));
+    let mut expected = serde_json::json!({
         "requestId": super::support::request_id().to_string(),
         "deadlineMs": 1_763_830_003_123_u64,
         "functionName": "hello",
@@ -220,6 +222,10 @@ fn the_context_stands_before_the_event() {
         "functionArn": "arn:aws:lambda:eu-central-1:000000000000:function:hello",
     });
     assert_eq!(context, expected);
+    // Asked for by an alias, it sees the alias.
+    let arn = "arn:aws:lambda:eu-central-1:000000000000:function:hello:live";
+    expected["functionArn"] = arn.into();
+    assert_eq!(read(host.run_as(arn, &guest, "{}")), expected);
 }
 
 #[test]

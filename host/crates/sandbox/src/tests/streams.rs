@@ -166,6 +166,13 @@ fn the_environment_is_exactly_what_is_promised_and_there_are_no_arguments() {
     host.sandboxes.check_links(&guest).unwrap();
     let ran = host.run(&guest, "{}");
     let text = String::from_utf8(ran.payload().to_vec()).unwrap();
+    // Asked for by an alias, it sees the alias, and everything else as before.
+    let arn = "arn:aws:lambda:eu-central-1:000000000000:function:hello:a-long-alias";
+    let aliased = host.run_as(arn, &guest, "{}");
+    assert_eq!(
+        String::from_utf8(aliased.payload().to_vec()).unwrap(),
+        text.replace(":function:hello\0", ":function:hello:a-long-alias\0")
+    );
     let variables = text.trim_end_matches('\0').split('\0').map(str::to_owned);
     let expected = [
         "GREETING=hi".to_owned(),

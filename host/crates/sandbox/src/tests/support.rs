@@ -221,6 +221,7 @@ impl Host {
         RunRequest {
             id: request_id(),
             event: event.into(),
+            arn: None,
             deadline: self.clock.now() + limits.timeout.duration(),
             deadline_unix_ms: 1_763_830_003_123,
             observed: Observed::new(),
@@ -232,7 +233,10 @@ impl Host {
         guest: &Arc<Guest>,
         event: impl Into<Bytes>,
     ) -> Result<Ran, SandboxError> {
-        let request = self.request(event, guest.spec().limits);
+        self.try_request(guest, self.request(event, guest.spec().limits))
+    }
+
+    fn try_request(&self, guest: &Arc<Guest>, request: RunRequest) -> Result<Ran, SandboxError> {
         let observed = Arc::clone(&request.observed);
         let outcome = self
             .runtime
@@ -250,6 +254,16 @@ impl Host {
     #[track_caller]
     pub(crate) fn run(&self, guest: &Arc<Guest>, event: impl Into<Bytes>) -> Ran {
         self.try_run(guest, event).unwrap()
+    }
+
+    /// Runs a guest that was asked for as `arn`.
+    #[track_caller]
+    pub(crate) fn run_as(&self, arn: &str, guest: &Arc<Guest>, event: &'static str) -> Ran {
+        let request = RunRequest {
+            arn: Some(arn.to_owned()),
+            ..self.request(event, guest.spec().limits)
+        };
+        self.try_request(guest, request).unwrap()
     }
 
     /// Runs a `command` once, with 16 MB and `timeout_ms`.
@@ -314,6 +328,7 @@ impl State {
         let event = Event {
             id: request_id(),
             payload: Bytes::new(),
+            arn: None,
             deadline: clock.now(),
             deadline_unix_ms: 0,
         };

@@ -1,0 +1,136 @@
+//! What readers see: versions made ready to run, functions swapped in whole, and forgotten.
+//!
+//! Callers hold the lock and have made durable what they swap in.
+
+use std::sync::Arc;
+
+use domain::{FunctionName, Qualifier, VersionId};
+use sandbox::GuestSpec;
+
+use super::function::Function;
+use super::version::{Content, Version};
+use super::{Registry, RouteTarget, UrlTarget, folded};
+use crate::manifest::route_rules::HttpRoute;
+
+impl Registry {
+    /// A version that can be run. Cheap; its code is loaded by its first event.
+    pub(super) fn version(&self, name: &FunctionName, id: VersionId, content: Content) -> Version {
+        let parts = &self.parts;
+        let running = Arc::clone(&self.running.entry(name.clone()).or_default());
+        let day = crate::time_text::day(parts.clock.unix_us()).replace('-', "/");
+        let configuration = content.configuration;
+        let guest = parts.sandboxes.guest(GuestSpec {
+            kind: configuration.kind,
+            artifact: content.artifact,
+            artifact_path: parts.artifacts.path(content.artifact),
+            limits: configuration.limits,
+            environment: configuration.environment.as_slice().into(),
+            function: name.clone(),
+            version: id,
+            arn: name.arn(&parts.region),
+            region: parts.region.clone(),
+            log_stream: format!("{day}/[{id}]{}", parts.log_stream_suffix),
+        });
+        Version {
+            metrics: parts.metrics.function(name),
+            name: name.clone(),
+            id,
+            artifact: content.artifact,
+            code: content.code,
+            revision: content.revision,
+            published_from: content.published_from,
+            updated_at_us: content.updated_at_us,
+            configuration,
+            guest,
+            running,
+        }
+    }
+
+    /// Puts a function where readers find it.
+    pub(super) fn swap_in(&self, function: &Arc<Function>) {
+        let name = &function.name;
+        let running = &function.latest.running;
+        running.set_limit(function.concurrency());
+        self.running.insert(name.clone(), Arc::clone(running));
+        let old = self.functions.insert(name.clone(), Arc::clone(function));
+        match &old {
+            Some(old) => self.retire(old, Some(function)),
+            None => drop(self.folded.insert(folded(name), name.clone())),
+        }
+        self.swap_urls(old.as_deref(), Some(function));
+        self.swap_routes(old.as_deref(), Some(function));
+    }
+
+    /// Takes a function from where readers find it.
+    pub(super) fn forget(&self, name: &FunctionName) {
+        if let Some((_, function)) = self.functions.remove(name) {
+            self.folded.remove(&folded(name));
+            self.retire(&function, None);
+            self.swap_urls(Some(&function), None);
+            self.swap_routes(Some(&function), None);
+        }
+        self.running
+            .remove_if(name, |_, running| running.count() == 0);
+        self.parts.metrics.forget(name);
+    }
+
+    /// Remembers the versions that are not in `new` any more, for as long as they run.
+    fn retire(&self, old: &Function, new: Option<&Function>) {
+        let is_kept = |version: &&Arc<Version>| {
+            let kept = new.and_then(|new| new.version(version.id));
+            kept.is_some_and(|kept| Arc::ptr_eq(kept, version))
+        };
+        let gone = old.all_versions().filter(|version| !is_kept(version));
+        self.retired.lock().extend(gone.map(Arc::downgrade));
+    }
+
+    fn swap_urls(&self, old: Option<&Function>, new: Option<&Function>) {
+        let urls = |function: Option<&Function>| {
+            let urls = function.map(|function| function.settings.urls.clone());
+            urls.unwrap_or_default()
+        };
+        let (old, new_urls) = (urls(old), urls(new));
+        if old == new_urls {
+            return;
+        }
+        for config in old.values() {
+            self.urls.remove(&config.id);
+        }
+        let Some(function) = new else { return };
+        for (qualifier, config) in new_urls {
+            let target = UrlTarget {
+                function: function.name.clone(),
+                // The empty text, of the function itself, is none.
+                qualifier: Qualifier::parse(&qualifier).ok(),
+                config: Arc::new(config),
+            };
+            self.urls.insert(target.config.id.clone(), target);
+        }
+    }
+
+    fn swap_routes(&self, old: Option<&Function>, new: Option<&Function>) {
+        let routes_of = |function: Option<&'_ Function>| {
+            let routes = function.map(|function| function.latest.configuration.routes.clone());
+            routes.unwrap_or_default()
+        };
+        let (old, new_routes) = (routes_of(old), routes_of(new));
+        if old == new_routes {
+            return;
+        }
+        let mut routes = self.routes.write();
+        for HttpRoute { route, .. } in &old {
+            routes.remove(route);
+        }
+        let Some(function) = new else { return };
+        for HttpRoute { route, rules } in new_routes {
+            let target = RouteTarget::new(&function.name, &rules, &self.parts.clock);
+            if let Err(owner) = routes.insert(route.clone(), target) {
+                tracing::error!(
+                    "route `{route}` of function `{}` belongs to `{}`",
+                    function.name,
+                    owner.function
+                );
+            }
+        }
+    }
+}
