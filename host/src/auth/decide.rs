@@ -3,14 +3,18 @@
 //!
 //! The owner of the account may do everything. For everybody else, what is not allowed is denied.
 
+use domain::FunctionRef;
 use domain::names::ACCOUNT_ID;
 use domain::policy::{
     Context, Decision, Place, PolicyDocument, PolicyKind, Principal, Request, evaluate,
 };
 
+use serde_json::json;
+
 use super::identities::{Holdings, Role, State, User};
 use super::{Caller, Denied, Grant, Identity};
 use crate::app::App;
+use crate::registry::ResourcePolicy;
 use crate::time_text::rfc3339_s;
 
 /// A grant for `action` on `resource`, which is spelt canonically: an ARN in any region, or `*`.
@@ -120,10 +124,40 @@ pub(crate) struct ResourceSide {
 }
 
 impl ResourceSide {
-    /// The policies and tags of the function that a resource name is about.
-    pub(crate) fn of(_app: &App, _resource: &str) -> Self {
-        Self::default()
+    /// The policies and tags of the function, or of its version or alias, that a resource name is about.
+    pub(crate) fn of(app: &App, resource: &str) -> Self {
+        if !resource.starts_with("arn:aws:lambda:") {
+            return Self::default();
+        }
+        let Ok(named) = FunctionRef::parse(resource) else {
+            return Self::default();
+        };
+        let Some(function) = app.registry.function(&named.name) else {
+            return Self::default();
+        };
+        let qualifier = named.qualifier.map(|qualifier| qualifier.to_string());
+        let policy = function
+            .settings
+            .policies
+            .get(qualifier.as_deref().unwrap_or(""));
+        Self {
+            policies: policy
+                .map(|policy| understood(policy, resource))
+                .into_iter()
+                .collect(),
+            tags: function.settings.tags.clone().into_iter().collect(),
+        }
     }
+}
+
+/// What a stored policy says. One that is not understood any more denies everything: nobody knows what
+/// it was to protect.
+fn understood(policy: &ResourcePolicy, resource: &str) -> PolicyDocument {
+    let text = json!({ "Version": "2012-10-17", "Statement": policy.statements }).to_string();
+    PolicyDocument::parse_resource(&text).unwrap_or_else(|error| {
+        tracing::error!(%error, resource, "a stored resource policy is not understood, and denies all");
+        PolicyDocument::deny_all()
+    })
 }
 
 /// Whose policies count.
