@@ -1,11 +1,9 @@
-//! The control API: health and metrics for anybody, everything else for callers who signed.
+//! The control API: health and a summary of metrics for anybody, everything else for callers who signed.
 //!
 //! One listener for all services; the service in the scope of the signature says which API is meant.
-//! A request is routed, its caller known, the caller's right to it granted, and only then does its
-//! operation read what it needs and act.
-//!
-//! Until callers are authenticated, only this machine is answered: a request from another one, through a
-//! foreign `Host` (a name that was made to resolve to us) or from a web page (`Origin`) is refused.
+//! What can be refused by its head alone is, before its body is read; then the signature is verified over
+//! the body, and only then does anything look into it. The API that is meant routes the request, asks for
+//! a grant and acts.
 //!
 //! Knows nothing of how a function runs, and offers no way around the spine.
 
@@ -24,44 +22,100 @@ mod sts;
 mod xml;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use domain::RequestId;
-use http::header::{HOST, ORIGIN, USER_AGENT};
+use http::header::AUTHORIZATION;
 use http::request::Parts;
 use http::{Method, Request};
 use hyper::body::Incoming;
 
 use self::body::{ApiBody, ApiResponse, whole};
 use self::error::ApiError;
+use self::error::protocol::Protocol;
+use self::health::Series;
 use self::request::ApiRequest;
 use crate::app::App;
-use crate::auth::{Caller, Identity};
-use crate::http::body::{BodyLimits, read_body};
+use crate::auth;
+use crate::auth::authentication::{Source, may_repeat};
+use crate::auth::sigv4::AuthError;
+use crate::http::body::{BodyLimits, Room, read_body};
 use crate::http::dispatch::finish_body;
-use crate::http::error::{HttpResponse, with_request_id};
+use crate::http::error::with_request_id;
 use crate::http::listener::{Peer, Service};
+
+/// Longest body of what is no event and no code, in bytes.
+const BODY_BYTES_MAX: usize = 1 << 20;
+
+/// For receiving code, which may be large and come from far away.
+const UPLOAD_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// Answers requests for control.
 #[derive(Debug, Clone)]
 pub(crate) struct Control {
     app: Arc<App>,
     body_limits: BodyLimits,
+    /// Of this listener alone: uploads must not crowd out events.
+    room: Room,
 }
 
 /// Which API a request is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum ApiService {
     Lambda,
+    Logs,
     Iam,
     Sts,
-    Logs,
     Mayfly,
+}
+
+impl ApiService {
+    const ALL: [Self; 5] = [Self::Lambda, Self::Logs, Self::Iam, Self::Sts, Self::Mayfly];
+
+    /// As the scope of a signature writes it.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Lambda => "lambda",
+            Self::Logs => "logs",
+            Self::Iam => "iam",
+            Self::Sts => "sts",
+            Self::Mayfly => "mayfly",
+        }
+    }
+
+    /// The service of a signature's scope, which must be the one that the path belongs to.
+    fn of(scope: &str, path: &str) -> Result<Self, AuthError> {
+        let of_path: &[Self] = if path == "/mayfly" || path.starts_with("/mayfly/") {
+            &[Self::Mayfly]
+        } else if path == "/metrics" {
+            &Self::ALL
+        } else if path == "/" {
+            &[Self::Logs, Self::Iam, Self::Sts]
+        } else {
+            &[Self::Lambda]
+        };
+        let found = of_path.iter().find(|service| service.name() == scope);
+        found.copied().ok_or_else(|| {
+            let names: Vec<_> = of_path
+                .iter()
+                .map(|service| format!("'{}'", service.name()))
+                .collect();
+            AuthError::Invalid(format!(
+                "Credential should be scoped to correct service: {}.",
+                names.join(" or ")
+            ))
+        })
+    }
 }
 
 impl Control {
     pub(crate) fn new(app: Arc<App>) -> Self {
         let body_limits = BodyLimits::of(&app.config.http);
-        Self { app, body_limits }
+        Self {
+            app,
+            body_limits,
+            room: Room::default(),
+        }
     }
 
     async fn run(
@@ -71,13 +125,35 @@ impl Control {
         peer: Peer,
         id: RequestId,
     ) -> Result<ApiResponse, ApiError> {
-        check_caller(parts, peer)?;
-        if let Some(response) = self.open_to_all(parts)? {
-            return Ok(whole(response));
+        let path = parts.uri.path();
+        let is_metrics = path == "/metrics";
+        if path == "/health" || is_metrics {
+            expect_get(parts)?;
         }
-        let caller = caller(parts, peer);
+        if path == "/health" {
+            return Ok(whole(health::health(&self.app)));
+        }
+        if is_metrics && !is_signed(parts) {
+            return Ok(whole(health::metrics(&self.app, Series::OfTheProcess)));
+        }
+        let authentication = &self.app.authentication;
+        let source = Source {
+            address: peer.remote.ip(),
+            is_secure: peer.is_secure,
+        };
+        let pending = authentication.head(parts, source)?;
+        let service = ApiService::of(pending.service(), path)?;
         // The room is held as long as the body may be.
-        let (body, _room) = read_body(body, self.body_limits, &self.app.room).await?;
+        let limits = self.body_limits(service, parts);
+        let (body, _room) = read_body(body, limits, &self.room).await?;
+        let may_repeat = may_repeat(&parts.method, service.name(), path);
+        let caller = authentication.verify(pending, &body, may_repeat)?;
+        let identities = &self.app.identities;
+        identities.note_use(&caller.access_key_id, service.name(), &caller.region);
+        if is_metrics {
+            let _grant = auth::authorise(&self.app, &caller, "mayfly:GetMetrics", "*")?;
+            return Ok(whole(health::metrics(&self.app, Series::All)));
+        }
         let request = ApiRequest {
             app: &self.app,
             id,
@@ -85,7 +161,7 @@ impl Control {
             caller,
             body,
         };
-        match service(parts) {
+        match service {
             ApiService::Lambda => lambda::answer(&request).await.map(whole),
             ApiService::Logs => logs::answer(&request).await,
             ApiService::Iam => iam::answer(&request).await.map(whole),
@@ -94,19 +170,21 @@ impl Control {
         }
     }
 
-    /// What needs no caller.
-    fn open_to_all(&self, parts: &Parts) -> Result<Option<HttpResponse>, ApiError> {
-        let path = parts.uri.path();
-        let answer: fn(&App) -> HttpResponse = match path {
-            "/health" => health::health,
-            "/metrics" => health::metrics,
-            _ => return Ok(None),
+    /// How long and how large the body of a request may be.
+    fn body_limits(&self, service: ApiService, parts: &Parts) -> BodyLimits {
+        let mut limits = self.body_limits;
+        limits.bytes_max = match service {
+            ApiService::Lambda => {
+                lambda::body_bytes_max(&parts.method, parts.uri.path()).unwrap_or(BODY_BYTES_MAX)
+            }
+            ApiService::Logs | ApiService::Iam | ApiService::Sts | ApiService::Mayfly => {
+                BODY_BYTES_MAX
+            }
         };
-        if parts.method == Method::GET {
-            Ok(Some(answer(&self.app)))
-        } else {
-            Err(ApiError::wrong_method(path, &Method::GET, &parts.method))
+        if limits.bytes_max > self.body_limits.bytes_max {
+            limits.total = limits.total.max(UPLOAD_TIMEOUT);
         }
+        limits
     }
 }
 
@@ -119,12 +197,7 @@ impl Service for Control {
         let mut response = match self.run(&parts, &mut body, peer, id).await {
             Ok(response) => response,
             Err(error) => {
-                let mut response = whole(match service(&parts) {
-                    ApiService::Logs => error.response_json11(),
-                    ApiService::Lambda | ApiService::Iam | ApiService::Sts | ApiService::Mayfly => {
-                        error.response()
-                    }
-                });
+                let mut response = whole(error.response(Protocol::of(&parts), id));
                 finish_body(&parts, &mut body, &mut response).await;
                 response
             }
@@ -134,73 +207,19 @@ impl Service for Control {
     }
 }
 
-/// The API that a request is for.
-fn service(parts: &Parts) -> ApiService {
-    let path = parts.uri.path();
-    let target = parts.headers.get("x-amz-target");
-    if target.is_some_and(|target| {
-        target
-            .as_bytes()
-            .starts_with(logs::TARGET_PREFIX.as_bytes())
-    }) {
-        ApiService::Logs
-    } else if path == "/mayfly" || path.starts_with("/mayfly/") {
-        ApiService::Mayfly
+fn expect_get(parts: &Parts) -> Result<(), ApiError> {
+    if parts.method == Method::GET {
+        Ok(())
     } else {
-        ApiService::Lambda
+        let path = parts.uri.path();
+        Err(ApiError::wrong_method(path, &Method::GET, &parts.method))
     }
 }
 
-/// Whoever is on this machine owns the account, as long as nobody signs.
-fn caller(parts: &Parts, peer: Peer) -> Caller {
-    let user_agent = parts.headers.get(USER_AGENT);
-    Caller {
-        identity: Identity::Root,
-        access_key_id: "".into(),
-        source: peer.remote.ip(),
-        region: "local".into(),
-        user_agent: user_agent
-            .and_then(|value| value.to_str().ok())
-            .map(str::to_owned),
-        is_secure: peer.is_secure,
-    }
-}
-
-fn check_caller(parts: &Parts, peer: Peer) -> Result<(), ApiError> {
-    if !peer.remote.ip().is_loopback() {
-        return Err(ApiError::denied(
-            "the control API answers this machine only",
-        ));
-    }
-    if parts.headers.contains_key(ORIGIN) {
-        return Err(ApiError::denied(
-            "the control API does not answer web pages (Origin)",
-        ));
-    }
-    let mut hosts = parts.headers.get_all(HOST).iter();
-    match (
-        hosts.next().and_then(|host| host.to_str().ok()),
-        hosts.next(),
-    ) {
-        (Some(host), None) if is_local(host) => Ok(()),
-        _ => Err(ApiError::denied(
-            "the Host header must be localhost or a loopback address",
-        )),
-    }
-}
-
-fn is_local(host: &str) -> bool {
-    let Ok(authority) = host.parse::<http::uri::Authority>() else {
-        return false;
-    };
-    let name = authority
-        .host()
-        .trim_start_matches('[')
-        .trim_end_matches(']');
-    name.eq_ignore_ascii_case("localhost")
-        || name
-            .parse::<std::net::IpAddr>()
-            .is_ok_and(|address| address.is_loopback())
+/// Whether a request has anything of a signature.
+fn is_signed(parts: &Parts) -> bool {
+    let query = parts.uri.query().unwrap_or("");
+    parts.headers.contains_key(AUTHORIZATION) || query.contains("X-Amz-")
 }
 
 #[cfg(test)]
@@ -208,24 +227,29 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_loopback_names_are_local() {
-        for local in [
-            "localhost",
-            "LOCALHOST:3002",
-            "127.0.0.1:3002",
-            "127.8.8.8",
-            "[::1]:3002",
+    fn the_service_of_a_signature_is_that_of_the_path() {
+        let function = "/2015-03-31/functions/f";
+        for (scope, path, service) in [
+            ("lambda", function, Some(ApiService::Lambda)),
+            ("mayfly", "/mayfly/billing", Some(ApiService::Mayfly)),
+            ("mayfly", "/metrics", Some(ApiService::Mayfly)),
+            ("logs", "/", Some(ApiService::Logs)),
+            ("iam", "/", Some(ApiService::Iam)),
+            ("sts", "/", Some(ApiService::Sts)),
+            ("lambda", "/", None),
+            ("lambda", "/mayfly/billing", None),
+            ("mayfly", function, None),
+            ("mayfly", "/mayflyx", None),
+            ("logs", function, None),
+            ("s3", function, None),
+            ("Lambda", function, None),
         ] {
-            assert!(is_local(local), "{local}");
+            let found = ApiService::of(scope, path).ok();
+            assert_eq!(found, service, "{scope} {path}");
         }
-        for foreign in [
-            "evil.example",
-            "localhost.evil.example",
-            "10.0.0.1",
-            "",
-            "127.0.0.1.evil",
-        ] {
-            assert!(!is_local(foreign), "{foreign}");
-        }
+        assert_eq!(
+            ApiService::of("s3", function).unwrap_err().to_string(),
+            "Credential should be scoped to correct service: 'lambda'."
+        );
     }
 }

@@ -11,6 +11,7 @@ use storage::{Ledger, Logs};
 use tokio::sync::{Semaphore, watch};
 use uuid::Uuid;
 
+use crate::auth::authentication::Authentication;
 use crate::auth::identities::Identities;
 use crate::auth::key_sets::KeySets;
 use crate::concurrency::Concurrency;
@@ -33,6 +34,7 @@ pub(crate) struct App {
     pub(crate) control: SocketAddr,
     pub(crate) clock: Clock,
     pub(crate) identities: Arc<Identities>,
+    pub(crate) authentication: Authentication,
     pub(crate) random: Random,
     pub(crate) registry: Arc<Registry>,
     pub(crate) refusals: Arc<Refusals>,

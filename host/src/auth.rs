@@ -6,13 +6,20 @@
 //!
 //! Knows nothing of requests or of what the actions do.
 
+pub(crate) mod authentication;
+pub(crate) mod credentials;
 pub(crate) mod decide;
 pub(crate) mod generate;
 pub(crate) mod identities;
 pub(crate) mod jwt;
+mod key_file;
 pub(crate) mod key_sets;
+mod replays;
+pub(crate) mod root_key;
 pub(crate) mod seal;
 pub(crate) mod secret;
+pub(crate) mod sigv4;
+mod throttle;
 
 use std::net::IpAddr;
 use std::sync::Arc;

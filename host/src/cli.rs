@@ -13,14 +13,18 @@ mod places;
 mod since;
 mod table;
 
+mod api_keys;
 mod billing;
 mod build;
 mod dev;
 mod invoke;
+mod keys;
 mod list;
 mod logs;
 mod new;
+mod policy;
 mod serve;
+mod users;
 
 use std::process::ExitCode;
 
@@ -59,6 +63,10 @@ enum Command {
     Invoke(invoke::Invoke),
     Logs(logs::Logs),
     Billing(billing::Billing),
+    Users(users::Users),
+    Keys(keys::Keys),
+    Policy(policy::Policy),
+    ApiKeys(api_keys::ApiKeys),
     /// Compile one module from stdin; what the server starts for each artifact
     #[command(hide = true)]
     CompileWorker {
@@ -103,6 +111,10 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Invoke(command) => invoke::run(&command, places),
         Command::Logs(command) => logs::run(&command, places),
         Command::Billing(command) => billing::run(&command, places),
+        Command::Users(command) => users::run(&command, places),
+        Command::Keys(command) => keys::run(&command, places),
+        Command::Policy(command) => policy::run(&command, places),
+        Command::ApiKeys(command) => api_keys::run(&command, places),
         Command::CompileWorker { short } => serve::compile_worker(short),
     }
 }

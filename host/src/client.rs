@@ -3,9 +3,10 @@
 //! One request, one connection, bounded in time and in size. Blocking from outside: a command has
 //! nothing else to do while it waits.
 //!
-//! Knows nothing of what the answers mean; each command has its own types for them.
+//! Every request is signed. Knows nothing of what the answers mean; each command has its own types for
+//! them.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -15,10 +16,16 @@ use http_body_util::{BodyExt as _, Full, Limited};
 use hyper_util::rt::TokioIo;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use domain::FunctionName;
+use domain::{Clock, FunctionName};
+
+use crate::auth::sigv4::{Signer, sign};
+
+/// Where IAM is asked; our client asks nothing else there.
+const IAM_PATH: &str = "/";
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -34,8 +41,69 @@ const ANSWER_BYTES_MAX: usize = 1 << 30;
 /// A way to ask the server at one address.
 #[derive(Debug)]
 pub(crate) struct Client {
-    address: SocketAddr,
+    server: Server,
+    key: Key,
+    clock: Clock,
     runtime: tokio::runtime::Runtime,
+}
+
+/// Whom to ask.
+#[derive(Debug, Clone)]
+pub(crate) struct Server {
+    address: SocketAddr,
+    /// For the `Host` header.
+    authority: String,
+}
+
+/// What requests are signed with.
+#[derive(Debug, Clone)]
+pub(crate) struct Key {
+    pub(crate) signer: Signer,
+    /// Where it was found, for whoever is refused with it.
+    pub(crate) found_in: String,
+}
+
+impl From<SocketAddr> for Server {
+    fn from(address: SocketAddr) -> Self {
+        Self {
+            address,
+            authority: address.to_string(),
+        }
+    }
+}
+
+impl Server {
+    /// Whether it is no server but a wish for any free port.
+    pub(crate) fn is_any_port(&self) -> bool {
+        self.address.port() == 0
+    }
+
+    /// The server of an `endpoint_url`; its name is looked up.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError::Endpoint`].
+    pub(crate) fn of_url(url: &str) -> Result<Self, ClientError> {
+        let wrong = |reason: &str| ClientError::Endpoint {
+            url: url.to_owned(),
+            reason: reason.to_owned(),
+        };
+        let uri: http::Uri = url.parse().map_err(|_| wrong("it is not a URL"))?;
+        if uri.scheme_str() != Some("http") || !matches!(uri.path(), "" | "/") {
+            return Err(wrong("it must be http://HOST:PORT"));
+        }
+        let authority = uri.authority().ok_or_else(|| wrong("it has no host"))?;
+        let host = authority.host();
+        let bare = host.trim_start_matches('[').trim_end_matches(']');
+        let mut addresses = (bare, authority.port_u16().unwrap_or(80))
+            .to_socket_addrs()
+            .map_err(|error| wrong(&error.to_string()))?;
+        let address = addresses.next();
+        Ok(Self {
+            address: address.ok_or_else(|| wrong("its host has no address"))?,
+            authority: authority.as_str().to_owned(),
+        })
+    }
 }
 
 /// Why there is no answer.
@@ -59,6 +127,20 @@ pub(crate) enum ClientError {
         address: SocketAddr,
         /// For how long.
         waited: Duration,
+    },
+    /// What the credentials file says of the server can't be used.
+    #[error("endpoint_url {url} can't be used: {reason}")]
+    Endpoint {
+        /// As written.
+        url: String,
+        /// What does not fit.
+        reason: String,
+    },
+    /// A request that can't be signed.
+    #[error("the request can't be signed with the key from {found_in}")]
+    Unsigned {
+        /// Where the key is from.
+        found_in: String,
     },
     /// The connection broke, or the answer was not HTTP.
     #[error("talking to the server at {address} failed: {reason}")]
@@ -107,17 +189,22 @@ struct Answer {
 }
 
 impl Client {
-    /// Prepares to ask the server at `address`; nothing is sent yet.
+    /// Prepares to ask a server; nothing is sent yet.
     ///
     /// # Errors
     ///
     /// [`ClientError::Runtime`].
-    pub(crate) fn new(address: SocketAddr) -> Result<Self, ClientError> {
+    pub(crate) fn new(server: Server, key: Key) -> Result<Self, ClientError> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .map_err(ClientError::Runtime)?;
-        Ok(Self { address, runtime })
+        Ok(Self {
+            server,
+            key,
+            clock: Clock::system(),
+            runtime,
+        })
     }
 
     /// The JSON text at `path_and_query`.
@@ -139,6 +226,75 @@ impl Client {
     pub(crate) fn get<T: DeserializeOwned>(&self, path_and_query: &str) -> Result<T, ClientError> {
         let text = self.get_text(path_and_query)?;
         serde_json::from_str(&text).map_err(|error| self.unexpected(&error))
+    }
+
+    /// Sends JSON, and reads the answer as a `T`.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`].
+    pub(crate) fn send_json<T: DeserializeOwned>(
+        &self,
+        method: &Method,
+        path: &str,
+        body: &Value,
+    ) -> Result<T, ClientError> {
+        let body = Bytes::from(body.to_string());
+        let request = self.request(method.clone(), path, body, &[])?;
+        let answer = self.runtime.block_on(self.send(request, ANSWER_TIMEOUT))?;
+        serde_json::from_slice(&answer.body).map_err(|error| self.unexpected(&error))
+    }
+
+    /// The answer to an operation of IAM.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`].
+    pub(crate) fn iam<T: DeserializeOwned>(
+        &self,
+        action: &str,
+        parameters: &Value,
+    ) -> Result<T, ClientError> {
+        let mut parameters = parameters.clone();
+        parameters["Action"] = action.into();
+        self.send_json(&Method::POST, IAM_PATH, &parameters)
+    }
+
+    /// All items of a list of IAM, which comes in pages.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`].
+    pub(crate) fn iam_list(
+        &self,
+        action: &str,
+        list: &str,
+        parameters: &Value,
+    ) -> Result<Vec<Value>, ClientError> {
+        let mut parameters = parameters.clone();
+        parameters["MaxItems"] = "1000".into();
+        let mut items = Vec::new();
+        loop {
+            let mut page: Value = self.iam(action, &parameters)?;
+            match page[list].take() {
+                Value::Array(more) => items.extend(more),
+                _ => return Err(self.unexpected(&format!("there is no {list}"))),
+            }
+            match page["Marker"].take() {
+                Value::Null => return Ok(items),
+                marker => parameters["Marker"] = marker,
+            }
+        }
+    }
+
+    /// The region that requests are signed for.
+    pub(crate) fn region(&self) -> &str {
+        &self.key.signer.region
+    }
+
+    /// Where the server is.
+    pub(crate) fn endpoint_url(&self) -> String {
+        format!("http://{}", self.server.authority)
     }
 
     /// Runs a function on an event and waits for its answer.
@@ -187,14 +343,27 @@ impl Client {
         let mut builder = Request::builder()
             .method(method)
             .uri(path_and_query)
-            .header(HOST, self.address.to_string())
+            .header(HOST, &self.server.authority)
             .header(CONTENT_TYPE, "application/json");
         for (name, value) in headers {
             builder = builder.header(*name, *value);
         }
-        builder
-            .body(Full::new(body))
-            .map_err(|error| self.broken(&error))
+        let request = builder.body(()).map_err(|error| self.broken(&error))?;
+        let (mut parts, ()) = request.into_parts();
+        let service = if path_and_query.starts_with("/mayfly/") {
+            "mayfly"
+        } else if path_and_query == IAM_PATH {
+            "iam"
+        } else {
+            "lambda"
+        };
+        let now_s = self.clock.unix_us().div_euclid(1_000_000);
+        sign(&mut parts, &body, &self.key.signer, service, now_s).ok_or_else(|| {
+            ClientError::Unsigned {
+                found_in: self.key.found_in.clone(),
+            }
+        })?;
+        Ok(Request::from_parts(parts, Full::new(body)))
     }
 
     async fn send(
@@ -202,7 +371,7 @@ impl Client {
         request: Request<Full<Bytes>>,
         patience: Duration,
     ) -> Result<Answer, ClientError> {
-        let address = self.address;
+        let address = self.server.address;
         let connecting = timeout(CONNECT_TIMEOUT, TcpStream::connect(address));
         let Ok(Ok(stream)) = connecting.await else {
             return Err(ClientError::NoServer { address });
@@ -259,32 +428,39 @@ impl Client {
             return Ok(Answer { headers, body });
         }
         let refusal = serde_json::from_slice::<Refusal>(&body).unwrap_or_default();
-        let message = refusal
+        let error_type = headers
+            .get("x-amzn-errortype")
+            .and_then(|value| value.to_str().ok());
+        let mut message = refusal
             .message
             .filter(|message| !message.is_empty())
             .unwrap_or_else(|| {
-                let error_type = headers
-                    .get("x-amzn-errortype")
-                    .and_then(|value| value.to_str().ok());
                 let error_type = error_type.map_or_else(String::new, |text| format!(" ({text})"));
                 format!(
                     "the server at {} answered with {status}{error_type}",
-                    self.address
+                    self.server.address
                 )
             });
+        if let Some("UnrecognizedClientException" | "InvalidSignatureException") = error_type {
+            let Key { signer, found_in } = &self.key;
+            message.push_str(&format!(
+                " (the key {} is from {found_in})",
+                signer.access_key_id
+            ));
+        }
         Err(ClientError::Refused { status, message })
     }
 
     fn broken(&self, error: &(impl std::fmt::Display + ?Sized)) -> ClientError {
         ClientError::Broken {
-            address: self.address,
+            address: self.server.address,
             reason: error.to_string(),
         }
     }
 
     fn unexpected(&self, error: &impl std::fmt::Display) -> ClientError {
         ClientError::Unexpected {
-            address: self.address,
+            address: self.server.address,
             reason: error.to_string(),
         }
     }

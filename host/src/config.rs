@@ -18,6 +18,8 @@ use std::time::Duration;
 
 use domain::billing::{Prices, Rounding, Tariff};
 
+use crate::auth::authentication::AuthConfig;
+
 use self::layers::{Layers, Section};
 
 /// The file that is read when it lies in the current directory and no other is named.
@@ -45,9 +47,30 @@ pub(crate) struct Config {
 
     /// The address of the control API; port 0 takes any free one.
     ///
-    /// A loopback address, since requests are not authenticated. Default `127.0.0.1:3002`. Key
-    /// `control`, variable `MAYFLY_CONTROL`, flag `--control`.
+    /// Default `127.0.0.1:3002`. Key `control`, variable `MAYFLY_CONTROL`, flag `--control`.
     pub(crate) control: SocketAddr,
+
+    /// Whether that address was said; commands that were told none ask where the credentials say.
+    pub(crate) control_is_named: bool,
+
+    /// The file with the root key, in the form of AWS's shared credentials, profile `mayfly`.
+    ///
+    /// Written at the first start. Default `.mayfly-credentials` beside the data directory. Key
+    /// `credentials`, variable `MAYFLY_CREDENTIALS`, flag `--credentials`. In the file, relative to the
+    /// file.
+    pub(crate) credentials: PathBuf,
+
+    /// Whether that file was said.
+    pub(crate) credentials_are_named: bool,
+
+    /// The file with the key that seals secrets in the data directory; mode 0600.
+    ///
+    /// Made at the first start. Default `.mayfly-key` beside the data directory. Key `key_file`,
+    /// variable `MAYFLY_KEY_FILE`. In the file, relative to the file.
+    pub(crate) key_file: PathBuf,
+
+    /// Table `[auth]`.
+    pub(crate) auth: AuthConfig,
 
     /// The region in ARNs and in the environment of functions.
     ///
@@ -207,6 +230,8 @@ pub(crate) struct Flags {
     pub(crate) listen: Option<String>,
     /// `--control`.
     pub(crate) control: Option<String>,
+    /// `--credentials`.
+    pub(crate) credentials: Option<PathBuf>,
 }
 
 /// Why there is no configuration.
@@ -252,10 +277,24 @@ impl Config {
         let functions_dir = root
             .path("functions")
             .unwrap_or_else(|| PathBuf::from("functions"));
-        let data_dir = root.path("data").unwrap_or_else(|| beside(&functions_dir));
+        let data_dir = root
+            .path("data")
+            .unwrap_or_else(|| beside(&functions_dir, ".mayfly"));
+        let control = root.address("control");
+        let credentials = root.path("credentials");
         Self {
-            listen: root.address("listen", 3000, |_| None),
-            control: root.address("control", 3002, loopback_problem),
+            listen: root.address("listen").unwrap_or_else(|| local(3000)),
+            control: control.unwrap_or_else(|| local(3002)),
+            control_is_named: control.is_some(),
+            credentials_are_named: credentials.is_some(),
+            credentials: credentials.unwrap_or_else(|| beside(&data_dir, ".mayfly-credentials")),
+            key_file: root
+                .path("key_file")
+                .unwrap_or_else(|| beside(&data_dir, ".mayfly-key")),
+            auth: root.section("auth", |auth| AuthConfig {
+                replay_cache: auth.flag("replay_cache").unwrap_or(false),
+                failures_per_second: auth.u32("failures_per_second", 1..=1_000_000, 50),
+            }),
             region: root.region("region").unwrap_or_else(|| "local".to_owned()),
             drain_timeout: root.ms("drain_timeout_ms", 0..=3_600_000, 30_000),
             sandbox: root.section("sandbox", SandboxConfig::from_section),
@@ -340,22 +379,18 @@ fn tariff(billing: &Section<'_>) -> Tariff {
     }
 }
 
-/// `.mayfly` in the folder that holds `functions_dir`.
-fn beside(functions_dir: &Path) -> PathBuf {
-    match functions_dir.file_name() {
-        Some(_) => functions_dir.with_file_name(".mayfly"),
+/// `name` in the folder that holds `path`.
+fn beside(path: &Path, name: &str) -> PathBuf {
+    match path.file_name() {
+        Some(_) => path.with_file_name(name),
         // `.`, `..` and `/` have no name to replace.
-        None => functions_dir.join("../.mayfly"),
+        None => path.join("..").join(name),
     }
 }
 
-fn loopback_problem(address: &SocketAddr) -> Option<String> {
-    (!address.ip().is_loopback()).then(|| {
-        format!(
-            "must be an address of this machine alone, such as 127.0.0.1:{}, since the control API asks nobody who they are",
-            address.port()
-        )
-    })
+/// A port of this machine alone.
+fn local(port: u16) -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], port))
 }
 
 #[cfg(test)]

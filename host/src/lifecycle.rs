@@ -11,7 +11,9 @@ use std::time::Duration;
 use anyhow::Context as _;
 use domain::Clock;
 use sandbox::{Compile, EngineSettings, Sandboxes};
-use storage::{Artifacts, DataDir, Ledger, LedgerSettings, LogSettings, Logs, Records};
+use storage::{
+    Artifacts, DataDir, IdentityStore, Ledger, LedgerSettings, LogSettings, Logs, Records,
+};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -19,7 +21,10 @@ use tokio::sync::{Semaphore, watch};
 
 use crate::api::Control;
 use crate::app::{App, LIVE_TAILS_MAX, Random};
+use crate::auth::authentication::Authentication;
+use crate::auth::identities::Identities;
 use crate::auth::key_sets::KeySets;
+use crate::auth::root_key::{Endpoint, KeyPlaces, RootKey};
 use crate::banner;
 use crate::capacity::{System, Wanted};
 use crate::concurrency::Concurrency;
@@ -293,11 +298,7 @@ fn build(
         concurrency_max: config.sandbox.concurrency_max,
         log_stream_suffix: random.hex(),
     })?;
-    let identities = crate::auth::identities::Identities::open(
-        storage::IdentityStore::open(&data_dir)?,
-        crate::auth::seal::Sealer::new(&[0; 32]),
-        clock.clone(),
-    )?; // TEMPORARY
+    let (authentication, identities) = callers(&config, &data_dir, sockets, &clock)?;
     let memory_budget_bytes = config.sandbox.memory_budget_mb << 20;
     let app = App {
         listen: sockets.triggers.local_addr()?,
@@ -306,7 +307,8 @@ fn build(
         key_sets: KeySets::new(config.functions_dir.clone(), clock.clone()),
         config,
         clock,
-        identities: Arc::new(identities),
+        identities,
+        authentication,
         random,
         registry: Arc::new(registry),
         refusals: Arc::default(),
@@ -321,6 +323,28 @@ fn build(
         workers: runtimes.workers.handle().clone(),
     };
     Ok((Arc::new(app), data_dir))
+}
+
+/// Opens the keys, or makes them at the first start, and whoever may use some.
+fn callers(
+    config: &Config,
+    data_dir: &DataDir,
+    sockets: &Sockets,
+    clock: &Clock,
+) -> anyhow::Result<(Authentication, Arc<Identities>)> {
+    let control = sockets.control.local_addr()?;
+    let places = KeyPlaces {
+        data_dir: data_dir.path(),
+        key_file: &config.key_file,
+        credentials: &config.credentials,
+    };
+    let root = RootKey::open(&places, &Endpoint::of(config, control))?;
+    let store = IdentityStore::open(data_dir)?;
+    let identities = Identities::open(store, root.sealer().clone(), clock.clone())?;
+    let identities = Arc::new(identities);
+    let known = Arc::clone(&identities);
+    let authentication = Authentication::new(root, known, &config.auth, clock.clone());
+    Ok((authentication, identities))
 }
 
 fn ledger_settings(config: &Config, clock: &Clock) -> LedgerSettings {

@@ -164,11 +164,13 @@ impl Metrics {
             }
         }
         text.histograms(&functions);
-        self.render_process(&mut text, gauges);
+        text.0.push_str(&self.render_process(gauges));
         text.0
     }
 
-    fn render_process(&self, text: &mut Text, gauges: &[(&str, &str, u64)]) {
+    /// What names no function, and `gauges`.
+    pub(crate) fn render_process(&self, gauges: &[(&str, &str, u64)]) -> String {
+        let mut text = Text::default();
         text.family(
             "mayfly_refused_total",
             "counter",
@@ -209,6 +211,7 @@ impl Metrics {
             text.family(name, "gauge", help);
             text.sample(name, "", *value);
         }
+        text.0
     }
 }
 

@@ -18,11 +18,15 @@ use http::Request;
 use http::request::Parts;
 use sandbox::{Compile, EngineSettings, Observed, RunRequest, Sandboxes};
 use storage::{
-    Artifacts, DataDir, Ledger, LedgerSettings, LogEvent, LogSettings, LogSource, Logs, Records,
+    Artifacts, DataDir, IdentityStore, Ledger, LedgerSettings, LogEvent, LogSettings, LogSource,
+    Logs, Records,
 };
 
 use crate::app::{App, Random};
+use crate::auth::authentication::Authentication;
+use crate::auth::identities::Identities;
 use crate::auth::key_sets::KeySets;
+use crate::auth::root_key::{Endpoint, KeyPlaces, RootKey};
 use crate::concurrency::Concurrency;
 use crate::config::{Config, Flags};
 use crate::faults::Faults;
@@ -114,11 +118,22 @@ fn app(root: &std::path::Path, background: &tokio::runtime::Runtime) -> App {
         .unwrap();
     let address = SocketAddr::from(([127, 0, 0, 1], 3000));
     let config = Config::resolve(None, |_| None, Flags::default()).unwrap();
-    let store = storage::IdentityStore::open(&data_dir).unwrap();
-    let sealer = crate::auth::seal::Sealer::new(&[0; 32]);
-    let identities = crate::auth::identities::Identities::open(store, sealer, clock.clone());
+    let root_key = RootKey::open(
+        &KeyPlaces {
+            data_dir: data_dir.path(),
+            key_file: &root.join("key"),
+            credentials: &root.join("credentials"),
+        },
+        &Endpoint::of(&config, address),
+    );
+    let root_key = root_key.unwrap();
+    let store = IdentityStore::open(&data_dir).unwrap();
+    let identities = Identities::open(store, root_key.sealer().clone(), clock.clone()).unwrap();
+    let identities = Arc::new(identities);
+    let known = Arc::clone(&identities);
     App {
-        identities: Arc::new(identities.unwrap()),
+        authentication: Authentication::new(root_key, known, &config.auth, clock.clone()),
+        identities,
         config,
         listen: address,
         control: address,

@@ -43,10 +43,9 @@ fn python_with_boto3() -> Option<PathBuf> {
 }
 
 const SCRIPT: &str = r#"
-import sys, json, base64, boto3
+import sys, json, base64, urllib.request, boto3, botocore
 from botocore.config import Config
 client = boto3.client("lambda", endpoint_url=sys.argv[1], region_name="us-east-1",
-    aws_access_key_id="x", aws_secret_access_key="y",
     config=Config(retries={"max_attempts": 0}))
 event = {"hello": "w\u00f6rld", "n": [1, 2.5, None]}
 answer = client.invoke(FunctionName="echo", Payload=json.dumps(event), LogType="Tail")
@@ -71,6 +70,25 @@ try:
 except client.exceptions.InvalidRequestContentException:
     pass
 assert client.invoke(FunctionName="echo", InvocationType="DryRun")["StatusCode"] == 204
+def refused(id, secret):
+    stranger = boto3.client("lambda", endpoint_url=sys.argv[1], region_name="us-east-1",
+        aws_access_key_id=id, aws_secret_access_key=secret, config=Config(retries={"max_attempts": 0}))
+    try:
+        stranger.invoke(FunctionName="echo", Payload=b"{}")
+    except botocore.exceptions.ClientError as error:
+        return error.response["Error"]["Code"]
+own = boto3.Session().get_credentials()
+assert refused("AKIANOBODY", own.secret_key) == "UnrecognizedClientException"
+assert refused(own.access_key, "wrong") == "InvalidSignatureException"
+url = client.generate_presigned_url("invoke", Params={"FunctionName": "echo", "Payload": b"{}"}, HttpMethod="POST")
+def presigned(data):
+    try:
+        with urllib.request.urlopen(urllib.request.Request(url, data=data, method="POST")) as answer:
+            return answer.status, answer.read()
+    except urllib.error.HTTPError as error:
+        return error.code, error.headers["x-amzn-errortype"]
+assert presigned(b"{}") == (200, b"{}\n"), presigned(b"{}")
+assert presigned(b"[]") == (403, "InvalidSignatureException"), presigned(b"[]")
 print("done")
 "#;
 
@@ -88,6 +106,38 @@ fn boto3_invokes_reads_logs_and_tells_errors_apart() {
     host.deploy("trap", &guest_with("trap", &[("CODE", "(unreachable)")]));
     let url = format!("http://{}", host.control());
     let mut command = Command::new(python);
+    // All that a client of AWS is told, apart from the address.
+    command
+        .env("AWS_SHARED_CREDENTIALS_FILE", host.credentials())
+        .env("AWS_PROFILE", "mayfly")
+        .env("AWS_CONFIG_FILE", "/dev/null");
     let finished = support::site::Finished::of(command.args(["-c", SCRIPT, &url]));
     assert_eq!(finished.ok().trim(), "done");
+}
+
+#[test]
+fn curl_signs_for_itself() {
+    let host = TestHost::start();
+    host.deploy("echo", &guest("echo"));
+    let root = host.root_signer();
+    let user = format!("{}:{}", root.access_key_id, root.secret);
+    let url = |path: &str| format!("http://{}{path}", host.control());
+    let invoke = url("/2015-03-31/functions/echo/invocations");
+    let signed = |service: &str, more: &[&str]| {
+        let scheme = format!("aws:amz:us-east-1:{service}");
+        let mut arguments = vec!["--aws-sigv4", &scheme, "--user", &user];
+        arguments.extend(more);
+        host.curl(&arguments).ok()
+    };
+    assert_eq!(
+        signed("lambda", &["-d", "{\"a\":1}", &invoke]),
+        "{\"a\":1}\n"
+    );
+    let functions = signed("mayfly", &[&url("/mayfly/functions")]);
+    assert!(functions.contains("\"echo\""), "{functions}");
+    let unsigned = host.curl(&["-d", "{}", &invoke]).ok();
+    assert!(
+        unsigned.contains("Missing Authentication Token"),
+        "{unsigned}"
+    );
 }

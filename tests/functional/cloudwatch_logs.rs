@@ -344,9 +344,9 @@ fn a_live_tail_shows_what_is_said_and_ends_when_the_server_drains() {
     let mut connection = Connection::open(host.control()).unwrap();
     let members =
         json!({ "logGroupIdentifiers": ["/aws/lambda/f"], "logEventFilterPattern": "ERROR" });
-    connection
-        .start(&operation("StartLiveTail", &members))
-        .unwrap();
+    let tail = operation("StartLiveTail", &members);
+    let tail = host.root_signer().sign(&tail, host.control());
+    connection.start(&tail).unwrap();
     let start = connection.read_until("sessionStart").unwrap();
     let start = String::from_utf8_lossy(&start).into_owned();
     assert!(start.starts_with("HTTP/1.1 200 "), "{start}");

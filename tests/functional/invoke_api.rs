@@ -217,7 +217,13 @@ fn an_event_beyond_the_limit_is_refused_and_not_run() {
     );
     let data = format!("@{}", file.display());
     // A client that announces a large body and waits, as this one and the clients of AWS do.
+    let root = host.root_signer();
+    let user = format!("{}:{}", root.access_key_id, root.secret);
     let answer = host.curl(&[
+        "--aws-sigv4",
+        "aws:amz:us-east-1:lambda",
+        "--user",
+        &user,
         "--header",
         "Expect: 100-continue",
         "--include",

@@ -8,6 +8,7 @@ mod clients;
 mod cloudwatch_logs;
 mod control;
 mod cors;
+mod credentials;
 mod dev;
 mod drop_folder;
 mod examples;

@@ -15,4 +15,5 @@ mod memory;
 mod refused;
 mod responses;
 mod sdk_pointers;
+mod sigv4;
 mod traps;

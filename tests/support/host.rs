@@ -14,6 +14,7 @@ use sha2::{Digest as _, Sha256};
 use crate::http::{self, Request, Response};
 use crate::ledger::Ledger;
 use crate::process::Process;
+use crate::sign::Signer;
 use crate::site::{Finished, Site};
 use crate::wait::{self, Stopwatch, until};
 
@@ -121,11 +122,21 @@ impl TestHost {
         self.send(&Request::get(target))
     }
 
-    /// Sends a request to the control API.
+    /// The root key, as the server wrote it.
+    #[track_caller]
+    #[must_use]
+    pub fn root_signer(&self) -> Signer {
+        Signer::read(&self.site.credentials()).unwrap()
+    }
+
+    /// Sends a request to the control API, signed with the root key unless it opts out.
     #[track_caller]
     #[must_use]
     pub fn control_send(&self, request: &Request) -> Response {
-        match http::send(self.control, request) {
+        let signed = request
+            .wants_signature()
+            .then(|| self.root_signer().sign(request, self.control));
+        match http::send(self.control, signed.as_ref().unwrap_or(request)) {
             Ok(response) => response,
             Err(error) => panic!("{request:?}: {error}\n{}", self.diagnosis()),
         }
@@ -177,7 +188,8 @@ impl TestHost {
         command.env("MAYFLY_LISTEN", self.http.to_string());
         command
             .env("MAYFLY_FUNCTIONS", self.functions())
-            .env("MAYFLY_DATA", self.data());
+            .env("MAYFLY_DATA", self.data())
+            .env("MAYFLY_CREDENTIALS", self.credentials());
         command
     }
 

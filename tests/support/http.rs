@@ -16,6 +16,7 @@ pub struct Request {
     target: String,
     headers: Vec<(String, String)>,
     body: Vec<u8>,
+    is_unsigned: bool,
 }
 
 impl Request {
@@ -28,6 +29,7 @@ impl Request {
             target: target.to_owned(),
             headers,
             body,
+            is_unsigned: false,
         }
     }
 
@@ -51,6 +53,70 @@ impl Request {
     pub fn header(mut self, name: &str, value: &str) -> Self {
         self.headers.push((name.to_owned(), value.to_owned()));
         self
+    }
+
+    /// Changes the value of a header that is there.
+    #[must_use]
+    pub fn change_header(mut self, name: &str, change: impl Fn(&str) -> String) -> Self {
+        for (known, value) in &mut self.headers {
+            if known.eq_ignore_ascii_case(name) {
+                *value = change(value);
+            }
+        }
+        self
+    }
+
+    /// The same with another body.
+    #[must_use]
+    pub fn with_body(mut self, body: impl Into<Vec<u8>>) -> Self {
+        self.body = body.into();
+        self
+    }
+
+    /// Is sent to the control API without a signature.
+    #[must_use]
+    pub fn unsigned(mut self) -> Self {
+        self.is_unsigned = true;
+        self
+    }
+
+    /// Whether it is to be signed for the control API: it did not opt out, and brings none.
+    pub(crate) fn wants_signature(&self) -> bool {
+        !self.is_unsigned && !self.has("authorization") && !self.target.contains("X-Amz-Signature")
+    }
+
+    pub(crate) fn method(&self) -> &str {
+        &self.method
+    }
+
+    pub(crate) fn target(&self) -> &str {
+        &self.target
+    }
+
+    pub(crate) fn body(&self) -> &[u8] {
+        &self.body
+    }
+
+    pub(crate) fn host(&self) -> Option<&str> {
+        let mut headers = self.headers.iter();
+        let host = headers.find(|(name, _)| name.eq_ignore_ascii_case("host"));
+        host.map(|(_, value)| value.as_str())
+    }
+
+    /// Headers that a signature covers, but for the host.
+    pub(crate) fn headers_to_sign(&self) -> impl Iterator<Item = (&str, &str)> {
+        let own = [
+            "host",
+            "connection",
+            "transfer-encoding",
+            "expect",
+            "content-length",
+        ];
+        let is_signed = move |name: &str| !own.iter().any(|own| name.eq_ignore_ascii_case(own));
+        self.headers
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+            .filter(move |(name, _)| is_signed(name))
     }
 
     fn has(&self, name: &str) -> bool {

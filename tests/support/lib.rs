@@ -27,11 +27,13 @@ pub mod issuer;
 pub mod ledger;
 pub mod load;
 pub mod process;
+pub mod sign;
 pub mod site;
 pub mod wait;
 
 pub use host::TestHost;
 pub use http::{Connection, Request, Response};
+pub use sign::Signer;
 pub use site::Site;
 pub use wait::{Stopwatch, until};
 

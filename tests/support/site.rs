@@ -144,6 +144,18 @@ impl Site {
             .unwrap_or_else(|| self.root().join("data"))
     }
 
+    /// The file with the root key.
+    #[must_use]
+    pub fn credentials(&self) -> PathBuf {
+        self.root().join(".mayfly-credentials")
+    }
+
+    /// The file with the key that seals secrets.
+    #[must_use]
+    pub fn key_file(&self) -> PathBuf {
+        self.root().join(".mayfly-key")
+    }
+
     /// Parts of error lines that are no reason to fail.
     #[must_use]
     pub fn announced(&self) -> &[String] {
@@ -188,6 +200,11 @@ impl Site {
         command
             .args(["--listen", "127.0.0.1:0", "--control", "127.0.0.1:0"])
             .args(more);
+        if self.0.data.is_some() {
+            // Beside the functions, as they are without another place for the data.
+            command.env("MAYFLY_CREDENTIALS", self.credentials());
+            command.env("MAYFLY_KEY_FILE", self.key_file());
+        }
         command.envs(self.0.environment.iter().map(|(name, value)| (name, value)));
         command
     }

@@ -1,15 +1,17 @@
-//! Errors of the control API, in the form that AWS clients read: the type in a header, type and
-//! message in the body.
+//! Errors of the control API, in the form that AWS clients read. An error has one code, that of Lambda;
+//! each protocol spells it in its own way ([`protocol`]).
 
+pub(super) mod protocol;
+
+use domain::RequestId;
 use http::header::RETRY_AFTER;
-use http::{HeaderName, HeaderValue, Method, StatusCode};
-use serde_json::json;
+use http::{Method, StatusCode};
 
+use self::protocol::Protocol;
 use crate::auth::Denied;
+use crate::auth::sigv4::AuthError;
 use crate::http::body::BodyError;
-use crate::http::error::{HttpResponse, RETRY_AFTER_SECONDS, json_response, may_be_tried_again};
-
-const ERROR_TYPE: HeaderName = HeaderName::from_static("x-amzn-errortype");
+use crate::http::error::{HttpResponse, RETRY_AFTER_SECONDS, may_be_tried_again};
 
 /// An error answer.
 #[derive(Debug)]
@@ -95,43 +97,36 @@ impl ApiError {
         &self.message
     }
 
-    /// As services with awsJson 1.1 say it: name and message in the body.
-    pub(super) fn response_json11(&self) -> HttpResponse {
-        let body = json!({ "__type": self.code, "message": self.message });
-        let mut response = json_response(self.status, body.to_string());
-        let headers = response.headers_mut();
-        let content_type = HeaderValue::from_static("application/x-amz-json-1.1");
-        headers.insert(http::header::CONTENT_TYPE, content_type);
-        headers.insert(ERROR_TYPE, HeaderValue::from_static(self.code));
+    pub(super) fn response(&self, protocol: Protocol, id: RequestId) -> HttpResponse {
+        let mut response = protocol.error(self, id);
         if may_be_tried_again(self.status) {
+            let headers = response.headers_mut();
             headers.insert(RETRY_AFTER, RETRY_AFTER_SECONDS);
         }
         response
     }
+}
 
-    pub(super) fn response(&self) -> HttpResponse {
-        let is_server = self.status.is_server_error();
-        let mut body = json!({
-            "Type": if is_server { "Service" } else { "User" },
-            "message": self.message,
-        });
-        // Clients take either spelling; Lambda uses the capital one for these two.
-        if let Some(members) = body.as_object_mut() {
-            if matches!(self.code, "ResourceNotFoundException" | "ServiceException") {
-                members.remove("message");
-                members.insert("Message".to_owned(), json!(self.message));
-            }
-            if let Some(reason) = self.reason {
-                members.insert("Reason".to_owned(), json!(reason));
-            }
-        }
-        let mut response = json_response(self.status, body.to_string());
-        let headers = response.headers_mut();
-        headers.insert(ERROR_TYPE, HeaderValue::from_static(self.code));
-        if may_be_tried_again(self.status) {
-            headers.insert(RETRY_AFTER, RETRY_AFTER_SECONDS);
-        }
-        response
+impl From<AuthError> for ApiError {
+    fn from(error: AuthError) -> Self {
+        let code = match error {
+            AuthError::Missing => "MissingAuthenticationTokenException",
+            AuthError::Malformed(_) => "IncompleteSignatureException",
+            AuthError::UnknownKey => "UnrecognizedClientException",
+            AuthError::Invalid(_) | AuthError::Mismatch => "InvalidSignatureException",
+            AuthError::Replayed => "SignatureReplayed",
+            AuthError::Throttled => "ThrottlingException",
+        };
+        let status = match error {
+            AuthError::Throttled => StatusCode::TOO_MANY_REQUESTS,
+            AuthError::Missing
+            | AuthError::Malformed(_)
+            | AuthError::UnknownKey
+            | AuthError::Invalid(_)
+            | AuthError::Mismatch
+            | AuthError::Replayed => StatusCode::FORBIDDEN,
+        };
+        Self::new(status, code, error.to_string())
     }
 }
 
@@ -150,19 +145,5 @@ impl From<BodyError> for ApiError {
             BodyError::NoRoom => "ServiceException",
         };
         Self::new(error.status(), code, error.to_string())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_type_is_in_the_header_and_the_spelling_is_that_of_lambda() {
-        let response = ApiError::not_found("Function not found: x").response();
-        assert_eq!(response.headers()[ERROR_TYPE], "ResourceNotFoundException");
-        assert_eq!(response.status(), StatusCode::NOT_FOUND);
-        let throttled = ApiError::throttled("ConcurrentInvocationLimitExceeded").response();
-        assert_eq!(throttled.status(), StatusCode::TOO_MANY_REQUESTS);
     }
 }

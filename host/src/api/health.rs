@@ -31,10 +31,19 @@ pub(super) fn health(app: &App) -> HttpResponse {
     json_response(status, body.to_string())
 }
 
-/// Everything that is counted, for Prometheus.
-pub(super) fn metrics(app: &App) -> HttpResponse {
+/// What is shown of what is counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Series {
+    /// What names no function: for anybody.
+    OfTheProcess,
+    /// Everything.
+    All,
+}
+
+/// What is counted, for Prometheus.
+pub(super) fn metrics(app: &App, series: Series) -> HttpResponse {
     let ledger_ok = u64::from(ledger_failure(&app.ledger.health()).is_none());
-    let text = app.metrics.render(&[
+    let gauges: &[(&str, &str, u64)] = &[
         (
             "mayfly_functions",
             "Functions that can be invoked.",
@@ -85,7 +94,11 @@ pub(super) fn metrics(app: &App) -> HttpResponse {
             "Log events that were dropped.",
             app.logs.dropped_total(),
         ),
-    ]);
+    ];
+    let text = match series {
+        Series::OfTheProcess => app.metrics.render_process(gauges),
+        Series::All => app.metrics.render(gauges),
+    };
     let mut response = Response::new(Full::new(Bytes::from(text)));
     let content_type = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
     response.headers_mut().insert(CONTENT_TYPE, content_type);

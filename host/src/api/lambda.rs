@@ -6,6 +6,7 @@
 mod invoke;
 
 use domain::FunctionName;
+use domain::limits::PAYLOAD_BYTES_MAX;
 use http::Method;
 
 use super::error::ApiError;
@@ -40,6 +41,30 @@ impl Operation {
                 path: &["2015-03-31", "functions", "{}", "invocations"],
             },
         }
+    }
+}
+
+/// Longest body of an upload of code: 50 MiB in base64, and the rest of the request.
+const CODE_BYTES_MAX: usize = 70_167_211;
+
+/// How long the body of an operation may be, in bytes, if it is more than usual.
+pub(super) fn body_bytes_max(method: &Method, path: &str) -> Option<usize> {
+    let path = path.strip_suffix('/').unwrap_or(path);
+    let segments: Vec<&str> = path.split('/').skip(1).collect();
+    match (method, segments.as_slice()) {
+        (
+            &Method::POST,
+            [
+                _,
+                "functions",
+                _,
+                "invocations" | "response-streaming-invocations",
+            ],
+        ) => Some(PAYLOAD_BYTES_MAX),
+        (&Method::POST, [_, "functions"]) | (&Method::PUT, [_, "functions", _, "code"]) => {
+            Some(CODE_BYTES_MAX)
+        }
+        _ => None,
     }
 }
 

@@ -31,7 +31,7 @@ impl Node {
     /// Writes what is inside of an element.
     pub(super) fn write_xml(&self, xml: &mut String) {
         match self {
-            Self::Text(text) => escape(text, xml),
+            Self::Text(text) => xml.push_str(&escaped(text)),
             Self::List(items) => {
                 for item in items {
                     element("member", item, xml);
@@ -89,8 +89,9 @@ fn element(name: &str, value: &Node, xml: &mut String) {
     let _written = write!(xml, "</{name}>");
 }
 
-/// Appends text as XML writes it. What XML has no way to write is left out.
-pub(super) fn escape(text: &str, xml: &mut String) {
+/// Text as XML writes it. What XML has no way to write is left out.
+pub(super) fn escaped(text: &str) -> String {
+    let mut xml = String::with_capacity(text.len());
     for c in text.chars() {
         match c {
             '&' => xml.push_str("&amp;"),
@@ -104,6 +105,7 @@ pub(super) fn escape(text: &str, xml: &mut String) {
             c => xml.push(c),
         }
     }
+    xml
 }
 
 #[cfg(test)]

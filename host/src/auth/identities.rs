@@ -21,10 +21,9 @@ use parking_lot::{Mutex, MutexGuard};
 use storage::{IdentityChange, IdentityStore};
 
 pub(crate) use self::error::IdentityError;
-pub(crate) use self::keys::{KnownKey, NewApiKey, NewKey};
 pub(crate) use self::people::{NewRole, UserUpdate};
-pub(crate) use self::policies::{AWS_MANAGED, Owner};
-pub(crate) use self::state::{AccessKey, Document, Holdings, Policy, Role, State, User};
+pub(crate) use self::policies::Owner;
+pub(crate) use self::state::{AccessKey, Holdings, Policy, Role, State, User};
 use super::generate;
 use super::seal::Sealer;
 

@@ -6,7 +6,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
-use crate::client::Client;
+use crate::auth::credentials;
+use crate::auth::secret::Secret;
+use crate::auth::sigv4::Signer;
+use crate::client::{Client, Key, Server};
 use crate::config::{Config, FILE_NAME, Flags};
 
 const HEADING: &str = "Places";
@@ -30,6 +33,10 @@ pub(super) struct Places {
     /// Address of the control API, or MAYFLY_CONTROL [default: 127.0.0.1:3002]
     #[arg(long, global = true, value_name = "ADDR", help_heading = HEADING)]
     pub(super) control: Option<String>,
+
+    /// Credentials file, or MAYFLY_CREDENTIALS [default: .mayfly-credentials beside the data]
+    #[arg(long, global = true, value_name = "FILE", help_heading = HEADING)]
+    pub(super) credentials: Option<PathBuf>,
 
     /// Configuration file, or MAYFLY_CONFIG [default: mayfly.toml, if it is here]
     #[arg(long, global = true, value_name = "FILE", help_heading = HEADING)]
@@ -55,6 +62,7 @@ impl Places {
             data: self.data.clone(),
             listen: self.listen.clone(),
             control: self.control.clone(),
+            credentials: self.credentials.clone(),
         };
         Ok(Config::resolve(
             named.or_else(here).as_deref(),
@@ -63,12 +71,50 @@ impl Places {
         )?)
     }
 
-    /// A client of the server that the configuration names.
+    /// A client of the server that the configuration or the credentials name.
     pub(super) fn client(config: &Config) -> anyhow::Result<Client> {
+        let (key, endpoint_url) = key(config)?;
+        let server = match endpoint_url {
+            Some(url) if !config.control_is_named => Server::of_url(&url)?,
+            _ => Server::from(config.control),
+        };
         anyhow::ensure!(
-            config.control.port() != 0,
+            !server.is_any_port(),
             "port 0 is any free port, so nobody can be asked there; say which one the server printed with --control"
         );
-        Client::new(config.control).context("no connection")
+        Client::new(server, key).context("no connection")
     }
+}
+
+/// The key to sign with, and where it is good: of the file that was named, else of AWS's variables, else
+/// of the file that the server writes.
+fn key(config: &Config) -> anyhow::Result<(Key, Option<String>)> {
+    let variable = |name: &str| std::env::var(name).ok().filter(|text| !text.is_empty());
+    if !config.credentials_are_named
+        && let Some(access_key_id) = variable("AWS_ACCESS_KEY_ID")
+        && let Some(secret) = variable("AWS_SECRET_ACCESS_KEY")
+    {
+        let region = variable("AWS_REGION").or_else(|| variable("AWS_DEFAULT_REGION"));
+        let signer = Signer {
+            access_key_id,
+            secret: Secret::new(secret),
+            region: region.unwrap_or_else(|| config.region.clone()),
+        };
+        let found_in = "AWS_ACCESS_KEY_ID".to_owned();
+        return Ok((Key { signer, found_in }, None));
+    }
+    let path = &config.credentials;
+    let profile = credentials::read(path).with_context(|| {
+        format!(
+            "no key to ask the server at {} with; it writes one at its first start, beside its data directory; say where with --credentials",
+            config.control
+        )
+    })?;
+    let signer = Signer {
+        access_key_id: profile.access_key_id,
+        secret: profile.secret,
+        region: profile.region.unwrap_or_else(|| config.region.clone()),
+    };
+    let found_in = path.display().to_string();
+    Ok((Key { signer, found_in }, profile.endpoint_url))
 }

@@ -96,12 +96,20 @@ pub(super) fn run(policy: &Policy, places: &Places) -> anyhow::Result<ExitCode> 
         PolicyCommand::Attach { user, arn } => {
             let parameters = json!({ "UserName": user, "PolicyArn": arn });
             let _attached: Value = client.iam("AttachUserPolicy", &parameters)?;
-            note(&format!("attached {} to {}", printable(arn), printable(user)));
+            note(&format!(
+                "attached {} to {}",
+                printable(arn),
+                printable(user)
+            ));
         }
         PolicyCommand::Detach { user, arn } => {
             let parameters = json!({ "UserName": user, "PolicyArn": arn });
             let _detached: Value = client.iam("DetachUserPolicy", &parameters)?;
-            note(&format!("detached {} from {}", printable(arn), printable(user)));
+            note(&format!(
+                "detached {} from {}",
+                printable(arn),
+                printable(user)
+            ));
         }
         PolicyCommand::Simulate {
             user,
@@ -164,7 +172,9 @@ fn list(client: &Client, user: &str) -> anyhow::Result<()> {
     let parameters = json!({ "UserName": user });
     let inline = client.iam_list("ListUserPolicies", "PolicyNames", &parameters)?;
     let attached = client.iam_list("ListAttachedUserPolicies", "AttachedPolicies", &parameters)?;
-    let names = inline.iter().chain(attached.iter().map(|policy| &policy["PolicyArn"]));
+    let names = inline
+        .iter()
+        .chain(attached.iter().map(|policy| &policy["PolicyArn"]));
     let mut text = String::new();
     for name in names.filter_map(Value::as_str) {
         text.push_str(&printable(name));
@@ -255,7 +265,10 @@ fn line(result: &Evaluation) -> String {
                 "Resource Policy" => "the policy of",
                 _ => "policy",
             };
-            format!("{} of {kind} {}", matched.statement, matched.source_policy_id)
+            format!(
+                "{} of {kind} {}",
+                matched.statement, matched.source_policy_id
+            )
         },
     );
     format!(

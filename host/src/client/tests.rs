@@ -5,6 +5,7 @@ use std::net::TcpListener;
 use std::thread::JoinHandle;
 
 use super::*;
+use crate::auth::secret::Secret;
 
 /// A server for one connection: answers with `answer`, hands back what it was asked.
 fn server(answer: &str) -> (SocketAddr, JoinHandle<String>) {
@@ -25,6 +26,18 @@ fn server(answer: &str) -> (SocketAddr, JoinHandle<String>) {
     (address, thread)
 }
 
+fn client(address: SocketAddr) -> Client {
+    let key = Key {
+        signer: Signer {
+            access_key_id: "AKIA1".to_owned(),
+            secret: Secret::new("secret".to_owned()),
+            region: "local".to_owned(),
+        },
+        found_in: "a file".to_owned(),
+    };
+    Client::new(address.into(), key).unwrap()
+}
+
 fn name(text: &str) -> FunctionName {
     FunctionName::parse(text).unwrap()
 }
@@ -32,7 +45,7 @@ fn name(text: &str) -> FunctionName {
 #[test]
 fn a_request_names_the_host_and_reads_json() {
     let (address, thread) = server("HTTP/1.1 200 OK\ncontent-length: 7\n\n[1,2,3]");
-    let numbers: Vec<u32> = Client::new(address).unwrap().get("/mayfly/x?a=1").unwrap();
+    let numbers: Vec<u32> = client(address).get("/mayfly/x?a=1").unwrap();
     assert_eq!(numbers, [1, 2, 3]);
     let asked = thread.join().unwrap();
     assert!(
@@ -40,6 +53,13 @@ fn a_request_names_the_host_and_reads_json() {
         "{asked}"
     );
     assert!(asked.contains(&format!("host: {address}\r\n")), "{asked}");
+    let scope = "/local/mayfly/aws4_request, SignedHeaders=content-type;host;x-amz-content-sha256;x-amz-date, Signature=";
+    assert!(asked.contains(scope), "{asked}");
+    assert!(
+        asked.contains("authorization: AWS4-HMAC-SHA256 Credential=AKIA1/"),
+        "{asked}"
+    );
+    assert!(!asked.contains("secret"), "{asked}");
 }
 
 #[test]
@@ -47,8 +67,7 @@ fn an_invocation_asks_for_the_log_and_finds_the_error() {
     let (address, thread) = server(
         "HTTP/1.1 200 OK\nX-Amz-Function-Error: Unhandled\nX-Amz-Log-Result: QQ==\ncontent-length: 2\n\n{}",
     );
-    let client = Client::new(address).unwrap();
-    let invoked = client
+    let invoked = client(address)
         .invoke(&name("f"), Bytes::from_static(b"null"), true)
         .unwrap();
     assert_eq!(invoked.payload, "{}");
@@ -60,6 +79,7 @@ fn an_invocation_asks_for_the_log_and_finds_the_error() {
         "{asked}"
     );
     assert!(asked.contains("x-amz-log-type: Tail\r\n"), "{asked}");
+    assert!(asked.contains("/local/lambda/aws4_request"), "{asked}");
 }
 
 #[test]
@@ -67,7 +87,7 @@ fn nobody_there_says_how_to_start_someone() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     drop(listener);
-    let error = Client::new(address).unwrap().get_text("/").unwrap_err();
+    let error = client(address).get_text("/").unwrap_err();
     assert_eq!(
         error.to_string(),
         format!(
@@ -86,7 +106,7 @@ fn a_refusal_is_told_in_the_servers_words() {
             "HTTP/1.1 404 Not Found\ncontent-length: {}\n\n{body}",
             body.len()
         ));
-        let error = Client::new(address).unwrap().get_text("/").unwrap_err();
+        let error = client(address).get_text("/").unwrap_err();
         assert_eq!(error.to_string(), "no such");
         thread.join().unwrap();
     }
@@ -97,7 +117,7 @@ fn a_refusal_without_words_tells_its_status() {
     let (address, thread) = server(
         "HTTP/1.1 503 Service Unavailable\nx-amzn-errortype: ServiceException\ncontent-length: 0\n\n",
     );
-    let error = Client::new(address).unwrap().get_text("/").unwrap_err();
+    let error = client(address).get_text("/").unwrap_err();
     assert_eq!(
         error.to_string(),
         format!("the server at {address} answered with 503 Service Unavailable (ServiceException)")
@@ -108,14 +128,11 @@ fn a_refusal_without_words_tells_its_status() {
 #[test]
 fn someone_else_is_not_taken_for_a_server() {
     let (address, thread) = server("HTTP/1.1 200 OK\ncontent-length: 6\n\n<html>");
-    let error = Client::new(address)
-        .unwrap()
-        .get::<Vec<u32>>("/")
-        .unwrap_err();
+    let error = client(address).get::<Vec<u32>>("/").unwrap_err();
     assert!(matches!(error, ClientError::Unexpected { .. }), "{error}");
     thread.join().unwrap();
     let (address, thread) = server("220 mail.example ESMTP\n");
-    let error = Client::new(address).unwrap().get_text("/").unwrap_err();
+    let error = client(address).get_text("/").unwrap_err();
     assert!(matches!(error, ClientError::Broken { .. }), "{error}");
     thread.join().unwrap();
 }
@@ -129,4 +146,39 @@ fn a_query_has_what_is_there_and_escapes_it() {
         ("c", Some("1&2+é".to_owned())),
     ];
     assert_eq!(query(&pairs), "?a=x%20y&c=1%262%2B%C3%A9");
+}
+
+#[test]
+fn a_key_that_nobody_knows_is_told_with_where_it_was_found() {
+    let (address, thread) = server(
+        "HTTP/1.1 403 Forbidden\nx-amzn-errortype: UnrecognizedClientException\ncontent-length: 16\n\n{\"message\":\"no\"}",
+    );
+    let error = client(address).get_text("/").unwrap_err();
+    assert_eq!(error.to_string(), "no (the key AKIA1 is from a file)");
+    thread.join().unwrap();
+}
+
+#[test]
+fn an_endpoint_is_a_plain_address() {
+    let server = Server::of_url("http://127.0.0.1:3002").unwrap();
+    assert_eq!(server.address.to_string(), "127.0.0.1:3002");
+    let server = Server::of_url("http://[::1]:3002/").unwrap();
+    assert_eq!(
+        (server.address.to_string(), server.authority.as_str()),
+        ("[::1]:3002".to_owned(), "[::1]:3002")
+    );
+    for bad in [
+        "",
+        "x",
+        "https://127.0.0.1:1",
+        "http://127.0.0.1:1/path",
+        "ftp://x",
+        "http://",
+    ] {
+        let error = Server::of_url(bad).unwrap_err();
+        assert!(
+            error.to_string().contains("can't be used"),
+            "{bad}: {error}"
+        );
+    }
 }

@@ -148,6 +148,20 @@ impl Section<'_> {
         Duration::from_millis(self.integer(key, range).unwrap_or(default_ms))
     }
 
+    /// Yes or no.
+    pub(super) fn flag(&self, key: &'static str) -> Option<bool> {
+        let below = self.table.and_then(|table| table.boolean(key));
+        let Some((variable, text)) = self.variable(key) else {
+            return below;
+        };
+        let flag = text.trim().parse().ok();
+        if flag.is_none() {
+            let rule = format!("must be true or false, not \"{}\"", quoted(&text));
+            self.layers.wrong(&variable, &rule);
+        }
+        flag
+    }
+
     /// Two paths, of which neither is of use without the other.
     pub(super) fn paths_together(
         &self,
@@ -177,6 +191,7 @@ impl Section<'_> {
         let flag = match key {
             "functions" => self.layers.flags.functions.as_ref(),
             "data" => self.layers.flags.data.as_ref(),
+            "credentials" => self.layers.flags.credentials.as_ref(),
             _ => None,
         };
         if let Some(path) = flag {
@@ -190,23 +205,18 @@ impl Section<'_> {
         }
     }
 
-    /// An address with a port; `localhost` is 127.0.0.1, which is also the default.
-    pub(super) fn address(
-        &self,
-        key: &'static str,
-        default_port: u16,
-        rule: impl Fn(&SocketAddr) -> Option<String>,
-    ) -> SocketAddr {
-        let checked = |text: &str| match parse_address(text) {
-            Some(address) => rule(&address).map(|rule| format!("{rule}; not {address}")),
-            None => Some(format!(
-                "must be an address with a port, such as 127.0.0.1:{default_port}, not \"{}\"",
-                quoted(text)
-            )),
+    /// An address with a port; `localhost` is 127.0.0.1.
+    pub(super) fn address(&self, key: &'static str) -> Option<SocketAddr> {
+        let checked = |text: &str| {
+            parse_address(text).is_none().then(|| {
+                format!(
+                    "must be an address with a port, such as 127.0.0.1:3000, not \"{}\"",
+                    quoted(text)
+                )
+            })
         };
         self.text(key, checked)
             .and_then(|(_, text)| parse_address(&text))
-            .unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], default_port)))
     }
 
     /// The name of a region.

@@ -219,19 +219,60 @@ fn a_variable_does_not_hide_a_bad_line() {
 }
 
 #[test]
-fn the_control_api_stays_on_this_machine() {
+fn keys_lie_beside_the_data_directory_unless_they_are_named() {
+    let config = Config::resolve(None, |_| None, Flags::default()).unwrap();
+    assert_eq!(config.key_file, Path::new(".mayfly-key"));
+    assert_eq!(config.credentials, Path::new(".mayfly-credentials"));
+    assert!(!config.credentials_are_named && !config.control_is_named);
     let flags = Flags {
+        data: Some("/var/lib/mayfly".into()),
+        ..Flags::default()
+    };
+    let config = resolve("", &[], flags).unwrap();
+    assert_eq!(config.key_file, Path::new("/var/lib/.mayfly-key"));
+    assert_eq!(
+        config.credentials,
+        Path::new("/var/lib/.mayfly-credentials")
+    );
+    let flags = Flags {
+        credentials: Some("/a".into()),
         control: Some("0.0.0.0:3002".to_owned()),
         ..Flags::default()
     };
-    assert_eq!(
-        resolve("", &[], flags).unwrap_err(),
-        "--control must be an address of this machine alone, such as 127.0.0.1:3002, since the control API asks nobody who they are; not 0.0.0.0:3002"
+    let env = [("MAYFLY_KEY_FILE", "/k"), ("MAYFLY_CREDENTIALS", "/b")];
+    let config = resolve("", &env, flags).unwrap();
+    assert_eq!(config.key_file, Path::new("/k"));
+    assert_eq!(config.credentials, Path::new("/a"));
+    assert!(config.credentials_are_named && config.control_is_named);
+    assert_eq!(config.control.to_string(), "0.0.0.0:3002");
+}
+
+#[test]
+fn how_strict_to_be_is_said_with_true_or_false() {
+    let auth =
+        |file: &str, env: &[(&str, &str)]| resolve(file, env, Flags::default()).map(|c| c.auth);
+    assert!(!auth("", &[]).unwrap().replay_cache);
+    assert_eq!(auth("", &[]).unwrap().failures_per_second, 50);
+    assert!(
+        auth("[auth]\nreplay_cache = true", &[])
+            .unwrap()
+            .replay_cache
+    );
+    let env = [("MAYFLY_AUTH_REPLAY_CACHE", "false")];
+    assert!(
+        !auth("[auth]\nreplay_cache = true", &env)
+            .unwrap()
+            .replay_cache
     );
     check_refused(
-        "control = '10.0.0.1:9'",
-        &[],
-        "mayfly.toml:1:11: `control` must be an address of this machine alone, such as 127.0.0.1:9, since the control API asks nobody who they are; not 10.0.0.1:9",
+        "[auth]\nreplay_cache = 1",
+        &[("MAYFLY_AUTH_FAILURES_PER_SECOND", "0")],
+        "mayfly.toml:2:16: `auth.replay_cache` must be true or false, not 1; MAYFLY_AUTH_FAILURES_PER_SECOND must be a whole number from 1 to 1000000, not \"0\"",
+    );
+    check_refused(
+        "",
+        &[("MAYFLY_AUTH_REPLAY_CACHE", "yes")],
+        "MAYFLY_AUTH_REPLAY_CACHE must be true or false, not \"yes\"",
     );
 }
 

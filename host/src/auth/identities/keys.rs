@@ -12,6 +12,7 @@ use super::Identities;
 use super::error::IdentityError;
 use super::people::within;
 use super::state::{AccessKey, State};
+use crate::auth::authentication::KnownKey;
 use crate::auth::secret::Secret;
 use crate::auth::{Identity, generate};
 
@@ -23,15 +24,6 @@ const API_KEYS_MAX: usize = 10_000;
 
 /// How long a stored last use is good enough, in microseconds: an hour.
 const USE_STORED_US: i64 = 3_600_000_000;
-
-/// A key as whoever verifies signatures sees it.
-#[derive(Debug, Clone)]
-pub(crate) struct KnownKey {
-    pub(crate) secret: Secret,
-    pub(crate) identity: Identity,
-    /// Whether it may be used.
-    pub(crate) active: bool,
-}
 
 /// An access key that was made just now.
 #[derive(Debug)]

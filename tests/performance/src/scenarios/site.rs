@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail, ensure};
 use serde_json::Value;
 use support::process::Process;
-use support::{Connection, Request, Response};
+use support::{Connection, Request, Response, Signer};
 use tempfile::TempDir;
 
 use rustix::process::Signal;
@@ -101,10 +101,13 @@ impl Site {
         let line = wait_line(&mut process, "listening ")?;
         let _ready = wait_line(&mut process, "ready")?;
         let ready_after = started.elapsed();
+        let credentials = self.root.path().join(".mayfly-credentials");
+        let signer = Signer::read(&credentials).context("the server wrote no credentials")?;
         Ok(Host {
             process,
             http: address(&line, "http")?,
             control: address(&line, "control")?,
+            signer,
             started,
             ready_after,
         })
@@ -117,6 +120,7 @@ pub(super) struct Host {
     process: Process,
     http: SocketAddr,
     control: SocketAddr,
+    signer: Signer,
     started: Instant,
     ready_after: Duration,
 }
@@ -158,7 +162,8 @@ impl Host {
     ///
     /// When the answer is not 200.
     pub(super) fn control(&self, target: &str) -> anyhow::Result<Value> {
-        let response = support::http::send(self.control, &Request::get(target))?;
+        let request = self.signer.sign(&Request::get(target), self.control);
+        let response = support::http::send(self.control, &request)?;
         let status = response.status;
         ensure!(status == 200, "{target}: {status} {}", response.text());
         Ok(response.json())
