@@ -18,6 +18,7 @@ mod guests;
 mod http_event;
 mod http_protocol;
 mod http_response;
+mod iam;
 mod invoke_api;
 mod lifecycle;
 mod logs;
