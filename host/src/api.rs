@@ -8,11 +8,13 @@
 //! Knows nothing of how a function runs, and offers no way around the spine.
 
 mod body;
+mod code_download;
 mod error;
 mod event_stream;
 mod form;
 mod health;
 mod iam;
+mod json;
 mod lambda;
 mod logs;
 pub(crate) mod mayfly;
@@ -36,10 +38,12 @@ use self::error::protocol::Protocol;
 use self::health::Series;
 use self::request::ApiRequest;
 use crate::app::App;
+use crate::audit::Answered;
 use crate::auth;
 use crate::auth::authentication::{Source, may_repeat};
 use crate::auth::sigv4::AuthError;
-use crate::http::body::{BodyLimits, Room, read_body};
+use crate::auth::trail::Trail;
+use crate::http::body::{BodyError, BodyLimits, Room, read_body};
 use crate::http::dispatch::finish_body;
 use crate::http::error::with_request_id;
 use crate::http::listener::{Peer, Service};
@@ -122,8 +126,8 @@ impl Control {
         &self,
         parts: &Parts,
         body: &mut Incoming,
-        peer: Peer,
-        id: RequestId,
+        (peer, id): (Peer, RequestId),
+        trail: &Trail,
     ) -> Result<ApiResponse, ApiError> {
         let path = parts.uri.path();
         let is_metrics = path == "/metrics";
@@ -136,6 +140,9 @@ impl Control {
         if is_metrics && !is_signed(parts) {
             return Ok(whole(health::metrics(&self.app, Series::OfTheProcess)));
         }
+        if let Some(token) = code_download::token(parts)? {
+            return code_download::download(&self.app, token).await.map(whole);
+        }
         let authentication = &self.app.authentication;
         let source = Source {
             address: peer.remote.ip(),
@@ -145,11 +152,15 @@ impl Control {
         let service = ApiService::of(pending.service(), path)?;
         // The room is held as long as the body may be.
         let limits = self.body_limits(service, parts);
-        let (body, _room) = read_body(body, limits, &self.room).await?;
+        let (body, _room) = read_body(body, limits, &self.room)
+            .await
+            .map_err(|error| too_large(service, parts, error))?;
         let may_repeat = may_repeat(&parts.method, service.name(), path);
-        let caller = authentication.verify(pending, &body, may_repeat)?;
+        let mut caller = authentication.verify(pending, &body, may_repeat)?;
         let identities = &self.app.identities;
         identities.note_use(&caller.access_key_id, service.name(), &caller.region);
+        trail.recognise(caller.arn(), Arc::clone(&caller.access_key_id));
+        caller.trail = trail.clone();
         if is_metrics {
             let _grant = auth::authorise(&self.app, &caller, "mayfly:GetMetrics", "*")?;
             return Ok(whole(health::metrics(&self.app, Series::All)));
@@ -166,7 +177,7 @@ impl Control {
             ApiService::Logs => logs::answer(&request).await,
             ApiService::Iam => iam::answer(&request).await.map(whole),
             ApiService::Sts => sts::answer(&request).map(whole),
-            ApiService::Mayfly => mayfly::answer(&request).await.map(whole),
+            ApiService::Mayfly => mayfly::answer(&request).await,
         }
     }
 
@@ -194,16 +205,35 @@ impl Service for Control {
     async fn answer(&self, request: Request<Incoming>, peer: Peer) -> ApiResponse {
         let id = self.app.request_id();
         let (parts, mut body) = request.into_parts();
-        let mut response = match self.run(&parts, &mut body, peer, id).await {
+        let trail = Trail::default();
+        let mut failed = None;
+        let mut response = match self.run(&parts, &mut body, (peer, id), &trail).await {
             Ok(response) => response,
             Err(error) => {
+                failed = Some(error.code());
                 let mut response = whole(error.response(Protocol::of(&parts), id));
                 finish_body(&parts, &mut body, &mut response).await;
                 response
             }
         };
         with_request_id(&mut response, id);
+        let answered = Answered {
+            id,
+            source: peer.remote.ip(),
+            trail: &trail,
+            status: response.status(),
+            error: failed,
+        };
+        self.app.audit.record(&self.app.clock, &answered);
         response
+    }
+}
+
+/// Each operation of Lambda says in its own words that a body is too large.
+fn too_large(service: ApiService, parts: &Parts, error: BodyError) -> ApiError {
+    match (service, error) {
+        (ApiService::Lambda, BodyError::TooLarge) => lambda::body_too_large(parts),
+        (_, error) => error.into(),
     }
 }
 

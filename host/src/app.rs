@@ -7,10 +7,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use domain::{Clock, RequestId};
 use sandbox::Sandboxes;
-use storage::{Ledger, Logs};
+use storage::{DataDir, Ledger, Logs};
 use tokio::sync::{Semaphore, watch};
 use uuid::Uuid;
 
+use crate::audit::AuditLog;
 use crate::auth::authentication::Authentication;
 use crate::auth::identities::Identities;
 use crate::auth::key_sets::KeySets;
@@ -20,6 +21,7 @@ use crate::faults::Faults;
 use crate::http::body::Room;
 use crate::metrics::Metrics;
 use crate::registry::{Refusals, Registry};
+use crate::tokens::Tokens;
 
 /// Live tails at once; each reads logs every second.
 pub(crate) const LIVE_TAILS_MAX: usize = 32;
@@ -36,10 +38,13 @@ pub(crate) struct App {
     pub(crate) identities: Arc<Identities>,
     pub(crate) authentication: Authentication,
     pub(crate) random: Random,
+    /// Makes and reads markers of lists and addresses of code.
+    pub(crate) tokens: Tokens,
     pub(crate) registry: Arc<Registry>,
     pub(crate) refusals: Arc<Refusals>,
     pub(crate) concurrency: Concurrency,
     pub(crate) sandboxes: Sandboxes,
+    pub(crate) data_dir: DataDir,
     pub(crate) ledger: Ledger,
     pub(crate) logs: Logs,
     pub(crate) metrics: Arc<Metrics>,
@@ -48,6 +53,9 @@ pub(crate) struct App {
     pub(crate) key_sets: KeySets,
     /// Memory for bodies that are being received and events that wait.
     pub(crate) room: Room,
+    pub(crate) audit: AuditLog,
+    /// For the one backup that may be made at a time.
+    pub(crate) backups: Arc<Semaphore>,
     /// Live tails that may still be started.
     pub(crate) live_tails: Arc<Semaphore>,
     /// Set when the process drains: it finishes what runs and says that it is not healthy.

@@ -20,6 +20,7 @@ pub(crate) mod seal;
 pub(crate) mod secret;
 pub(crate) mod sigv4;
 mod throttle;
+pub(crate) mod trail;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -27,6 +28,7 @@ use std::sync::Arc;
 use domain::names::ACCOUNT_ID;
 
 pub(crate) use self::decide::{authorise, authorise_with};
+use self::trail::Trail;
 
 /// Who signed a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,6 +68,8 @@ pub(crate) struct Caller {
     pub(crate) user_agent: Option<String>,
     /// Whether the connection is TLS.
     pub(crate) is_secure: bool,
+    /// Where decisions about the request are noted.
+    pub(crate) trail: Trail,
 }
 
 impl Caller {
@@ -113,4 +117,15 @@ pub(crate) struct Denied {
     /// `because no identity-based policy allows the X action`, or
     /// `with an explicit deny in an identity-based policy`.
     pub(crate) because: String,
+}
+
+/// Why there is no grant.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Refused {
+    /// The caller may not.
+    #[error(transparent)]
+    Denied(#[from] Denied),
+    /// The caller may, but what changes something has to be in the audit log.
+    #[error("The audit log can't be written now, so nothing is changed. Try again later.")]
+    Unrecorded,
 }

@@ -14,6 +14,8 @@ mod since;
 mod table;
 
 mod api_keys;
+mod audit;
+mod backup;
 mod billing;
 mod build;
 mod dev;
@@ -23,6 +25,8 @@ mod list;
 mod logs;
 mod new;
 mod policy;
+mod restore;
+mod rollback;
 mod serve;
 mod users;
 
@@ -62,8 +66,12 @@ enum Command {
     List(list::List),
     Invoke(invoke::Invoke),
     Logs(logs::Logs),
+    Rollback(rollback::Rollback),
     Billing(billing::Billing),
     Users(users::Users),
+    Audit(audit::Audit),
+    Backup(backup::Backup),
+    Restore(restore::Restore),
     Keys(keys::Keys),
     Policy(policy::Policy),
     ApiKeys(api_keys::ApiKeys),
@@ -110,8 +118,12 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::List(command) => list::run(&command, places),
         Command::Invoke(command) => invoke::run(&command, places),
         Command::Logs(command) => logs::run(&command, places),
+        Command::Rollback(command) => rollback::run(&command, places),
         Command::Billing(command) => billing::run(&command, places),
         Command::Users(command) => users::run(&command, places),
+        Command::Audit(command) => audit::run(&command, places),
+        Command::Backup(command) => backup::run(&command, places),
+        Command::Restore(command) => restore::run(&command, places),
         Command::Keys(command) => keys::run(&command, places),
         Command::Policy(command) => policy::run(&command, places),
         Command::ApiKeys(command) => api_keys::run(&command, places),

@@ -6,6 +6,8 @@
 //! Every request is signed. Knows nothing of what the answers mean; each command has its own types for
 //! them.
 
+mod download;
+
 use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::time::Duration;
 
@@ -241,6 +243,17 @@ impl Client {
     ) -> Result<T, ClientError> {
         let body = Bytes::from(body.to_string());
         let request = self.request(method.clone(), path, body, &[])?;
+        let answer = self.runtime.block_on(self.send(request, ANSWER_TIMEOUT))?;
+        serde_json::from_slice(&answer.body).map_err(|error| self.unexpected(&error))
+    }
+
+    /// Posts to `path_and_query`, without a body; the JSON that comes back, read as a `T`.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`].
+    pub(crate) fn post<T: DeserializeOwned>(&self, path_and_query: &str) -> Result<T, ClientError> {
+        let request = self.request(Method::POST, path_and_query, Bytes::new(), &[])?;
         let answer = self.runtime.block_on(self.send(request, ANSWER_TIMEOUT))?;
         serde_json::from_slice(&answer.body).map_err(|error| self.unexpected(&error))
     }

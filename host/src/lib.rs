@@ -9,6 +9,7 @@ pub mod cli;
 mod answer;
 mod api;
 mod app;
+mod audit;
 mod auth;
 mod banner;
 mod capacity;
@@ -27,4 +28,5 @@ mod registry;
 #[cfg(test)]
 mod steps;
 mod time_text;
+mod tokens;
 mod trigger;

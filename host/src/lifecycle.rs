@@ -12,7 +12,8 @@ use anyhow::Context as _;
 use domain::Clock;
 use sandbox::{Compile, EngineSettings, Sandboxes};
 use storage::{
-    Artifacts, DataDir, IdentityStore, Ledger, LedgerSettings, LogSettings, Logs, Records,
+    Artifacts, Audit, AuditSettings, DataDir, IdentityStore, Ledger, LedgerSettings, LogSettings,
+    Logs, Records,
 };
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
@@ -21,6 +22,7 @@ use tokio::sync::{Semaphore, watch};
 
 use crate::api::Control;
 use crate::app::{App, LIVE_TAILS_MAX, Random};
+use crate::audit::AuditLog;
 use crate::auth::authentication::Authentication;
 use crate::auth::identities::Identities;
 use crate::auth::key_sets::KeySets;
@@ -38,6 +40,9 @@ use crate::metrics::Metrics;
 use crate::registry::drop_folder::DropFolder;
 use crate::registry::watcher::DropWatcher;
 use crate::registry::{Parts, Refusals, Registry};
+use crate::tokens::Tokens;
+
+const SECONDS_PER_DAY: u64 = 86_400;
 
 /// Nice value of the threads that run long guests.
 const BACKGROUND_NICE: i32 = 10;
@@ -100,6 +105,7 @@ pub(crate) fn run(config: Config) -> anyhow::Result<()> {
     runtimes.stop(&app.sandboxes);
     drop(watcher);
     app.logs.flush();
+    app.audit.flush();
     app.ledger.close().context("closing the ledger failed")?;
     drop(data_dir);
     banner::stopped();
@@ -287,6 +293,8 @@ fn build(
     })?;
     let ledger = Ledger::open(&data_dir, ledger_settings(&config, &clock))?;
     let logs = Logs::open(&data_dir, log_settings(&config))?;
+    let audit = Audit::open(&data_dir, audit_settings(&config))?;
+    let audit = AuditLog::new(audit, config.audit.invoke);
     let metrics = Arc::new(Metrics::default());
     let registry = Registry::open(Parts {
         records: Records::open(&data_dir)?,
@@ -310,6 +318,7 @@ fn build(
         identities,
         authentication,
         random,
+        tokens: Tokens::new().map_err(|error| anyhow::anyhow!("no random bytes: {error}"))?,
         registry: Arc::new(registry),
         refusals: Arc::default(),
         sandboxes,
@@ -318,6 +327,9 @@ fn build(
         metrics,
         faults: Faults::default(),
         room: Room::default(),
+        audit,
+        backups: Arc::new(Semaphore::new(1)),
+        data_dir: data_dir.clone(),
         live_tails: Arc::new(Semaphore::new(LIVE_TAILS_MAX)),
         draining: watch::Sender::new(false),
         workers: runtimes.workers.handle().clone(),
@@ -348,7 +360,6 @@ fn callers(
 }
 
 fn ledger_settings(config: &Config, clock: &Clock) -> LedgerSettings {
-    const SECONDS_PER_DAY: u64 = 86_400;
     let ledger = &config.ledger;
     LedgerSettings {
         retention_age: ledger
@@ -357,6 +368,13 @@ fn ledger_settings(config: &Config, clock: &Clock) -> LedgerSettings {
         retention_bytes: ledger.retention_mb.map(|mb| mb << 20),
         clock: clock.clone(),
         ..LedgerSettings::default()
+    }
+}
+
+fn audit_settings(config: &Config) -> AuditSettings {
+    AuditSettings {
+        keep: Duration::from_secs(u64::from(config.audit.retention_days) * SECONDS_PER_DAY),
+        ..AuditSettings::default()
     }
 }
 

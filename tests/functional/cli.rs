@@ -6,14 +6,14 @@ use serde_json::Value;
 use support::guests::{guest, printing, speaking};
 use support::process::Process;
 use support::site::Finished;
-use support::{Site, TestHost};
+use support::{Request, Site, TestHost};
 
 #[test]
 fn help_names_every_command_and_shows_how() {
     let site = Site::new();
     let help = site.run(&["--help"]).ok();
     for command in [
-        "new", "serve", "dev", "build", "list", "invoke", "logs", "billing",
+        "new", "serve", "dev", "build", "list", "invoke", "logs", "rollback", "billing",
     ] {
         assert!(help.contains(command), "{command}: {help}");
         let help = site.run(&[command, "--help"]).ok();
@@ -38,6 +38,39 @@ fn list_shows_functions_urls_and_refused_files() {
     }
     let json: Value = serde_json::from_str(&host.cli(&["list", "--json"]).ok()).unwrap();
     assert!(json.to_string().contains("\"name\":\"f\""), "{json}");
+}
+
+#[test]
+fn rollback_says_what_can_not_be_rolled_back() {
+    let host = TestHost::start();
+    host.deploy("f", &printing("1"));
+    for (arguments, expected) in [
+        (&["rollback", "f"][..], "function `f` has no alias"),
+        (&["rollback", "g"], "there is no function `g`"),
+        (
+            &["rollback", "f", "--alias", "live"],
+            "function `f` has no alias `live`",
+        ),
+        (
+            &["rollback", "f", "--alias", "7"],
+            "`7` is a version number; an alias needs a letter",
+        ),
+    ] {
+        let said = host.cli(arguments).failed();
+        assert!(said.contains(expected), "{arguments:?}: {said}");
+    }
+    for (path, status) in [
+        ("/mayfly/functions/f/rollback?alias=a%20b", 400),
+        ("/mayfly/functions/f/rollback?name=live", 400),
+        ("/mayfly/functions/a%2Fb/rollback", 400),
+        ("/mayfly/functions/f/rollback/x", 404),
+        ("/mayfly/functions/g/rollback", 404),
+    ] {
+        let response = host.control_send(&Request::post(path, ""));
+        assert_eq!(response.status, status, "{path}: {}", response.text());
+    }
+    let response = host.control_send(&Request::get("/mayfly/functions/f/rollback"));
+    assert_eq!(response.status, 405);
 }
 
 #[test]

@@ -8,7 +8,8 @@ use http::header::RETRY_AFTER;
 use http::{Method, StatusCode};
 
 use self::protocol::Protocol;
-use crate::auth::Denied;
+use super::json::JsonError;
+use crate::auth::Refused;
 use crate::auth::sigv4::AuthError;
 use crate::http::body::BodyError;
 use crate::http::error::{HttpResponse, RETRY_AFTER_SECONDS, may_be_tried_again};
@@ -46,6 +47,18 @@ impl ApiError {
 
     pub(super) fn not_found(message: impl Into<String>) -> Self {
         Self::new(StatusCode::NOT_FOUND, "ResourceNotFoundException", message)
+    }
+
+    pub(super) fn conflict(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::CONFLICT, "ResourceConflictException", message)
+    }
+
+    pub(super) fn too_large(message: impl Into<String>) -> Self {
+        Self::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "RequestEntityTooLargeException",
+            message,
+        )
     }
 
     pub(super) fn unknown_operation(method: &Method, path: &str) -> Self {
@@ -130,9 +143,33 @@ impl From<AuthError> for ApiError {
     }
 }
 
-impl From<Denied> for ApiError {
-    fn from(denied: Denied) -> Self {
-        Self::denied(&denied.to_string())
+impl From<Refused> for ApiError {
+    fn from(refused: Refused) -> Self {
+        let message = refused.to_string();
+        match refused {
+            Refused::Denied(_) => Self::denied(&message),
+            Refused::Unrecorded => Self::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "ServiceUnavailableException",
+                message,
+            ),
+        }
+    }
+}
+
+impl From<JsonError> for ApiError {
+    fn from(error: JsonError) -> Self {
+        let (code, message) = match error {
+            JsonError::Malformed(reason) => (
+                "InvalidRequestContentException",
+                format!("Could not parse request body into json: {reason}"),
+            ),
+            JsonError::WrongType(reason) => (
+                "SerializationException",
+                format!("Could not read the request body: {reason}"),
+            ),
+        };
+        Self::new(StatusCode::BAD_REQUEST, code, message)
     }
 }
 

@@ -12,22 +12,24 @@ use domain::policy::{
 use serde_json::json;
 
 use super::identities::{Holdings, Role, State, User};
-use super::{Caller, Denied, Grant, Identity};
+use super::trail::Decided;
+use super::{Caller, Denied, Grant, Identity, Refused};
 use crate::app::App;
 use crate::registry::ResourcePolicy;
 use crate::time_text::rfc3339_s;
 
-/// A grant for `action` on `resource`, which is spelt canonically: an ARN in any region, or `*`.
+/// A grant for `action` on `resource`, which is spelt canonically: an ARN in any region, or `*`. What was
+/// decided is noted in the caller's trail.
 ///
 /// # Errors
 ///
-/// [`Denied`].
+/// [`Refused`].
 pub(crate) fn authorise(
     app: &App,
     caller: &Caller,
     action: &'static str,
     resource: &str,
-) -> Result<Grant, Denied> {
+) -> Result<Grant, Refused> {
     authorise_with(app, caller, action, resource, &[])
 }
 
@@ -36,47 +38,30 @@ pub(crate) fn authorise(
 ///
 /// # Errors
 ///
-/// [`Denied`].
+/// [`Refused`].
 pub(crate) fn authorise_with(
     app: &App,
     caller: &Caller,
     action: &'static str,
     resource: &str,
     keys: &[(&str, &str)],
-) -> Result<Grant, Denied> {
-    if caller.identity != Identity::Root {
-        let state = app.identities.now();
-        let mut question = Question {
-            region: &app.config.region,
+) -> Result<Grant, Refused> {
+    let denied = denial(app, caller, (action, resource), keys);
+    caller.trail.note(Decided {
+        action,
+        resource: resource.to_owned(),
+        denied: denied.clone(),
+    });
+    if let Some(because) = denied {
+        return Err(Refused::Denied(Denied {
+            caller: caller.arn(),
             action,
-            resource,
-            own: ResourceSide::of(app, resource),
-            context: of_request(caller, app.clock.unix_us()),
-        };
-        for (key, value) in keys {
-            question.context.set(key, *value);
-        }
-        let who = caller
-            .identity
-            .user_name()
-            .and_then(|name| state.users.get(name));
-        let answer = who.map(|user| question.ask(&state, Who::User(user)));
-        let because = match answer {
-            Some(Answer {
-                decision: Decision::Allowed(_),
-                ..
-            }) => None,
-            Some(answer) => Some(because(&answer.decision, action)),
-            None => Some(because(&Decision::NotAllowed, action)),
-        };
-        if let Some(because) = because {
-            return Err(Denied {
-                caller: caller.arn(),
-                action,
-                resource: resource.to_owned(),
-                because,
-            });
-        }
+            resource: resource.to_owned(),
+            because,
+        }));
+    }
+    if !app.audit.allows(action) {
+        return Err(Refused::Unrecorded);
     }
     Ok(Grant {
         caller: caller.clone(),
@@ -85,22 +70,36 @@ pub(crate) fn authorise_with(
     })
 }
 
-/// Whether the policies of a resource let anybody do something to it, with these condition keys.
-pub(crate) fn is_public(app: &App, action: &str, resource: &str, keys: &[(&str, &str)]) -> bool {
-    let own = ResourceSide::of(app, resource);
-    let mut context = of_time(app.clock.unix_us());
-    for (key, value) in keys {
-        context.set(key, *value);
+/// Why a caller may not; `None` when the caller may.
+fn denial(
+    app: &App,
+    caller: &Caller,
+    (action, resource): (&'static str, &str),
+    keys: &[(&str, &str)],
+) -> Option<String> {
+    if caller.identity == Identity::Root {
+        return None;
     }
-    let request = Request {
-        principal: Principal::Anonymous,
+    let state = app.identities.now();
+    let mut question = Question {
+        region: &app.config.region,
         action,
         resource,
-        region: &app.config.region,
-        context,
+        own: ResourceSide::of(app, resource),
+        context: of_request(caller, app.clock.unix_us()),
     };
-    let policies: Vec<&PolicyDocument> = own.policies.iter().collect();
-    evaluate(&[], &policies, &request).is_allowed()
+    for (key, value) in keys {
+        question.context.set(key, *value);
+    }
+    let user = caller
+        .identity
+        .user_name()
+        .and_then(|name| state.users.get(name));
+    // A user who was deleted since the signature was verified holds nothing.
+    let decision = user.map_or(Decision::NotAllowed, |user| {
+        question.ask(&state, Who::User(user)).decision
+    });
+    (!decision.is_allowed()).then(|| because(&decision, action))
 }
 
 fn because(decision: &Decision, action: &str) -> String {

@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use super::output::{answer, one_line};
 use super::places::Places;
+use super::rollback::Target;
 use super::table::{Align, aligned};
 
 const PATH: &str = "/mayfly/functions";
@@ -55,9 +56,20 @@ struct Function {
     artifact: String,
     size_bytes: u64,
     origin: String,
+    #[serde(default)]
+    versions: u64,
+    #[serde(default)]
+    aliases: Vec<Alias>,
     updated_at: String,
     engine: Option<String>,
     refused: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Alias {
+    name: String,
+    #[serde(flatten)]
+    target: Target,
 }
 
 #[derive(Debug, Deserialize)]
@@ -123,6 +135,8 @@ fn details(listing: &Listing) -> String {
             ("description", function.description.as_deref().map(one_line)),
             ("kind", Some(function.kind.clone())),
             ("version", Some(function.version.clone())),
+            ("versions", published(function.versions)),
+            ("aliases", Some(aliases(&function.aliases))),
             ("memory", Some(format!("{} MB", function.memory_mb))),
             ("timeout", Some(seconds(function.timeout_ms))),
             ("concurrency", Some(concurrency)),
@@ -177,6 +191,16 @@ fn refused(listing: &Listing) -> String {
     text
 }
 
+fn published(versions: u64) -> Option<String> {
+    (versions > 0).then(|| format!("{versions} published"))
+}
+
+fn aliases(aliases: &[Alias]) -> String {
+    let shown = aliases.iter();
+    let shown = shown.map(|alias| format!("{} is {}", alias.name, alias.target));
+    shown.collect::<Vec<_>>().join(", ")
+}
+
 /// The first address, and how many more there are.
 fn urls(function: &Function) -> String {
     match function.urls.split_first() {
@@ -202,7 +226,8 @@ mod tests {
                  "memory_mb":128,"timeout_ms":3000,"concurrency":null,
                  "routes":["ANY /hello","ANY /hello/{proxy+}"],
                  "urls":["http://127.0.0.1:3000/hello"],"artifact":"0123456789abcdef0123",
-                 "size_bytes":1234,"origin":"drop","updated_at":"2026-11-22T16:28:17.840Z",
+                 "size_bytes":1234,"origin":"drop","versions":3,
+                 "aliases":[{"name":"live","version":"2","additional":{"version":"3","weight":0.1}}],"updated_at":"2026-11-22T16:28:17.840Z",
                  "engine":"small","refused":null,"new_field":1},
                 {"name":"n","kind":"command","version":"$LATEST","description":null,
                  "memory_mb":4096,"timeout_ms":250,"concurrency":2,"routes":[],"urls":[],
@@ -237,6 +262,10 @@ refused n.wasm: not wasm (since 2026-11-22T16:28:18.000Z; the last good version 
         );
         assert!(
             text.contains("  artifact     sha256:0123456789ab… 1234 bytes\n"),
+            "{text}"
+        );
+        assert!(
+            text.contains("  versions     3 published\n  aliases      live is 2 and 10 % 3\n"),
             "{text}"
         );
         assert!(text.contains("  refused      not wasm (the version above keeps answering)\n"));

@@ -7,26 +7,24 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use domain::routing::{Match, RequestPath, Route, RouteMethod};
-use domain::{Fault, FunctionError, Invocation, RequestId, Trigger};
+use domain::{FunctionError, RequestId};
 use http::header::{CONNECTION, CONTENT_TYPE, EXPECT, HOST};
 use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
 use http_body_util::Full;
 use hyper::body::{Body as _, Incoming};
 
-use super::body::{BodyError, BodyLimits, discard, read_body};
-use super::cors;
+use super::body::{BodyLimits, discard};
 use super::error::{HttpResponse, error_response, json_response, with_request_id, wrong_method};
 use super::listener::{Peer, Service};
+use super::passage::{Asked, Destination, Stopped};
+use super::{cors, function_url};
 use crate::answer::Answer;
 use crate::app::App;
-use crate::concurrency::Refused;
-use crate::invoke::{Completed, InvokeError, invoke};
-use crate::metrics::RefusedBy;
+use crate::invoke::Completed;
 use crate::registry::RouteTarget;
-use crate::trigger::http::authorizer::Authorizer;
-use crate::trigger::http::event::{Entrance, Source, event_from};
-use crate::trigger::http::guard::{Guard, Refusal};
+use crate::trigger::http::event::Entrance;
+use crate::trigger::http::guard::Guard;
 use crate::trigger::http::response::TEXT;
 
 /// Longest request target, in bytes.
@@ -41,8 +39,8 @@ const HEADER_BYTES_MAX: usize = 32 << 10;
 /// Answers requests for functions.
 #[derive(Debug, Clone)]
 pub(crate) struct Functions {
-    app: Arc<App>,
-    body_limits: BodyLimits,
+    pub(super) app: Arc<App>,
+    pub(super) body_limits: BodyLimits,
 }
 
 impl Functions {
@@ -73,9 +71,9 @@ impl Service for Functions {
 }
 
 /// A response that says no, boxed because it is the rare one.
-type Rejection = Box<HttpResponse>;
+pub(super) type Rejection = Box<HttpResponse>;
 
-fn reject(status: StatusCode, message: &str, id: RequestId) -> Rejection {
+pub(super) fn reject(status: StatusCode, message: &str, id: RequestId) -> Rejection {
     Box::new(error_response(status, message, id))
 }
 
@@ -100,8 +98,11 @@ impl Functions {
         peer: Peer,
         id: RequestId,
     ) -> Result<HttpResponse, Rejection> {
-        check_head(parts, id)?;
+        let host = check_head(parts, id)?;
         let asked = Asked { parts, peer, id };
+        if let Some(address) = function_url::address(parts, host) {
+            return Box::pin(self.by_url(asked, body, &address)).await;
+        }
         let path = RequestPath::parse(parts.uri.path()).map_err(|error| {
             reject(
                 StatusCode::BAD_REQUEST,
@@ -113,14 +114,29 @@ impl Functions {
             return Ok(answer);
         }
         let routed = self.route(&parts.method, &path, id)?;
-        match &routed.target.guard {
-            None => {
-                self.serve(asked, body, &path, &routed, &Authorizer::Open)
-                    .await
-            }
-            // Boxed, so that requests without rules carry nothing of it.
-            Some(guard) => Box::pin(self.guarded(guard, asked, body, &path, &routed)).await,
+        let target = &*routed.target;
+        let destination = Destination {
+            function: &target.function,
+            qualifier: target.qualifier.as_ref(),
+            entrance: Entrance::Route {
+                route: &routed.route,
+                values: &routed.values,
+            },
+            path: &path.decoded(),
+        };
+        let guard = target.guard.as_deref();
+        let mut answer = match self.carry(asked, body, guard, destination).await {
+            Ok(completed) => Ok(response_from(completed, id)),
+            Err(stopped) => Err(Box::new(stopped_response(&stopped, id))),
+        };
+        if let Some(rules) = guard.and_then(Guard::cors) {
+            let headers = match &mut answer {
+                Ok(response) => response.headers_mut(),
+                Err(rejection) => rejection.headers_mut(),
+            };
+            cors::apply(rules, &parts.headers, headers);
         }
+        answer
     }
 
     /// Answers a browser that asks before it sends a request, if the route of that request has rules.
@@ -135,102 +151,6 @@ impl Functions {
         *response.status_mut() = StatusCode::NO_CONTENT;
         *response.headers_mut() = cors::preflight_headers(rules, &parts.headers);
         Some(response)
-    }
-
-    /// Serves a request that its route lets in. What web pages may read is said on every answer.
-    async fn guarded(
-        &self,
-        guard: &Guard,
-        asked: Asked<'_>,
-        body: &mut Incoming,
-        path: &RequestPath,
-        routed: &Routed,
-    ) -> Result<HttpResponse, Rejection> {
-        let admitted = guard.admit(&self.app, asked.parts, asked.peer.remote).await;
-        let mut answer = match admitted {
-            Ok(authorizer) => self.serve(asked, body, path, routed, &authorizer).await,
-            Err(refusal) => Err(Box::new(self.refused(&refusal, asked.id))),
-        };
-        if let Some(rules) = guard.cors() {
-            let headers = match &mut answer {
-                Ok(response) => response.headers_mut(),
-                Err(rejection) => rejection.headers_mut(),
-            };
-            cors::apply(rules, &asked.parts.headers, headers);
-        }
-        answer
-    }
-
-    /// Counts and writes a refusal.
-    fn refused(&self, refusal: &Refusal, id: RequestId) -> HttpResponse {
-        let (by, status, message) = match refusal {
-            Refusal::TooMany(_) => (
-                RefusedBy::Rate,
-                StatusCode::TOO_MANY_REQUESTS,
-                "Too Many Requests",
-            ),
-            Refusal::Unknown { .. } => (RefusedBy::Auth, StatusCode::UNAUTHORIZED, "Unauthorized"),
-            Refusal::Forbidden { .. } => (RefusedBy::Auth, StatusCode::FORBIDDEN, "Forbidden"),
-            Refusal::Unavailable => (
-                RefusedBy::Unavailable,
-                StatusCode::SERVICE_UNAVAILABLE,
-                "Service Unavailable",
-            ),
-        };
-        self.app.metrics.refused(by);
-        let mut response = error_response(status, message, id);
-        if let Some((name, value)) = refusal.header() {
-            response.headers_mut().insert(name, value);
-        }
-        response
-    }
-
-    /// Reads the body, runs the function, answers.
-    async fn serve(
-        &self,
-        asked: Asked<'_>,
-        body: &mut Incoming,
-        path: &RequestPath,
-        routed: &Routed,
-        authorizer: &Authorizer,
-    ) -> Result<HttpResponse, Rejection> {
-        let Asked { parts, peer, id } = asked;
-        // The room is held as long as the event may be.
-        let (body, _room) = read_body(body, self.body_limits, &self.app.room)
-            .await
-            .map_err(|error| reject(error.status(), &error.to_string(), id))?;
-        let event = event_from(&Source {
-            parts,
-            body: &body,
-            entrance: Entrance::Route {
-                route: &routed.route,
-                values: &routed.values,
-            },
-            authorizer,
-            path: &path.decoded(),
-            peer: peer.remote,
-            local_port: peer.local_port,
-            is_secure: peer.is_secure,
-            id,
-            received_us: self.app.clock.unix_us(),
-        });
-        let Some(event) = event else {
-            let too_large = BodyError::TooLarge;
-            return Err(reject(too_large.status(), &too_large.to_string(), id));
-        };
-        let invocation = Invocation {
-            id,
-            attempt: 1,
-            function: routed.target.function.clone(),
-            qualifier: None,
-            trigger: Trigger::Http,
-            event,
-            keep_log: false,
-        };
-        match invoke(&self.app, invocation).await {
-            Ok(completed) => Ok(response_from(completed, id)),
-            Err(error) => Ok(self.refusal(&error, id)),
-        }
     }
 
     fn route(
@@ -257,31 +177,6 @@ impl Functions {
             Match::NotFound => Err(reject(StatusCode::NOT_FOUND, "Not Found", id)),
         })
     }
-
-    /// An invocation that never ran, or that we failed.
-    fn refusal(&self, error: &InvokeError, id: RequestId) -> HttpResponse {
-        let (status, message) = match error {
-            InvokeError::UnknownFunction { .. } | InvokeError::UnknownQualifier { .. } => {
-                (StatusCode::NOT_FOUND, "Not Found")
-            }
-            InvokeError::Refused(Refused::Function { .. } | Refused::Process { .. }) => {
-                (StatusCode::TOO_MANY_REQUESTS, "Too Many Requests")
-            }
-            InvokeError::Refused(Refused::Memory { .. })
-            | InvokeError::LedgerClosed { .. }
-            | InvokeError::Sandbox { .. }
-            | InvokeError::Record { .. } => {
-                (StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable")
-            }
-        };
-        match error.fault() {
-            Fault::Caller | Fault::Function => {
-                tracing::debug!(invocation.id = %id, "refused: {error}");
-            }
-            Fault::Host => self.app.faults.note(&self.app.clock, error),
-        }
-        error_response(status, message, id)
-    }
 }
 
 struct Routed {
@@ -290,16 +185,34 @@ struct Routed {
     values: Vec<String>,
 }
 
-/// A request but for its body.
-#[derive(Clone, Copy)]
-struct Asked<'a> {
-    parts: &'a Parts,
-    peer: Peer,
-    id: RequestId,
+/// What a route answers to a request that ran nothing, or that we failed.
+fn stopped_response(stopped: &Stopped, id: RequestId) -> HttpResponse {
+    let status = stopped.status();
+    let body_error;
+    let message = match (stopped, status) {
+        (Stopped::Body(error), _) => {
+            body_error = error.to_string();
+            &*body_error
+        }
+        (_, StatusCode::UNAUTHORIZED) => "Unauthorized",
+        (_, StatusCode::FORBIDDEN) => "Forbidden",
+        (_, StatusCode::NOT_FOUND) => "Not Found",
+        (_, StatusCode::TOO_MANY_REQUESTS) => "Too Many Requests",
+        _ => "Service Unavailable",
+    };
+    let mut response = error_response(status, message, id);
+    if let Stopped::Refused(refusal) = stopped
+        && let Some((name, value)) = refusal.header()
+    {
+        response.headers_mut().insert(name, value);
+    }
+    response
 }
 
 /// What the server lets through and we do not.
-fn check_head(parts: &Parts, id: RequestId) -> Result<(), Rejection> {
+///
+/// Answers the host that was asked for; only HTTP/1.0 may leave it out.
+fn check_head(parts: &Parts, id: RequestId) -> Result<Option<&HeaderValue>, Rejection> {
     let target = parts
         .uri
         .path_and_query()
@@ -324,7 +237,8 @@ fn check_head(parts: &Parts, id: RequestId) -> Result<(), Rejection> {
         ));
     }
     let mut hosts = parts.headers.get_all(HOST).iter();
-    let valid = match (hosts.next(), hosts.next()) {
+    let host = hosts.next();
+    let valid = match (host, hosts.next()) {
         (Some(host), None) => is_host(host),
         (None, None) => parts.version == Version::HTTP_10,
         (_, Some(_)) => false,
@@ -333,7 +247,7 @@ fn check_head(parts: &Parts, id: RequestId) -> Result<(), Rejection> {
         let message = "Bad Request: there must be one valid Host header";
         return Err(reject(StatusCode::BAD_REQUEST, message, id));
     }
-    Ok(())
+    Ok(host)
 }
 
 fn is_host(host: &HeaderValue) -> bool {

@@ -6,6 +6,7 @@
 use std::num::NonZeroU32;
 
 use domain::routing::Route;
+use domain::{Qualifier, VersionId};
 use serde::{Deserialize, Serialize};
 
 use super::document::{At, Table, quoted};
@@ -60,7 +61,7 @@ impl From<StoredRoute> for HttpRoute {
 pub(crate) struct RouteRules {
     /// The alias or version that answers; `None` is what was dropped last. Key `qualifier`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) qualifier: Option<String>,
+    pub(crate) qualifier: Option<Qualifier>,
     /// Who may ask. Key `auth`.
     #[serde(default, skip_serializing_if = "RouteAuth::is_open")]
     pub(crate) auth: RouteAuth,
@@ -116,6 +117,7 @@ pub(crate) struct Rate {
 
 /// What web pages of other origins may do. Each list may hold `*`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub(crate) struct Cors {
     pub(crate) allow_credentials: bool,
     pub(crate) allow_headers: Vec<String>,
@@ -199,22 +201,17 @@ fn rules(table: &Table<'_>, inherited: &Inherited, jwt: Option<&JwtRules>) -> Ro
     }
 }
 
-fn qualifier(table: &Table<'_>) -> Option<String> {
-    const CHARS_MAX: usize = 128;
+fn qualifier(table: &Table<'_>) -> Option<Qualifier> {
     let written = table.text("qualifier")?;
-    let text = written.value;
-    let is_word = text
-        .chars()
-        .all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'));
-    let is_good = text == "$LATEST" || (is_word && (1..=CHARS_MAX).contains(&text.len()));
-    if !is_good {
-        let rule = format!(
-            "must be the name of an alias, the number of a version or \"$LATEST\", not \"{}\"",
-            quoted(text)
-        );
-        table.wrong_at(&written, "qualifier", &rule);
+    match Qualifier::parse(written.value) {
+        Ok(Qualifier::Version(VersionId::Latest)) => None,
+        Ok(qualifier) => Some(qualifier),
+        Err(error) => {
+            let rule = format!("names no version or alias: {error}");
+            table.wrong_at(&written, "qualifier", &rule);
+            None
+        }
     }
-    (text != "$LATEST").then(|| text.to_owned())
 }
 
 fn auth(table: &Table<'_>, jwt: Option<&JwtRules>) -> Option<RouteAuth> {

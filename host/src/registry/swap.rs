@@ -11,6 +11,7 @@ use super::function::Function;
 use super::version::{Content, Version};
 use super::{Registry, RouteTarget, UrlTarget, folded};
 use crate::manifest::route_rules::HttpRoute;
+use crate::trigger::http::guard::{Guard, Guarded};
 
 impl Registry {
     /// A version that can be run. Cheap; its code is loaded by its first event.
@@ -89,8 +90,14 @@ impl Registry {
             let urls = function.map(|function| function.settings.urls.clone());
             urls.unwrap_or_default()
         };
+        // Who may use a URL is said by the policy.
+        let policies = |function: Option<&Function>| {
+            let policies = function.map(|function| function.settings.policies.clone());
+            policies.unwrap_or_default()
+        };
+        let is_same = policies(old) == policies(new);
         let (old, new_urls) = (urls(old), urls(new));
-        if old == new_urls {
+        if old == new_urls && (is_same || new_urls.is_empty()) {
             return;
         }
         for config in old.values() {
@@ -98,13 +105,30 @@ impl Registry {
         }
         let Some(function) = new else { return };
         for (qualifier, config) in new_urls {
+            let policy = function.settings.policies.get(&qualifier);
+            // The empty text, of the function itself, is none.
+            let qualifier = Qualifier::parse(&qualifier).ok();
+            let guarded = self.guarded(&function.name, qualifier.as_ref());
             let target = UrlTarget {
+                guard: Arc::new(Guard::of_url(&config, policy, guarded)),
                 function: function.name.clone(),
-                // The empty text, of the function itself, is none.
-                qualifier: Qualifier::parse(&qualifier).ok(),
+                qualifier,
                 config: Arc::new(config),
             };
             self.urls.insert(target.config.id.clone(), target);
+        }
+    }
+
+    fn guarded<'a>(
+        &'a self,
+        function: &'a FunctionName,
+        qualifier: Option<&'a Qualifier>,
+    ) -> Guarded<'a> {
+        Guarded {
+            function,
+            qualifier,
+            region: &self.parts.region,
+            clock: &self.parts.clock,
         }
     }
 
@@ -123,7 +147,8 @@ impl Registry {
         }
         let Some(function) = new else { return };
         for HttpRoute { route, rules } in new_routes {
-            let target = RouteTarget::new(&function.name, &rules, &self.parts.clock);
+            let guarded = self.guarded(&function.name, rules.qualifier.as_ref());
+            let target = RouteTarget::new(&rules, guarded);
             if let Err(owner) = routes.insert(route.clone(), target) {
                 tracing::error!(
                     "route `{route}` of function `{}` belongs to `{}`",

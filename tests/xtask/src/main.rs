@@ -9,6 +9,7 @@
     reason = "a task says what it runs and what it found"
 )]
 
+mod clients;
 mod instructions;
 
 use std::ffi::OsString;
@@ -53,6 +54,12 @@ enum Task {
         )]
         arguments: Vec<OsString>,
     },
+    /// Real AWS clients against a server: boto3, AWS CLI 1 and 2, the SDKs for JavaScript and Rust.
+    ///
+    /// Installs them below target/clients, at pinned versions, and builds the server, or takes the one
+    /// that `MAYFLY_BIN` names. Needs python3, node 20 with npm, apt-get (for CLI 2), and their
+    /// registries. About five minutes the first time.
+    Clients(clients::Arguments),
     /// The suites with their long counts, in a release build: 100,000 alternations for freshness,
     /// 1,000 swaps under load, 1,000 kills. Hours on two cores.
     Long {
@@ -86,6 +93,7 @@ fn main() -> anyhow::Result<()> {
         }
         Task::Instructions { save, tolerance } => instructions::run(save, tolerance),
         Task::Bench { arguments } => bench(&arguments),
+        Task::Clients(arguments) => clients::run(&arguments, &target_dir()?),
         Task::Long { filter } => {
             cargo(&["build", "--release", "-p", "mayfly"], &[])?;
             for (package, count) in LONG_COUNTS {
@@ -127,6 +135,18 @@ fn target_dir() -> anyhow::Result<PathBuf> {
     let program = std::env::current_exe().context("finding this program's own file failed")?;
     let target = program.ancestors().nth(2).map(Path::to_owned);
     target.context("this program has no folder")
+}
+
+/// A cargo that is told nothing about the package that this program belongs to.
+fn plain_cargo() -> Command {
+    let mut command = Command::new(cargo_program());
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        if text.starts_with("CARGO_PKG_") || text == "CARGO_MANIFEST_DIR" {
+            command.env_remove(&name);
+        }
+    }
+    command
 }
 
 fn cargo(arguments: &[&str], environment: &[(&str, &str)]) -> anyhow::Result<()> {

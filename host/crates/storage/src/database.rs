@@ -2,6 +2,7 @@
 //!
 //! Knows nothing of tables: whoever opens a file hands in its schema, one step per version.
 
+use std::fs::File;
 use std::path::Path;
 use std::time::Duration;
 
@@ -75,6 +76,28 @@ pub(crate) fn open_for_reading(
     refuse_newer(path, version, steps)?;
     // An older schema is brought up to date by whoever owns the directory.
     Ok((usize::try_from(version) == Ok(steps.len())).then_some(connection))
+}
+
+/// Copies a database as it is at one moment to `to`, which must not exist.
+pub(crate) fn copy(from: &Path, to: &Path) -> Result<(), StorageError> {
+    // The copy gets its mode from this empty file.
+    files::private()
+        .create_new(true)
+        .open(to)
+        .map_err(StorageError::io("writing", to))?;
+    (|| {
+        let connection = Connection::open_with_flags(
+            from,
+            OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+        )?;
+        connection.busy_timeout(BUSY)?;
+        connection.execute("VACUUM INTO ?1", [to.to_string_lossy()])?;
+        Ok(())
+    })()
+    .map_err(StorageError::database("copying the database", from))?;
+    File::open(to)
+        .and_then(|file| file.sync_all())
+        .map_err(StorageError::io("syncing", to))
 }
 
 fn version(connection: &Connection) -> rusqlite::Result<u64> {

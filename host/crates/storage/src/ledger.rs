@@ -23,9 +23,10 @@ mod reader;
 mod recovery;
 mod segment;
 mod shared;
+pub(crate) mod snapshot;
 mod sums;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod upkeep;
 
 use std::sync::Arc;

@@ -11,6 +11,7 @@
 
 pub mod artifacts;
 pub mod audit;
+pub mod backup;
 pub mod data_dir;
 mod database;
 mod error;
@@ -25,6 +26,7 @@ pub use domain::{ArtifactId, ArtifactIdError};
 
 pub use artifacts::Artifacts;
 pub use audit::{Audit, AuditDecision, AuditEntry, AuditPage, AuditQuery, AuditSettings};
+pub use backup::{Backup, BackupFile, BackupManifest, RestoreError, restore};
 pub use data_dir::DataDir;
 pub use error::StorageError;
 pub use identity::{IdentityChange, IdentityRecords, IdentityStore};

@@ -20,6 +20,7 @@ fn caller(identity: Identity) -> Caller {
         region: "us-east-1".into(),
         user_agent: None,
         is_secure: false,
+        trail: crate::auth::trail::Trail::default(),
     }
 }
 

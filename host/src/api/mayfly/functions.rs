@@ -1,13 +1,12 @@
 //! `GET /mayfly/functions`: what can be invoked, and what was refused.
 
-use domain::AliasName;
 use http::StatusCode;
 use serde::Serialize;
 
 use crate::app::App;
 use crate::http::error::{HttpResponse, json_response};
 use crate::registry::refusals::RefusedFile;
-use crate::registry::{Alias, Function};
+use crate::registry::{Function, Target};
 use crate::time_text::rfc3339_ms;
 
 #[derive(Serialize)]
@@ -42,8 +41,15 @@ pub(crate) struct FunctionView {
 
 /// An alias, as the command line shows it.
 #[derive(Debug, Serialize)]
-pub(super) struct AliasView {
+struct AliasView {
     name: String,
+    #[serde(flatten)]
+    target: TargetView,
+}
+
+/// What an alias leads to.
+#[derive(Debug, Serialize)]
+pub(super) struct TargetView {
     version: String,
     /// A second version and its part of the events, 0 to 1.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -56,12 +62,11 @@ struct AdditionalView {
     weight: f64,
 }
 
-impl AliasView {
-    pub(super) fn of(name: &AliasName, alias: &Alias) -> Self {
+impl TargetView {
+    pub(super) fn of(target: Target) -> Self {
         Self {
-            name: name.to_string(),
-            version: alias.version.to_string(),
-            additional: alias.additional.map(|additional| AdditionalView {
+            version: target.version.to_string(),
+            additional: target.additional.map(|additional| AdditionalView {
                 version: additional.version.to_string(),
                 weight: additional.weight,
             }),
@@ -136,7 +141,10 @@ pub(crate) fn function_views(app: &App, refused: &[RefusedFile]) -> Vec<Function
             aliases: function
                 .aliases
                 .iter()
-                .map(|(name, alias)| AliasView::of(name, alias))
+                .map(|(name, alias)| AliasView {
+                    name: name.to_string(),
+                    target: TargetView::of(alias.target()),
+                })
                 .collect(),
             updated_at: rfc3339_ms(version.updated_at_us),
             engine: app.sandboxes.settings_report().profile.as_str(),

@@ -37,7 +37,7 @@ fn a_route_has_rules_of_every_kind() {
     };
     let texts = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
     let expected = RouteRules {
-        qualifier: Some("live".to_owned()),
+        qualifier: Some(Qualifier::parse("live").unwrap()),
         auth: RouteAuth::Jwt(JwtRules {
             issuer: "i".to_owned(),
             audience: texts(&["a", "b"]),
@@ -138,7 +138,7 @@ fn what_is_wrong_is_named_with_its_place() {
         ),
         (
             "qualifier = \"a b\"\n",
-            "1:13: `qualifier` must be the name of an alias, the number of a version or \"$LATEST\", not \"a b\"",
+            "1:13: `qualifier` names no version or alias: `a b` has the character ' '; a version is `$LATEST` or a number, and an alias has letters, digits, `-` and `_`",
         ),
         (
             "[cors]\nallow_origins = [\"https://a.example/\"]\n",

@@ -552,7 +552,7 @@ fn reserved_concurrency_is_a_limit_at_once_and_leaves_a_rest() {
     );
     reserve("f", Some(499)).unwrap();
     reserve("f", Some(500)).unwrap();
-    assert_eq!(unreserved_min(50), 5);
+    assert_eq!(crate::registry::change::unreserved_min(50), 5);
 }
 
 #[test]

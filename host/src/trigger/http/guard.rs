@@ -1,31 +1,88 @@
 //! What stands before a function: who may ask, how often, from which pages.
 //!
-//! A [`Guard`] is made of the rules of a route when it is published, and keeps its allowances as long
-//! as the rules stay the same. The order is fixed: preflight, allowance of the route, who it is,
+//! A [`Guard`] is made of the rules of a route or a function URL when they are set, and keeps its
+//! allowances as long as they stay the same. The order is fixed: preflight, allowance of the route, who it is,
 //! allowance of who it is. What is refused ran nothing and costs nothing.
 //!
 //! Knows nothing of bodies, of routing, or of how a refusal is written.
 
-use std::net::SocketAddr;
+mod doors;
 
-use domain::Clock;
+use domain::names::ACCOUNT_ID;
+use domain::policy::PolicyDocument;
+use domain::{Clock, FunctionName, Qualifier};
 use http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderName, HeaderValue};
 
+use self::doors::{api_key, bearer, is_public, policy_of, refusal_of_signature, signer, user_id};
 use super::authorizer::Authorizer;
 use super::rate::{KeyedLimiter, Limiter, TooMany};
 use crate::app::App;
-use crate::auth::jwt::{JwtError, Token, token_of};
+use crate::auth;
+use crate::auth::authentication::Pending;
+use crate::http::listener::Peer;
 use crate::manifest::route_rules::{Cors, JwtRules, RouteAuth, RouteRules};
+use crate::registry::{ResourcePolicy, UrlAuth, UrlConfig};
 
-/// What a route keeps about its requests.
+/// What a route or a URL keeps about its requests.
 #[derive(Debug)]
 pub(crate) struct Guard {
-    auth: RouteAuth,
+    door: Door,
     cors: Option<Cors>,
     all: Option<Limiter>,
     each: Option<KeyedLimiter>,
+}
+
+/// Who may come in.
+#[derive(Debug)]
+enum Door {
+    Open,
+    /// Who has an API key.
+    ApiKey,
+    /// Who brings a good token.
+    Jwt(JwtRules),
+    /// Anybody, as far as the function's policy lets them use its URL.
+    Public {
+        resource: String,
+        policy: Option<PolicyDocument>,
+    },
+    /// Who signs and is allowed to.
+    Signed(Signed),
+}
+
+/// What signers must be allowed to do.
+#[derive(Debug)]
+enum Signed {
+    /// Use a route: the resource up to the method.
+    Route { resource: String },
+    /// Use a URL.
+    Url { resource: String },
+}
+
+/// Whose requests a guard looks at.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Guarded<'a> {
+    pub(crate) function: &'a FunctionName,
+    pub(crate) qualifier: Option<&'a Qualifier>,
+    /// The server's own.
+    pub(crate) region: &'a str,
+    pub(crate) clock: &'a Clock,
+}
+
+/// Who asks, as far as a request's head tells.
+#[derive(Debug)]
+pub(crate) enum Entrant {
+    Known(Authorizer),
+    Signing(Box<Signing>),
+}
+
+/// A request whose signature can be verified when its body is there, and what it then must be allowed.
+#[derive(Debug)]
+pub(crate) struct Signing {
+    pending: Pending,
+    action: &'static str,
+    resource: String,
 }
 
 /// Why a request does not reach its function.
@@ -41,22 +98,62 @@ pub(crate) enum Refusal {
     Unavailable,
 }
 
+const FORBIDDEN: Refusal = Refusal::Forbidden { challenge: None };
+
 impl Guard {
-    /// Keeps `rules`; `None` when there is nothing to keep.
-    pub(crate) fn new(rules: &RouteRules, clock: &Clock) -> Option<Box<Self>> {
+    /// Keeps the rules of a route; `None` when there is nothing to keep.
+    pub(crate) fn of_route(rules: &RouteRules, guarded: Guarded<'_>) -> Option<Box<Self>> {
+        let clock = guarded.clock;
+        let door = match &rules.auth {
+            RouteAuth::Open => Door::Open,
+            RouteAuth::ApiKey => Door::ApiKey,
+            RouteAuth::Jwt(rules) => Door::Jwt(rules.clone()),
+            RouteAuth::Iam => Door::Signed(Signed::Route {
+                resource: format!(
+                    "arn:aws:execute-api:{}:{ACCOUNT_ID}:{}/$default/",
+                    guarded.region, guarded.function
+                ),
+            }),
+        };
         let guard = Self {
-            auth: rules.auth.clone(),
+            door,
             cors: rules.cors.clone(),
             all: rules.rate.map(|rate| Limiter::new(rate, clock)),
             each: rules
                 .rate_per_key
                 .map(|rate| KeyedLimiter::new(rate, clock)),
         };
-        let is_empty = guard.auth == RouteAuth::Open
+        let is_empty = matches!(guard.door, Door::Open)
             && guard.cors.is_none()
             && guard.all.is_none()
             && guard.each.is_none();
         (!is_empty).then(|| Box::new(guard))
+    }
+
+    /// Keeps the rules of a function URL, with the function's policy. A policy that can't be read lets
+    /// nobody in.
+    pub(crate) fn of_url(
+        config: &UrlConfig,
+        policy: Option<&ResourcePolicy>,
+        guarded: Guarded<'_>,
+    ) -> Self {
+        let mut resource = guarded.function.arn(guarded.region);
+        if let Some(qualifier) = guarded.qualifier {
+            resource = format!("{resource}:{qualifier}");
+        }
+        let door = match config.auth {
+            UrlAuth::AwsIam => Door::Signed(Signed::Url { resource }),
+            UrlAuth::None => Door::Public {
+                policy: policy.and_then(|policy| policy_of(policy, &resource)),
+                resource,
+            },
+        };
+        Self {
+            door,
+            cors: config.cors.clone(),
+            all: None,
+            each: None,
+        }
     }
 
     /// Which web pages may read the answers.
@@ -64,7 +161,7 @@ impl Guard {
         self.cors.as_ref()
     }
 
-    /// Lets a request in, or says why not. Its body was not read.
+    /// Lets a request in as far as its head tells, or says why not. Its body was not read.
     ///
     /// # Errors
     ///
@@ -73,23 +170,71 @@ impl Guard {
         &self,
         app: &App,
         parts: &Parts,
-        peer: SocketAddr,
-    ) -> Result<Authorizer, Refusal> {
+        peer: Peer,
+    ) -> Result<Entrant, Refusal> {
         if let Some(all) = &self.all {
             all.take().map_err(Refusal::TooMany)?;
         }
-        let authorizer = match &self.auth {
-            RouteAuth::Open => Authorizer::Open,
-            RouteAuth::Jwt(rules) => Authorizer::Jwt(bearer(app, rules, &parts.headers).await?),
-            RouteAuth::ApiKey | RouteAuth::Iam => {
-                return Err(Refusal::Forbidden { challenge: None });
+        let known = match &self.door {
+            Door::Open => Authorizer::Open,
+            Door::ApiKey => Authorizer::ApiKey(api_key(app, &parts.headers)?),
+            Door::Jwt(rules) => Authorizer::Jwt(bearer(app, rules, &parts.headers).await?),
+            Door::Public { resource, policy } => {
+                let policy = policy.as_ref();
+                let is_allowed = policy.is_some_and(|p| is_public(app, p, resource, peer));
+                if !is_allowed {
+                    return Err(FORBIDDEN);
+                }
+                Authorizer::Open
             }
+            Door::Signed(errand) => return signer(app, errand, parts, peer),
         };
-        if let Some(each) = &self.each {
-            each.take(&authorizer.rate_key(peer))
-                .map_err(Refusal::TooMany)?;
-        }
+        self.take_one(&known, peer)?;
+        Ok(Entrant::Known(known))
+    }
+
+    /// Lets a request in that is whole: who signs can be told by its body alone.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal`].
+    pub(crate) fn recognise(
+        &self,
+        app: &App,
+        entrant: Entrant,
+        body: &[u8],
+        peer: Peer,
+    ) -> Result<Authorizer, Refusal> {
+        let signing = match entrant {
+            Entrant::Known(authorizer) => return Ok(authorizer),
+            Entrant::Signing(signing) => signing,
+        };
+        let Signing {
+            pending,
+            action,
+            resource,
+        } = *signing;
+        // Clients send one signature twice within a second, and an event may run twice.
+        let caller = app.authentication.verify(pending, body, true);
+        let caller = caller.map_err(|error| refusal_of_signature(&error))?;
+        let keys = [("lambda:FunctionUrlAuthType", "AWS_IAM")];
+        let keys = if action == doors::URL_ACTION { &keys[..] } else { &[] };
+        auth::authorise_with(app, &caller, action, &resource, keys).map_err(|_| FORBIDDEN)?;
+        let authorizer = Authorizer::Iam {
+            user_id: user_id(app, &caller.identity),
+            caller,
+        };
+        self.take_one(&authorizer, peer)?;
         Ok(authorizer)
+    }
+
+    fn take_one(&self, authorizer: &Authorizer, peer: Peer) -> Result<(), Refusal> {
+        match &self.each {
+            None => Ok(()),
+            Some(each) => each
+                .take(&authorizer.rate_key(peer.remote))
+                .map_err(Refusal::TooMany),
+        }
     }
 }
 
@@ -114,76 +259,23 @@ impl Refusal {
     }
 }
 
-/// The token of a request, if it is good for a route.
-async fn bearer(app: &App, rules: &JwtRules, headers: &HeaderMap) -> Result<Token, Refusal> {
-    let token = token_of(headers).map_err(|error| refusal(&error, rules))?;
-    let key = match app.key_sets.key(rules, &token.key_id).await {
-        Ok(Some(key)) => key,
-        Ok(None) => {
-            let unknown = JwtError::Invalid("the issuer has no such key");
-            return Err(refusal(&unknown, rules));
-        }
-        // The operator was told when it failed.
-        Err(_) => return Err(Refusal::Unavailable),
-    };
-    let now_s = app.clock.unix_us().div_euclid(1_000_000);
-    token
-        .verify(&key, rules, now_s)
-        .map_err(|error| refusal(&error, rules))
-}
-
-/// As RFC 6750 has it, and API Gateway writes it.
-fn refusal(error: &JwtError, rules: &JwtRules) -> Refusal {
-    let scopes = rules.scopes.join(" ");
-    match error {
-        JwtError::Missing => Refusal::Unknown {
-            challenge: "Bearer".to_owned(),
-        },
-        JwtError::Invalid(what) => Refusal::Unknown {
-            challenge: format!(
-                r#"Bearer scope="{scopes}" error="invalid_token" error_description="{what}""#
-            ),
-        },
-        JwtError::Scope => Refusal::Forbidden {
-            challenge: Some(format!(
-                r#"Bearer scope="{scopes}" error="insufficient_scope" error_description="{error}""#
-            )),
-        },
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn a_route_without_rules_has_no_guard() {
-        let clock = Clock::manual(0);
-        assert!(Guard::new(&RouteRules::default(), &clock).is_none());
+        let guarded = Guarded {
+            function: &FunctionName::parse("f").unwrap(),
+            qualifier: None,
+            region: "local",
+            clock: &Clock::manual(0),
+        };
+        assert!(Guard::of_route(&RouteRules::default(), guarded).is_none());
         let rules = RouteRules {
             auth: RouteAuth::ApiKey,
             ..RouteRules::default()
         };
-        assert!(Guard::new(&rules, &clock).is_some());
-    }
-
-    #[test]
-    fn a_refused_token_is_told_what_is_missing() {
-        let rules = JwtRules {
-            issuer: String::new(),
-            audience: Vec::new(),
-            jwks: None,
-            scopes: vec!["a".to_owned(), "b".to_owned()],
-        };
-        for (error, expected) in [
-            (JwtError::Missing, "Bearer"),
-            (
-                JwtError::Invalid("why"),
-                r#"Bearer scope="a b" error="invalid_token" error_description="why""#,
-            ),
-        ] {
-            let challenge = expected.to_owned();
-            assert_eq!(refusal(&error, &rules), Refusal::Unknown { challenge });
-        }
+        assert!(Guard::of_route(&rules, guarded).is_some());
     }
 }

@@ -118,7 +118,7 @@ impl Anchor {
         Self::parse(&path, &json)
     }
 
-    fn parse(path: &Path, json: &[u8]) -> Result<Self, StorageError> {
+    pub(super) fn parse(path: &Path, json: &[u8]) -> Result<Self, StorageError> {
         let corrupt = |reason: String| StorageError::corrupt(path, 0, reason);
         let written: Written =
             serde_json::from_slice(json).map_err(|error| corrupt(error.to_string()))?;

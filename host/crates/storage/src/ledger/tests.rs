@@ -1,6 +1,6 @@
 //! What the ledger promises, tested from the outside and, for damage, on its files.
 
-mod dropped;
+pub(crate) mod dropped;
 mod forged;
 mod frames;
 mod growth;
@@ -21,7 +21,7 @@ use crate::{DataDir, StorageError};
 const NOW_US: i64 = 1_763_830_000_000_000;
 
 /// The report with number `number`; each number gives another one.
-fn report(number: u64) -> Report {
+pub(crate) fn report(number: u64) -> Report {
     let mut random = [0; 10];
     random[2..].copy_from_slice(&number.to_be_bytes());
     let status = Status::ALL[usize::try_from(number % 7).unwrap()];

@@ -11,11 +11,16 @@ use super::*;
 fn settled(path: &Path, count: u64) -> Ledger {
     let ledger = open(path);
     append(&ledger, 0..count);
-    eventually(|| ledger.shared().journal.views().len() == 1);
+    settle(&ledger);
     ledger
 }
 
-fn drop_oldest(ledger: &Ledger, count: usize) {
+/// Waits until all segments are sealed and catalogued but the one in use.
+pub(crate) fn settle(ledger: &Ledger) {
+    eventually(|| ledger.shared().journal.views().len() == 1);
+}
+
+pub(crate) fn drop_oldest(ledger: &Ledger, count: usize) {
     let sealed = ledger.shared().catalogue.lock().segments(Filter::default());
     upkeep::drop_segments(ledger.shared(), &sealed.unwrap()[..count]).unwrap();
 }
