@@ -8,9 +8,11 @@
 //! Knows nothing of how a function runs, and offers no way around the spine.
 
 mod body;
+mod code_download;
 mod error;
 mod event_stream;
 mod health;
+mod json;
 mod lambda;
 mod logs;
 pub(crate) mod mayfly;
@@ -37,7 +39,7 @@ use crate::auth;
 use crate::auth::authentication::{Source, may_repeat};
 use crate::auth::sigv4::AuthError;
 use crate::auth::trail::Trail;
-use crate::http::body::{BodyLimits, Room, read_body};
+use crate::http::body::{BodyError, BodyLimits, Room, read_body};
 use crate::http::dispatch::finish_body;
 use crate::http::error::with_request_id;
 use crate::http::listener::{Peer, Service};
@@ -134,6 +136,9 @@ impl Control {
         if is_metrics && !is_signed(parts) {
             return Ok(whole(health::metrics(&self.app, Series::OfTheProcess)));
         }
+        if let Some(token) = code_download::token(parts)? {
+            return code_download::download(&self.app, token).await.map(whole);
+        }
         let authentication = &self.app.authentication;
         let source = Source {
             address: peer.remote.ip(),
@@ -143,7 +148,9 @@ impl Control {
         let service = ApiService::of(pending.service(), path)?;
         // The room is held as long as the body may be.
         let limits = self.body_limits(service, parts);
-        let (body, _room) = read_body(body, limits, &self.room).await?;
+        let (body, _room) = read_body(body, limits, &self.room)
+            .await
+            .map_err(|error| too_large(service, parts, error))?;
         let may_repeat = may_repeat(&parts.method, service.name(), path);
         let mut caller = authentication.verify(pending, &body, may_repeat)?;
         trail.recognise(caller.arn(), Arc::clone(&caller.access_key_id));
@@ -214,6 +221,14 @@ impl Service for Control {
         };
         self.app.audit.record(&self.app.clock, &answered);
         response
+    }
+}
+
+/// Each operation of Lambda says in its own words that a body is too large.
+fn too_large(service: ApiService, parts: &Parts, error: BodyError) -> ApiError {
+    match (service, error) {
+        (ApiService::Lambda, BodyError::TooLarge) => lambda::body_too_large(parts),
+        (_, error) => error.into(),
     }
 }
 

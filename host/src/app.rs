@@ -20,6 +20,7 @@ use crate::faults::Faults;
 use crate::http::body::Room;
 use crate::metrics::Metrics;
 use crate::registry::{Refusals, Registry};
+use crate::tokens::Tokens;
 
 /// Live tails at once; each reads logs every second.
 pub(crate) const LIVE_TAILS_MAX: usize = 32;
@@ -35,6 +36,8 @@ pub(crate) struct App {
     pub(crate) clock: Clock,
     pub(crate) authentication: Authentication,
     pub(crate) random: Random,
+    /// Makes and reads markers of lists and addresses of code.
+    pub(crate) tokens: Tokens,
     pub(crate) registry: Arc<Registry>,
     pub(crate) refusals: Arc<Refusals>,
     pub(crate) concurrency: Concurrency,

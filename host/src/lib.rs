@@ -28,4 +28,5 @@ mod registry;
 #[cfg(test)]
 mod steps;
 mod time_text;
+mod tokens;
 mod trigger;

@@ -38,6 +38,7 @@ use crate::metrics::Metrics;
 use crate::registry::drop_folder::DropFolder;
 use crate::registry::watcher::DropWatcher;
 use crate::registry::{Parts, Refusals, Registry};
+use crate::tokens::Tokens;
 
 const SECONDS_PER_DAY: u64 = 86_400;
 
@@ -314,6 +315,7 @@ fn build(
         clock,
         authentication,
         random,
+        tokens: Tokens::new().map_err(|error| anyhow::anyhow!("no random bytes: {error}"))?,
         registry: Arc::new(registry),
         refusals: Arc::default(),
         sandboxes,

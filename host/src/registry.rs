@@ -42,7 +42,7 @@ use crate::metrics::Metrics;
 use crate::trigger::http::guard::Guard;
 
 pub(crate) use aliases::AliasChange;
-pub(crate) use change::{ChangeError, unreserved_min};
+pub(crate) use change::ChangeError;
 pub(crate) use function::{Additional, Alias, Function, Target};
 pub(crate) use publish::{Draft, Effort, Prepared, PublishError, Published};
 pub(crate) use refusals::Refusals;
@@ -195,6 +195,15 @@ impl Registry {
         found: impl FnOnce(Match<'_, Arc<RouteTarget>>) -> T,
     ) -> T {
         found(self.routes.read().find(method, path))
+    }
+
+    /// The bytes of an artifact.
+    ///
+    /// # Errors
+    ///
+    /// [`StorageError`] when it is not there any more, or damaged.
+    pub(crate) fn artifact(&self, id: ArtifactId) -> Result<Vec<u8>, StorageError> {
+        self.parts.artifacts.read(id)
     }
 
     /// A function as it is now.

@@ -130,6 +130,7 @@ fn app(root: &std::path::Path, background: &tokio::runtime::Runtime) -> App {
         listen: address,
         control: address,
         random: Random::default(),
+        tokens: crate::tokens::Tokens::new().unwrap(),
         registry: Arc::new(registry),
         refusals: Arc::default(),
         concurrency: Concurrency::new(100, u64::MAX),

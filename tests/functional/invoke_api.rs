@@ -138,11 +138,7 @@ fn what_can_not_be_invoked_is_an_error_that_clients_know() {
         404,
         "ResourceNotFoundException",
     );
-    check(
-        &invocation("a%20b", "{}"),
-        400,
-        "InvalidParameterValueException",
-    );
+    check(&invocation("a%20b", "{}"), 400, "ValidationException");
     check(
         &invocation("echo", "{not json"),
         400,
@@ -159,10 +155,10 @@ fn what_can_not_be_invoked_is_an_error_that_clients_know() {
         "InvalidRequestContentException",
     );
     let typed = |kind: &str| invocation("echo", "{}").header("x-amz-invocation-type", kind);
-    check(&typed("Sometimes"), 400, "InvalidParameterValueException");
+    check(&typed("Sometimes"), 400, "ValidationException");
     check(&typed("Event"), 400, "InvalidParameterValueException");
     let log = invocation("echo", "{}").header("x-amz-log-type", "All");
-    check(&log, 400, "InvalidParameterValueException");
+    check(&log, 400, "ValidationException");
     check(
         &Request::get("/2015-03-31/functions/echo/invocations"),
         405,

@@ -24,6 +24,7 @@ pub mod guests;
 pub mod host;
 pub mod http;
 pub mod issuer;
+pub mod lambda;
 pub mod ledger;
 pub mod load;
 pub mod process;

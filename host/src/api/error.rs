@@ -8,6 +8,7 @@ use http::header::RETRY_AFTER;
 use http::{Method, StatusCode};
 
 use self::protocol::Protocol;
+use super::json::JsonError;
 use crate::auth::Refused;
 use crate::auth::sigv4::AuthError;
 use crate::http::body::BodyError;
@@ -46,6 +47,18 @@ impl ApiError {
 
     pub(super) fn not_found(message: impl Into<String>) -> Self {
         Self::new(StatusCode::NOT_FOUND, "ResourceNotFoundException", message)
+    }
+
+    pub(super) fn conflict(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::CONFLICT, "ResourceConflictException", message)
+    }
+
+    pub(super) fn too_large(message: impl Into<String>) -> Self {
+        Self::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "RequestEntityTooLargeException",
+            message,
+        )
     }
 
     pub(super) fn unknown_operation(method: &Method, path: &str) -> Self {
@@ -141,6 +154,22 @@ impl From<Refused> for ApiError {
                 message,
             ),
         }
+    }
+}
+
+impl From<JsonError> for ApiError {
+    fn from(error: JsonError) -> Self {
+        let (code, message) = match error {
+            JsonError::Malformed(reason) => (
+                "InvalidRequestContentException",
+                format!("Could not parse request body into json: {reason}"),
+            ),
+            JsonError::WrongType(reason) => (
+                "SerializationException",
+                format!("Could not read the request body: {reason}"),
+            ),
+        };
+        Self::new(StatusCode::BAD_REQUEST, code, message)
     }
 }
 

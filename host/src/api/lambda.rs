@@ -1,165 +1,193 @@
 //! The Lambda API: which operation a request is, whether its caller may, and then the operation.
 //!
-//! A new operation is a variant of [`Operation`]: routing, authorisation and the tests that go over all
-//! operations follow from its row in [`Operation::spec`].
+//! What operations there are is in [`operation`]; what a request is about is read by [`call`], which
+//! hands out what an operation needs only with a grant.
+
+pub(super) mod operation;
+
+mod call;
+mod change;
+mod checks;
+pub(super) mod code;
+mod declaration;
+mod environment;
+mod event_invoke;
+mod paging;
+mod urls;
+mod wire;
+
+mod create_function;
+mod delete_function;
+mod get_function;
+mod get_function_configuration;
+mod list_functions;
+mod update_function_code;
+mod update_function_configuration;
+
+mod list_versions;
+mod publish_version;
+
+mod create_alias;
+mod delete_alias;
+mod get_alias;
+mod list_aliases;
+mod update_alias;
+
+mod delete_function_concurrency;
+mod get_function_concurrency;
+mod put_function_concurrency;
+
+mod create_function_url_config;
+mod delete_function_url_config;
+mod get_function_url_config;
+mod list_function_url_configs;
+mod update_function_url_config;
+
+mod add_permission;
+mod get_policy;
+mod remove_permission;
+
+mod delete_function_event_invoke_config;
+mod get_function_event_invoke_config;
+mod list_function_event_invoke_configs;
+mod put_function_event_invoke_config;
+mod update_function_event_invoke_config;
+
+mod list_tags;
+mod tag_resource;
+mod untag_resource;
+
+mod get_account_settings;
 
 mod invoke;
+mod invoke_async;
+mod invoke_with_response_stream;
 
-use domain::FunctionName;
-use domain::limits::PAYLOAD_BYTES_MAX;
+mod quiet;
+
 use http::Method;
+use http::header::CONTENT_LENGTH;
+use http::request::Parts;
 
+use self::call::Call;
+use self::operation::{Body, NoOperation, Operation};
 use super::error::ApiError;
-use super::request::{ApiRequest, decode};
-use crate::auth;
+use super::request::ApiRequest;
+use crate::http::body::BodyError;
 use crate::http::error::HttpResponse;
 
-/// What can be asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Operation {
-    Invoke,
-}
-
-/// What is known of an operation before it is looked into.
-#[derive(Debug)]
-struct Spec {
-    /// What a policy has to allow.
-    action: &'static str,
-    method: Method,
-    /// Segments; `{}` stands for a label.
-    path: &'static [&'static str],
-}
-
-impl Operation {
-    const ALL: [Self; 1] = [Self::Invoke];
-
-    fn spec(self) -> Spec {
-        match self {
-            Self::Invoke => Spec {
-                action: "lambda:InvokeFunction",
-                method: Method::POST,
-                path: &["2015-03-31", "functions", "{}", "invocations"],
-            },
-        }
-    }
-}
-
-/// Longest body of an upload of code: 50 MiB in base64, and the rest of the request.
-const CODE_BYTES_MAX: usize = 70_167_211;
-
-/// How long the body of an operation may be, in bytes, if it is more than usual.
+/// Most bytes that the body of a request may have, if it is one for this API. What the query says
+/// makes no difference.
 pub(super) fn body_bytes_max(method: &Method, path: &str) -> Option<usize> {
-    let path = path.strip_suffix('/').unwrap_or(path);
-    let segments: Vec<&str> = path.split('/').skip(1).collect();
-    match (method, segments.as_slice()) {
-        (
-            &Method::POST,
-            [
-                _,
-                "functions",
-                _,
-                "invocations" | "response-streaming-invocations",
-            ],
-        ) => Some(PAYLOAD_BYTES_MAX),
-        (&Method::POST, [_, "functions"]) | (&Method::PUT, [_, "functions", _, "code"]) => {
-            Some(CODE_BYTES_MAX)
-        }
-        _ => None,
-    }
+    let (operation, _labels) = Operation::find(method, path, "").ok()?;
+    Some(operation.spec().body.bytes_max())
+}
+
+/// The error for a body that is longer, in the words of Lambda.
+pub(super) fn body_too_large(parts: &Parts) -> ApiError {
+    let Ok((operation, _labels)) = Operation::find(&parts.method, parts.uri.path(), "") else {
+        return BodyError::TooLarge.into();
+    };
+    let spec = operation.spec();
+    let announced = parts.headers.get(CONTENT_LENGTH);
+    let announced = announced.and_then(|value| value.to_str().ok());
+    ApiError::too_large(match spec.body {
+        Body::Event => format!(
+            "{} byte payload is too large for the RequestResponse invocation type (limit 6291456 bytes)",
+            announced.unwrap_or("This")
+        ),
+        Body::Json | Body::Code => format!(
+            "Request must be smaller than {} bytes for the {} operation",
+            spec.body.bytes_max(),
+            spec.name
+        ),
+    })
 }
 
 /// Answers a request for this API.
 pub(super) async fn answer(request: &ApiRequest<'_>) -> Result<HttpResponse, ApiError> {
-    let (operation, labels) = route(request)?;
-    let [function] = labels.as_slice() else {
-        return Err(unknown(request));
-    };
-    let target = invoke::target(request, function)?;
-    let resource = target.arn(&request.app.config.region);
-    let _grant = auth::authorise(
-        request.app,
-        &request.caller,
-        operation.spec().action,
-        &resource,
-    )?;
-    match operation {
-        Operation::Invoke => invoke::invoke_function(request, target).await,
-    }
+    let (method, uri) = (&request.parts.method, &request.parts.uri);
+    let found = Operation::find(method, uri.path(), uri.query().unwrap_or(""));
+    let (operation, labels) = found.map_err(|none| match none {
+        NoOperation::Unknown => ApiError::unknown_operation(method, uri.path()),
+        NoOperation::OtherMethod(other) => ApiError::wrong_method(uri.path(), &other, method),
+    })?;
+    let call = Call::authorised(request, operation, &labels).await?;
+    act(&call).await
 }
 
-fn unknown(request: &ApiRequest<'_>) -> ApiError {
-    ApiError::unknown_operation(&request.parts.method, request.parts.uri.path())
-}
-
-/// The operation and the decoded labels of its path.
-fn route(request: &ApiRequest<'_>) -> Result<(Operation, Vec<String>), ApiError> {
-    let segments = request.segments();
-    let mut allowed = None;
-    for operation in Operation::ALL {
-        let spec = operation.spec();
-        let Some(labels) = labels(spec.path, &segments) else {
-            continue;
-        };
-        if request.parts.method == spec.method {
-            let labels = labels.into_iter().map(decode).collect::<Result<_, _>>()?;
-            return Ok((operation, labels));
+async fn act(call: &Call<'_>) -> Result<HttpResponse, ApiError> {
+    use Operation as Op;
+    match call.operation {
+        Op::CreateFunction => create_function::create_function(call).await,
+        Op::GetFunction => get_function::get_function(call),
+        Op::GetFunctionConfiguration => {
+            get_function_configuration::get_function_configuration(call)
         }
-        allowed = Some(spec.method);
-    }
-    match allowed {
-        None => Err(unknown(request)),
-        Some(allowed) => {
-            let path = request.parts.uri.path();
-            Err(ApiError::wrong_method(
-                path,
-                &allowed,
-                &request.parts.method,
-            ))
+        Op::UpdateFunctionCode => update_function_code::update_function_code(call).await,
+        Op::UpdateFunctionConfiguration => {
+            update_function_configuration::update_function_configuration(call).await
         }
-    }
-}
-
-/// What stands where `pattern` has `{}`, if `segments` fit it.
-fn labels<'a>(pattern: &[&str], segments: &[&'a str]) -> Option<Vec<&'a str>> {
-    if pattern.len() != segments.len() {
-        return None;
-    }
-    let mut labels = Vec::new();
-    for (expected, segment) in pattern.iter().zip(segments) {
-        if *expected == "{}" {
-            labels.push(*segment);
-        } else if expected != segment {
-            return None;
+        Op::DeleteFunction => delete_function::delete_function(call).await,
+        Op::ListFunctions => list_functions::list_functions(call),
+        Op::PublishVersion => publish_version::publish_version(call).await,
+        Op::ListVersionsByFunction => list_versions::list_versions(call),
+        Op::CreateAlias => create_alias::create_alias(call).await,
+        Op::GetAlias => get_alias::get_alias(call),
+        Op::UpdateAlias => update_alias::update_alias(call).await,
+        Op::DeleteAlias => delete_alias::delete_alias(call).await,
+        Op::ListAliases => list_aliases::list_aliases(call),
+        Op::PutFunctionConcurrency => {
+            put_function_concurrency::put_function_concurrency(call).await
         }
-    }
-    Some(labels)
-}
-
-/// The error for a function that is not there.
-fn function_not_found(request: &ApiRequest<'_>, name: &FunctionName) -> ApiError {
-    let arn = name.arn(&request.app.config.region);
-    ApiError::not_found(format!("Function not found: {arn}"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_pattern_takes_labels_where_it_says_so_and_nothing_else() {
-        let pattern = Operation::Invoke.spec().path;
-        let split = |path: &'static str| path.split('/').skip(1).collect::<Vec<_>>();
-        assert_eq!(
-            labels(pattern, &split("/2015-03-31/functions/f/invocations")),
-            Some(vec!["f"])
-        );
-        for other in [
-            "/",
-            "/2015-03-31/functions/f",
-            "/2015-03-31/functions/f/invocations/x",
-            "/2015-03-31/function/f/invocations",
-        ] {
-            assert_eq!(labels(pattern, &split(other)), None, "{other}");
+        Op::GetFunctionConcurrency => get_function_concurrency::get_function_concurrency(call),
+        Op::DeleteFunctionConcurrency => {
+            delete_function_concurrency::delete_function_concurrency(call).await
         }
+        Op::CreateFunctionUrlConfig => {
+            create_function_url_config::create_function_url_config(call).await
+        }
+        Op::GetFunctionUrlConfig => get_function_url_config::get_function_url_config(call),
+        Op::UpdateFunctionUrlConfig => {
+            update_function_url_config::update_function_url_config(call).await
+        }
+        Op::DeleteFunctionUrlConfig => {
+            delete_function_url_config::delete_function_url_config(call).await
+        }
+        Op::ListFunctionUrlConfigs => list_function_url_configs::list_function_url_configs(call),
+        Op::AddPermission => add_permission::add_permission(call).await,
+        Op::GetPolicy => get_policy::get_policy(call),
+        Op::RemovePermission => remove_permission::remove_permission(call).await,
+        Op::PutFunctionEventInvokeConfig => {
+            put_function_event_invoke_config::put_function_event_invoke_config(call).await
+        }
+        Op::UpdateFunctionEventInvokeConfig => {
+            update_function_event_invoke_config::update_function_event_invoke_config(call).await
+        }
+        Op::GetFunctionEventInvokeConfig => {
+            get_function_event_invoke_config::get_function_event_invoke_config(call)
+        }
+        Op::DeleteFunctionEventInvokeConfig => {
+            delete_function_event_invoke_config::delete_function_event_invoke_config(call).await
+        }
+        Op::ListFunctionEventInvokeConfigs => {
+            list_function_event_invoke_configs::list_function_event_invoke_configs(call)
+        }
+        Op::TagResource => tag_resource::tag_resource(call).await,
+        Op::UntagResource => untag_resource::untag_resource(call).await,
+        Op::ListTags => list_tags::list_tags(call),
+        Op::GetAccountSettings => get_account_settings::get_account_settings(call),
+        Op::Invoke => invoke::invoke_function(call).await,
+        Op::InvokeWithResponseStream => {
+            invoke_with_response_stream::invoke_with_response_stream(call).await
+        }
+        Op::InvokeAsync => invoke_async::invoke_async(call),
+        Op::ListEventSourceMappings => quiet::list_event_source_mappings(),
+        Op::ListLayers => quiet::list_layers(),
+        Op::GetFunctionCodeSigningConfig => quiet::get_function_code_signing_config(call),
+        Op::GetRuntimeManagementConfig => quiet::get_runtime_management_config(call),
+        Op::GetFunctionRecursionConfig => quiet::get_function_recursion_config(call),
+        Op::ListProvisionedConcurrencyConfigs => quiet::list_provisioned_concurrency_configs(call),
+        Op::GetProvisionedConcurrencyConfig => quiet::get_provisioned_concurrency_config(call),
     }
 }

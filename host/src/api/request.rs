@@ -9,6 +9,7 @@ use http::request::Parts;
 use serde::de::DeserializeOwned;
 
 use super::error::ApiError;
+use super::json;
 use super::query::Query;
 use crate::app::App;
 use crate::auth::Caller;
@@ -62,19 +63,18 @@ impl ApiRequest<'_> {
     ///
     /// 400 that names the member and its place.
     pub(super) fn json<T: DeserializeOwned>(&self) -> Result<T, ApiError> {
-        let body = if self.body.is_empty() {
-            b"{}"
-        } else {
-            self.body.as_ref()
-        };
-        serde_json::from_slice(body).map_err(|error| {
-            ApiError::new(
-                http::StatusCode::BAD_REQUEST,
-                "InvalidRequestContentException",
-                format!("Could not parse request body into json: {error}"),
-            )
-        })
+        read_json(&self.body)
     }
+}
+
+/// A body as JSON; an empty one is `{}`.
+///
+/// # Errors
+///
+/// 400 that names the place.
+pub(super) fn read_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
+    let body = if body.is_empty() { b"{}" } else { body };
+    Ok(json::read(body)?)
 }
 
 /// A segment of a path, decoded once.

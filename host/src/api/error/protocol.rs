@@ -53,7 +53,14 @@ impl Protocol {
 
 fn rest_json(error: &ApiError) -> HttpResponse {
     let is_server = error.status.is_server_error();
-    let mut body = json!({ "Type": if is_server { "Service" } else { "User" } });
+    let has_type = !matches!(
+        error.code,
+        "ValidationException" | "AccessDeniedException" | "RequestEntityTooLargeException"
+    );
+    let mut body = json!({});
+    if has_type {
+        body["Type"] = json!(if is_server { "Service" } else { "User" });
+    }
     // Clients take either spelling of the member; Lambda uses the capital one for these.
     let is_capital = matches!(
         error.code,
@@ -160,7 +167,7 @@ mod tests {
         let throttled = throttled.response(Protocol::RestJson, id());
         assert_eq!(throttled.status(), StatusCode::TOO_MANY_REQUESTS);
         let denied = ApiError::denied("no").response(Protocol::RestJson, id());
-        assert_eq!(text(denied), r#"{"Message":"no","Type":"User"}"#);
+        assert_eq!(text(denied), r#"{"Message":"no"}"#);
     }
 
     #[test]

@@ -1,17 +1,20 @@
-//! `POST /2015-03-31/functions/{name}/invocations`: the Invoke operation of Lambda, synchronous.
+//! `POST /2015-03-31/functions/{name}/invocations`: the Invoke operation, synchronous.
+//!
+//! Checked in the order of Lambda: whether there is such a function, then its event, then whether it may
+//! run now.
 
 use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use domain::{FunctionRef, FunctionRefError, Invocation, Qualifier, RequestId, Trigger};
-use http::{HeaderName, HeaderValue, Response, StatusCode};
-use http_body_util::Full;
+use domain::{FunctionRef, Invocation, RequestId, Trigger};
+use http::{HeaderName, HeaderValue, StatusCode};
 use storage::LogEvent;
 
 use super::super::error::ApiError;
-use super::super::request::ApiRequest;
+use super::call::{Call, function_not_found, internal, no_content};
+use super::checks::Checks;
 use crate::answer::{self, Answer};
 use crate::app::App;
 use crate::concurrency::Refused;
@@ -27,96 +30,89 @@ const FUNCTION_ERROR: HeaderName = HeaderName::from_static("x-amz-function-error
 const LOG_RESULT: HeaderName = HeaderName::from_static("x-amz-log-result");
 const EXECUTED_VERSION: HeaderName = HeaderName::from_static("x-amz-executed-version");
 
-pub(super) async fn invoke_function(
-    request: &ApiRequest<'_>,
-    target: FunctionRef,
-) -> Result<HttpResponse, ApiError> {
-    let (app, id) = (request.app, request.id);
-    let FunctionRef {
-        name, qualifier, ..
-    } = target;
-    request.query()?.only(&["Qualifier"])?;
+/// How the answer is to be sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Mode {
+    /// Whole.
+    Buffered,
+    /// As a stream; nothing can be invoked asynchronously so.
+    Stream,
+}
+
+impl Mode {
+    /// The invocation types that it has.
+    fn types(self) -> &'static [&'static str] {
+        match self {
+            Self::Buffered => &["Event", "RequestResponse", "DryRun"],
+            Self::Stream => &["RequestResponse", "DryRun"],
+        }
+    }
+}
+
+pub(super) async fn invoke_function(call: &Call<'_>) -> Result<HttpResponse, ApiError> {
+    match run(call, Mode::Buffered).await? {
+        Some(completed) => Ok(response(completed, call.request.id)),
+        None => Ok(no_content()),
+    }
+}
+
+/// Runs what is asked for; `None` for a dry run, which would have run.
+pub(super) async fn run(call: &Call<'_>, mode: Mode) -> Result<Option<Completed>, ApiError> {
+    let (request, app) = (call.request, call.request.app);
     if app.is_draining() {
         return Err(ApiError::service(StatusCode::SERVICE_UNAVAILABLE));
     }
-    let keep_log = match request.header(LOG_TYPE)?.unwrap_or("None") {
-        "None" => false,
-        "Tail" => true,
-        other => {
-            let message = format!("{LOG_TYPE} is `{other}`; it must be None or Tail");
-            return Err(ApiError::validation(message));
-        }
-    };
-    app.registry
-        .resolve(&name, qualifier.as_ref(), 0)
-        .map_err(|error| api_error(app, &error))?;
-    let event = checked_event(request.body.clone())?;
-    match request
+    let invocation_type = request
         .header(INVOCATION_TYPE)?
-        .unwrap_or("RequestResponse")
-    {
-        "RequestResponse" => {}
-        "DryRun" => return Ok(json_response(StatusCode::NO_CONTENT, Bytes::new())),
-        "Event" => {
-            let message = "asynchronous invocation is not offered yet; use RequestResponse";
-            return Err(ApiError::validation(message));
-        }
-        other => {
-            let message =
-                format!("{INVOCATION_TYPE} is `{other}`; it must be RequestResponse or DryRun");
-            return Err(ApiError::validation(message));
-        }
+        .unwrap_or("RequestResponse");
+    let log_type = request.header(LOG_TYPE)?.unwrap_or("None");
+    let mut checks = Checks::default();
+    checks.one_of("invocationType", Some(invocation_type), mode.types());
+    checks.one_of("logType", Some(log_type), &["None", "Tail"]);
+    checks.done()?;
+    call.version()?;
+    let event = checked_event(request.body.clone())?;
+    match invocation_type {
+        "DryRun" => return Ok(None),
+        "Event" => return Err(no_queue()),
+        _ => {}
     }
+    let FunctionRef {
+        name, qualifier, ..
+    } = call.target()?.clone();
     let invocation = Invocation {
-        id,
+        id: request.id,
         attempt: 1,
         function: name,
         qualifier,
         trigger: Trigger::Invoke,
         event,
-        keep_log,
+        keep_log: log_type == "Tail",
     };
-    let completed = on_workers(app, invocation).await?;
-    Ok(response(completed, id))
+    on_workers(call, invocation).await.map(Some)
+}
+
+/// 400: an event would have to wait somewhere, and there is nowhere yet.
+pub(super) fn no_queue() -> ApiError {
+    ApiError::validation(
+        "asynchronous invocation is not offered yet; use the invocation type RequestResponse",
+    )
 }
 
 /// Runs the invocation where guests run. A caller that leaves does not stop it, as on Lambda.
-async fn on_workers(app: &Arc<App>, invocation: Invocation) -> Result<Completed, ApiError> {
+async fn on_workers(call: &Call<'_>, invocation: Invocation) -> Result<Completed, ApiError> {
+    let app = call.request.app;
     let running = {
         let app = Arc::clone(app);
         async move { invoke(&app, invocation).await }
     };
     match app.workers.spawn(running).await {
-        Ok(completed) => completed.map_err(|error| api_error(app, &error)),
+        Ok(completed) => completed.map_err(|error| api_error(call, &error)),
         Err(error) => {
             tracing::error!(%error, "an invocation panicked");
-            Err(ApiError::service(StatusCode::INTERNAL_SERVER_ERROR))
+            Err(internal())
         }
     }
-}
-
-/// The function that the path names, in any spelling, and the version or alias: of the path or of the
-/// query, or of both if they are equal.
-pub(super) fn target(request: &ApiRequest<'_>, function: &str) -> Result<FunctionRef, ApiError> {
-    let mut target = FunctionRef::parse(function).map_err(|error| match error {
-        FunctionRefError::OtherAccount { .. } => ApiError::denied(&error.to_string()),
-        _ => ApiError::validation(format!("{error} (in the path)")),
-    })?;
-    let query = request.query()?;
-    let asked = query
-        .text("Qualifier")
-        .map(Qualifier::parse)
-        .transpose()
-        .map_err(|error| ApiError::validation(format!("{error} (in the query)")))?;
-    if let (Some(in_path), Some(asked)) = (&target.qualifier, &asked)
-        && in_path != asked
-    {
-        return Err(ApiError::validation(
-            "The derived qualifier from the function name does not match the specified qualifier.",
-        ));
-    }
-    target.qualifier = target.qualifier.or(asked);
-    Ok(target)
 }
 
 /// An event is JSON; no event is an empty object.
@@ -137,21 +133,12 @@ fn checked_event(event: Bytes) -> Result<Bytes, ApiError> {
     }
 }
 
-fn api_error(app: &App, error: &InvokeError) -> ApiError {
+fn api_error(call: &Call<'_>, error: &InvokeError) -> ApiError {
+    let app: &App = call.request.app;
     match error {
-        InvokeError::UnknownFunction { name } => {
-            let region = &app.config.region;
-            let account = domain::names::ACCOUNT_ID;
-            ApiError::not_found(format!(
-                "Function not found: arn:aws:lambda:{region}:{account}:function:{name}"
-            ))
-        }
-        InvokeError::UnknownQualifier { name, qualifier } => {
-            let region = &app.config.region;
-            let account = domain::names::ACCOUNT_ID;
-            ApiError::not_found(format!(
-                "Function not found: arn:aws:lambda:{region}:{account}:function:{name}:{qualifier}"
-            ))
+        // It was there a moment ago.
+        InvokeError::UnknownFunction { .. } | InvokeError::UnknownQualifier { .. } => {
+            function_not_found(&call.target_arn().unwrap_or_default())
         }
         InvokeError::Refused(Refused::Function { .. }) => {
             ApiError::throttled("ReservedFunctionConcurrentInvocationLimitExceeded")
@@ -171,34 +158,40 @@ fn api_error(app: &App, error: &InvokeError) -> ApiError {
 }
 
 fn response(completed: Completed, id: RequestId) -> HttpResponse {
-    let Completed {
-        answer,
-        report,
-        log,
-    } = completed;
-    let (payload, failed) = match answer {
-        Ok(Answer::Payload(payload)) => (payload, false),
-        Ok(Answer::Http(answer)) => (answer.body, false),
-        Err(error) => (error.payload(id), true),
-    };
-    let mut response: Response<Full<Bytes>> = json_response(StatusCode::OK, payload);
+    let version = version_header(&completed);
+    let log = log_tail(&completed.log);
+    let (payload, failed) = payload(completed, id);
+    let mut response = json_response(StatusCode::OK, payload);
     let headers = response.headers_mut();
     if failed {
         headers.insert(FUNCTION_ERROR, HeaderValue::from_static("Unhandled"));
     }
-    if let Ok(version) = HeaderValue::try_from(report.version.to_string()) {
-        headers.insert(EXECUTED_VERSION, version);
-    }
+    headers.extend(version);
     if !log.is_empty()
-        && let Ok(tail) = HeaderValue::try_from(STANDARD.encode(log_tail(&log)))
+        && let Ok(tail) = HeaderValue::try_from(STANDARD.encode(log))
     {
         headers.insert(LOG_RESULT, tail);
     }
     response
 }
 
+/// What the function answered with, and whether that says how it failed.
+pub(super) fn payload(completed: Completed, id: RequestId) -> (Bytes, bool) {
+    match completed.answer {
+        Ok(Answer::Payload(payload)) => (payload, false),
+        Ok(Answer::Http(answer)) => (answer.body, false),
+        Err(error) => (error.payload(id).into(), true),
+    }
+}
+
+/// Which version ran.
+pub(super) fn version_header(completed: &Completed) -> Option<(HeaderName, HeaderValue)> {
+    let version = HeaderValue::try_from(completed.report.version.to_string()).ok()?;
+    Some((EXECUTED_VERSION, version))
+}
+
 /// The last bytes of an invocation's log, from START to REPORT.
-fn log_tail(log: &[LogEvent]) -> Vec<u8> {
+pub(super) fn log_tail(log: &[LogEvent]) -> Vec<u8> {
     let mut text = String::new();
     for event in log {
         text.push_str(&event.shown());

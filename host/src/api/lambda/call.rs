@@ -1,0 +1,422 @@
+//! A request that may do what it asks for: the operation, what it is about, and the proof.
+//!
+//! All spellings of a function become one [`FunctionRef`] here, before anything is decided, and a
+//! [`Call`] exists only with a [`Grant`]. Whether the function exists is asked afterwards.
+
+use std::sync::Arc;
+
+use domain::names::NameError;
+use domain::{AliasName, FunctionRef, FunctionRefError, Qualifier, VersionId};
+use http::{Response, StatusCode};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::super::error::ApiError;
+use super::super::json;
+use super::super::query::Query;
+use super::super::request::{ApiRequest, decode};
+use super::checks::Checks;
+use super::operation::{Operation, Resource};
+use crate::app::App;
+use crate::auth::{self, Grant};
+use crate::http::error::{HttpResponse, json_response};
+use crate::registry::{ChangeError, Function, Settings, Version};
+
+/// What names of functions look like, for the texts of errors.
+const NAME_PATTERN: &str = "(arn:(aws[a-zA-Z-]*)?:lambda:)?([a-z]{2}(-gov)?-[a-z]+-\\d{1}:)?(\\d{12}:)?(function:)?([a-zA-Z0-9-_]+)(:(\\$LATEST|[a-zA-Z0-9-_]+))?";
+
+/// The same for aliases.
+pub(super) const ALIAS_PATTERN: &str = "(?!^[0-9]+$)([a-zA-Z0-9-_]+)";
+
+/// The same for versions and aliases.
+const QUALIFIER_PATTERN: &str = "(|[a-zA-Z0-9$_-]+)";
+
+const FUNCTIONS_ONLY: &str = "This operation is permitted on Lambda functions only. Aliases and versions do not support this operation. Please specify either a function name or an unqualified function ARN.";
+
+const TAGS_ON_FUNCTIONS_ONLY: &str =
+    "Tags on function aliases and versions are not supported. Please specify a function ARN.";
+
+/// A request that is allowed.
+#[derive(Debug)]
+pub(super) struct Call<'a> {
+    pub(super) request: &'a ApiRequest<'a>,
+    pub(super) operation: Operation,
+    pub(super) query: Query,
+    /// What the grant is for.
+    pub(super) resource: String,
+    _grant: Grant,
+    subject: Subject,
+}
+
+/// What a request is about.
+#[derive(Debug)]
+struct Subject {
+    function: Option<FunctionRef>,
+    /// The second label of the path, decoded.
+    label: Option<String>,
+    /// For policies.
+    resource: String,
+}
+
+impl<'a> Call<'a> {
+    /// Reads what a request is about and asks whether its caller may.
+    ///
+    /// # Errors
+    ///
+    /// 400 for names that are none, 403, 404 for another region.
+    pub(super) async fn authorised(
+        request: &'a ApiRequest<'a>,
+        operation: Operation,
+        labels: &[&str],
+    ) -> Result<Self, ApiError> {
+        let query = request.query()?;
+        let named = match operation.spec().resource {
+            Resource::InBody => Some(name_in_body(request).await?),
+            _ => None,
+        };
+        let subject = subject(request, operation, labels, named, &query)?;
+        let action = operation.spec().action;
+        let grant = auth::authorise(request.app, &request.caller, action, &subject.resource)?;
+        Ok(Self {
+            request,
+            operation,
+            query,
+            resource: subject.resource.clone(),
+            _grant: grant,
+            subject,
+        })
+    }
+
+    /// The region of the request, for the names in its answer.
+    pub(super) fn region(&self) -> &str {
+        &self.request.caller.region
+    }
+
+    /// The function, version or alias that the request names.
+    ///
+    /// # Errors
+    ///
+    /// 500 for an operation whose row names none.
+    pub(super) fn target(&self) -> Result<&FunctionRef, ApiError> {
+        self.subject.function.as_ref().ok_or_else(internal)
+    }
+
+    /// The second label of the path.
+    ///
+    /// # Errors
+    ///
+    /// 500 for an operation whose path has none.
+    pub(super) fn label(&self) -> Result<&str, ApiError> {
+        self.subject.label.as_deref().ok_or_else(internal)
+    }
+
+    /// The name of the target, as the request addressed it.
+    pub(super) fn target_arn(&self) -> Result<String, ApiError> {
+        Ok(self.target()?.arn(self.region()))
+    }
+
+    /// The function that is named.
+    ///
+    /// # Errors
+    ///
+    /// 404.
+    pub(super) fn function(&self) -> Result<Arc<Function>, ApiError> {
+        let target = self.target()?;
+        let found = self.request.app.registry.function(&target.name);
+        found.ok_or_else(|| function_not_found(&target.arn(self.region())))
+    }
+
+    /// The function and the version that is named; of an alias, the one it points at.
+    ///
+    /// # Errors
+    ///
+    /// 404.
+    pub(super) fn version(&self) -> Result<(Arc<Function>, Arc<Version>), ApiError> {
+        let target = self.target()?;
+        let function = self.function()?;
+        let version = find(&function, target.qualifier.as_ref())
+            .map(Arc::clone)
+            .ok_or_else(|| function_not_found(&target.arn(self.region())))?;
+        Ok((function, version))
+    }
+
+    /// The body, read as JSON.
+    ///
+    /// # Errors
+    ///
+    /// 400.
+    pub(super) fn json<T: DeserializeOwned>(&self) -> Result<T, ApiError> {
+        self.request.json()
+    }
+
+    /// Runs what reads or writes files or takes long, on a thread for that.
+    ///
+    /// # Errors
+    ///
+    /// 500 when it panicked, and `T`'s own.
+    pub(super) async fn blocking<T: Send + 'static, E: Send + 'static>(
+        &self,
+        act: impl FnOnce(&App) -> Result<T, E> + Send + 'static,
+    ) -> Result<Result<T, E>, ApiError> {
+        let app = Arc::clone(self.request.app);
+        match tokio::task::spawn_blocking(move || act(&app)).await {
+            Ok(done) => Ok(done),
+            Err(error) => {
+                tracing::error!(%error, "a control operation panicked");
+                Err(internal())
+            }
+        }
+    }
+
+    /// Changes the registry.
+    ///
+    /// # Errors
+    ///
+    /// What the change can't be made for, in the words of AWS.
+    pub(super) async fn change<T: Send + 'static>(
+        &self,
+        act: impl FnOnce(&App) -> Result<T, ChangeError> + Send + 'static,
+    ) -> Result<T, ApiError> {
+        self.blocking(act)
+            .await?
+            .map_err(|error| self.change_error(error))
+    }
+
+    /// Changes the settings of the function that is named; nothing when `change` refuses.
+    ///
+    /// # Errors
+    ///
+    /// What `change` says, and why it can't be made durable.
+    pub(super) async fn settings<T: Send + 'static>(
+        &self,
+        change: impl FnOnce(&Function, &mut Settings) -> Result<T, ApiError> + Send + 'static,
+    ) -> Result<T, ApiError> {
+        let name = self.target()?.name.clone();
+        let changed = self.change(move |app| {
+            let mut refused = None;
+            let changed = app.registry.update_settings(&name, |function, settings| {
+                change(function, settings).map_err(|error| {
+                    refused = Some(error);
+                    ChangeError::Invalid("refused".to_owned())
+                })
+            });
+            match refused {
+                Some(error) => Ok(Err(error)),
+                None => changed.map(Ok),
+            }
+        });
+        changed.await?
+    }
+
+    /// The function, if the version or alias that is named exists.
+    ///
+    /// # Errors
+    ///
+    /// 404.
+    pub(super) fn function_with_qualifier(&self) -> Result<Arc<Function>, ApiError> {
+        let target = self.target()?;
+        let function = self.function()?;
+        if find(&function, target.qualifier.as_ref()).is_some() {
+            return Ok(function);
+        }
+        let arn = target.arn(self.region());
+        Err(match target.qualifier {
+            Some(Qualifier::Alias(_)) => {
+                ApiError::not_found(format!("Cannot find alias arn: {arn}"))
+            }
+            _ => function_not_found(&arn),
+        })
+    }
+}
+
+/// The version that a qualifier names; of an alias, the one it points at, whatever its weights.
+fn find<'a>(function: &'a Function, qualifier: Option<&Qualifier>) -> Option<&'a Arc<Version>> {
+    match qualifier {
+        None => Some(&function.latest),
+        Some(Qualifier::Version(id)) => function.version(*id),
+        Some(Qualifier::Alias(name)) => function.version(function.aliases.get(name)?.version),
+    }
+}
+
+/// Nothing a caller can do about.
+pub(super) fn internal() -> ApiError {
+    ApiError::service(StatusCode::INTERNAL_SERVER_ERROR)
+}
+
+/// 404 for a function, version or alias.
+pub(super) fn function_not_found(arn: &str) -> ApiError {
+    ApiError::not_found(format!("Function not found: {arn}"))
+}
+
+/// `body` as JSON.
+pub(super) fn reply(status: StatusCode, body: &impl Serialize) -> Result<HttpResponse, ApiError> {
+    let body = serde_json::to_vec(body).map_err(|error| {
+        tracing::error!(%error, "an answer could not be written as JSON");
+        internal()
+    })?;
+    Ok(json_response(status, body))
+}
+
+/// 204.
+pub(super) fn no_content() -> HttpResponse {
+    let mut response = Response::default();
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    response
+}
+
+/// The member that a `CreateFunction` request names its function with.
+#[derive(Deserialize)]
+struct Named {
+    #[serde(rename = "FunctionName")]
+    function_name: Option<String>,
+}
+
+/// The name in the body, which may be large: it is looked for on a thread for that.
+async fn name_in_body(request: &ApiRequest<'_>) -> Result<String, ApiError> {
+    let body = request.body.clone();
+    let reading = tokio::task::spawn_blocking(move || json::peek::<Named>(&body));
+    let named = reading.await.map_err(|_| internal())??;
+    let mut checks = Checks::default();
+    checks.required("functionName", named.function_name.as_ref());
+    checks.done()?;
+    named.function_name.ok_or_else(internal)
+}
+
+fn subject(
+    request: &ApiRequest<'_>,
+    operation: Operation,
+    labels: &[&str],
+    in_body: Option<String>,
+    query: &Query,
+) -> Result<Subject, ApiError> {
+    let resource = operation.spec().resource;
+    let mut labels = labels.iter().map(|label| decode(label));
+    let named = match resource {
+        Resource::Account => None,
+        Resource::InBody => in_body,
+        Resource::Qualified | Resource::Function | Resource::Alias | Resource::Tagged => {
+            labels.next().transpose()?
+        }
+    };
+    let label = labels.next().transpose()?;
+    let Some(named) = named else {
+        return Ok(Subject {
+            function: None,
+            label,
+            resource: "*".to_owned(),
+        });
+    };
+    if resource == Resource::Tagged && !named.starts_with("arn:") {
+        return Err(ApiError::validation(format!(
+            "`{}` is not the ARN of a function",
+            named.escape_debug()
+        )));
+    }
+    let mut function = FunctionRef::parse(&named).map_err(|error| refused(&named, &error))?;
+    let region = &request.caller.region;
+    if let Some(named) = function.region.as_deref()
+        && named != &**region
+    {
+        return Err(ApiError::not_found(format!(
+            "Functions from '{named}' are not reachable in this region ('{region}')"
+        )));
+    }
+    let mut resource_arn = None;
+    match resource {
+        Resource::Account => {}
+        Resource::Qualified => function.qualifier = qualifier(function.qualifier, query)?,
+        Resource::Tagged if function.qualifier.is_some() => {
+            return Err(ApiError::validation(TAGS_ON_FUNCTIONS_ONLY));
+        }
+        Resource::Function | Resource::InBody | Resource::Tagged | Resource::Alias => {
+            if function.qualifier.is_some() {
+                return Err(ApiError::validation(FUNCTIONS_ONLY));
+            }
+        }
+    }
+    if resource == Resource::Alias {
+        let alias = alias_name("name", label.as_deref().unwrap_or(""))?;
+        resource_arn = Some(format!("{}:{alias}", function.arn(region)));
+    }
+    Ok(Subject {
+        resource: resource_arn.unwrap_or_else(|| function.arn(region)),
+        function: Some(function),
+        label,
+    })
+}
+
+/// The qualifier of the path and that of the query, which must be the same if both are there.
+fn qualifier(in_path: Option<Qualifier>, query: &Query) -> Result<Option<Qualifier>, ApiError> {
+    let Some(text) = query.text("Qualifier") else {
+        return Ok(in_path);
+    };
+    let Ok(in_query) = Qualifier::parse(text) else {
+        let mut checks = Checks::default();
+        checks.length("qualifier", Some(text), &(1..=128));
+        checks.pattern("qualifier", Some(text), QUALIFIER_PATTERN, |_| {
+            text.is_empty()
+        });
+        checks.done()?;
+        return Err(internal());
+    };
+    match in_path {
+        Some(in_path) if in_path != in_query => Err(ApiError::validation(
+            "The derived qualifier from the function name does not match the specified qualifier.",
+        )),
+        _ => Ok(Some(in_query)),
+    }
+}
+
+/// An alias's name at `member`.
+///
+/// # Errors
+///
+/// 400 with the pattern.
+pub(super) fn alias_name(member: &str, text: &str) -> Result<AliasName, ApiError> {
+    AliasName::parse(text).map_err(|_| {
+        let mut checks = Checks::default();
+        checks.length(member, Some(text), &(1..=128));
+        checks.pattern(member, Some(text), ALIAS_PATTERN, |text| {
+            AliasName::parse(text).is_ok() || text.chars().count() > 128
+        });
+        checks.done().err().unwrap_or_else(internal)
+    })
+}
+
+/// A version at `member`: `$LATEST` or a number.
+///
+/// # Errors
+///
+/// 400 with the pattern.
+pub(super) fn version_id(member: &str, text: &str) -> Result<VersionId, ApiError> {
+    match Qualifier::parse(text) {
+        Ok(Qualifier::Version(version)) => Ok(version),
+        _ => {
+            let mut checks = Checks::default();
+            checks.pattern(member, Some(text), "(\\$LATEST|[0-9]+)", |_| false);
+            Err(checks.done().err().unwrap_or_else(internal))
+        }
+    }
+}
+
+/// The error for a text that names no function here.
+fn refused(text: &str, error: &FunctionRefError) -> ApiError {
+    match error {
+        FunctionRefError::OtherAccount { .. } => ApiError::denied(&error.to_string()),
+        FunctionRefError::Name(NameError::TooLong { .. }) => {
+            let mut checks = Checks::default();
+            checks.length("functionName", Some(text), &(1..=64));
+            match checks.done() {
+                Err(error) => ApiError::validation(error.message()),
+                Ok(()) => ApiError::validation(error.to_string()),
+            }
+        }
+        FunctionRefError::Malformed { .. }
+        | FunctionRefError::Name(_)
+        | FunctionRefError::Qualifier(_) => {
+            let mut checks = Checks::default();
+            checks.pattern("functionName", Some(text), NAME_PATTERN, |_| false);
+            checks.done().err().unwrap_or_else(internal)
+        }
+    }
+}

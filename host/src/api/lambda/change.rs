@@ -1,0 +1,132 @@
+//! What the registry can't be changed for, and conditions on a change, in the words of AWS.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use domain::Fault;
+use http::StatusCode;
+use uuid::Uuid;
+
+use super::super::error::ApiError;
+use super::call::{Call, function_not_found, internal};
+use super::wire::version_arn;
+use crate::app::App;
+use crate::faults::chain;
+use crate::registry::{ChangeError, PublishError, ResourcePolicy};
+
+const REVISION: &str = "The Revision Id provided does not match the latest Revision Id.";
+
+/// The revision that a change is made under.
+///
+/// # Errors
+///
+/// 412 when it is no revision: then it is not the current one either.
+pub(super) fn revision(text: Option<&str>) -> Result<Option<Uuid>, ApiError> {
+    match text.filter(|text| !text.is_empty()) {
+        None => Ok(None),
+        Some(text) => match Uuid::parse_str(text) {
+            Ok(revision) => Ok(Some(revision)),
+            Err(_) => Err(other_revision()),
+        },
+    }
+}
+
+/// Whether a policy has the revision that its change was asked for under.
+///
+/// # Errors
+///
+/// 412.
+pub(super) fn policy_revision(
+    expected: Option<Uuid>,
+    policy: Option<&ResourcePolicy>,
+) -> Result<(), ApiError> {
+    match (expected, policy) {
+        (None, _) => Ok(()),
+        (Some(expected), Some(policy)) if policy.revision == expected => Ok(()),
+        (Some(_), _) => Err(precondition(format!(
+            "{REVISION} Call the GetPolicy API to retrieve the latest Revision Id"
+        ))),
+    }
+}
+
+/// A revision for what changes now.
+pub(super) fn new_revision(app: &App) -> Uuid {
+    app.random.uuid()
+}
+
+/// 400: `$LATEST` has other code than the caller thinks.
+pub(super) fn other_code(given: &str, current: &[u8; 32]) -> ApiError {
+    let current = STANDARD.encode(current);
+    ApiError::validation(format!(
+        "CodeSHA256 ({}) is different from current CodeSHA256 in $LATEST ({current}). Please try again with the CodeSHA256 in $LATEST.",
+        given.escape_debug()
+    ))
+}
+
+fn precondition(message: String) -> ApiError {
+    ApiError::new(
+        StatusCode::PRECONDITION_FAILED,
+        "PreconditionFailedException",
+        message,
+    )
+}
+
+fn other_revision() -> ApiError {
+    precondition(format!(
+        "{REVISION} Call the GetFunction/GetAlias API to retrieve the latest Revision Id"
+    ))
+}
+
+impl Call<'_> {
+    /// The answer to a change that could not be made.
+    pub(super) fn change_error(&self, error: ChangeError) -> ApiError {
+        let region = self.region();
+        match error {
+            ChangeError::UnknownFunction { name } => function_not_found(&name.arn(region)),
+            ChangeError::UnknownVersion { name, number } => {
+                let version = domain::VersionId::Number(number);
+                function_not_found(&version_arn(&name, version, region))
+            }
+            ChangeError::UnknownAlias { name, alias } => {
+                ApiError::not_found(format!("Alias not found: {}:{alias}", name.arn(region)))
+            }
+            ChangeError::Exists { name } => {
+                ApiError::conflict(format!("Function already exist: {name}"))
+            }
+            ChangeError::AliasExists { name, alias } => ApiError::conflict(format!(
+                "Alias already exists: {}:{alias}",
+                name.arn(region)
+            )),
+            ChangeError::Revision { .. } => other_revision(),
+            ChangeError::CodeSha { given, current } => {
+                other_code(&STANDARD.encode(given), &current)
+            }
+            ChangeError::TooFewUnreserved { minimum, .. } => ApiError::validation(format!(
+                "Specified ReservedConcurrentExecutions for function decreases account's UnreservedConcurrentExecution below its minimum value of [{minimum}]."
+            )),
+            error @ (ChangeError::FromDropFolder { .. } | ChangeError::InUse { .. }) => {
+                ApiError::conflict(error.to_string())
+            }
+            error @ (ChangeError::NothingBefore { .. }
+            | ChangeError::WhichAlias { .. }
+            | ChangeError::Invalid(_)) => ApiError::validation(error.to_string()),
+            ChangeError::Publish(error) => publish_error(&error),
+            ChangeError::Storage(error) => {
+                tracing::error!("changing a function failed: {}", chain(&error));
+                internal()
+            }
+        }
+    }
+}
+
+fn publish_error(error: &PublishError) -> ApiError {
+    match error {
+        PublishError::CaseClash { .. } | PublishError::RouteTaken { .. } => {
+            ApiError::conflict(error.to_string())
+        }
+        error if error.fault() == Fault::Caller => ApiError::validation(chain(error)),
+        error => {
+            tracing::error!("publishing a function failed: {}", chain(error));
+            internal()
+        }
+    }
+}

@@ -1,0 +1,40 @@
+//! JSON that is meant to harm is refused with 400, by every operation that reads some.
+
+use support::lambda::FUNCTIONS;
+use support::{Request, TestHost};
+
+#[test]
+fn harmful_bodies_are_bad_requests() {
+    let host = TestHost::start();
+    let deep = format!("{{\"x\": {}{}}}", "[".repeat(400_000), "]".repeat(400_000));
+    let large = format!(
+        "{{\"FunctionName\": \"f\", \"Environment\": {{\"Variables\": {{\"KEY\": \"{}\"}}}}}}",
+        "x".repeat(10 << 20)
+    );
+    let bodies: [&[u8]; 10] = [
+        b"{",
+        b"[]",
+        b"\xef\xbb\xbf{}",
+        b"{\"FunctionName\": \"f\", \"FunctionName\": \"g\"}",
+        b"{\"FunctionName\": \"f\", \"Timeout\": 1e999}",
+        b"{\"FunctionName\": {\"a\": 1}}",
+        b"{\"FunctionName\": \"f\", \"Environment\": {\"Variables\": {\"AB\": \"1\", \"AB\": \"2\"}}}",
+        b"{\"FunctionName\": \"f\", \"Role\": \"\xff\"}",
+        deep.as_bytes(),
+        large.as_bytes(),
+    ];
+    for body in bodies {
+        let response = host.control_send(&Request::post(FUNCTIONS, body));
+        let shown = String::from_utf8_lossy(&body[..body.len().min(80)]).into_owned();
+        assert_eq!(response.status, 400, "{shown}: {}", response.text());
+        assert!(response.text().len() < 2_000, "{shown}");
+    }
+    // Elsewhere it is too long, and not even read.
+    let alias = Request::new("POST", "/2015-03-31/functions/f/aliases")
+        .header("content-length", "10485760")
+        .header("expect", "100-continue");
+    let answer = host.control_send(&alias);
+    assert_eq!(answer.status, 413);
+    let reason = "Request must be smaller than 1048576 bytes for the CreateAlias operation";
+    assert_eq!(answer.json()["message"], reason);
+}
