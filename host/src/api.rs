@@ -15,6 +15,8 @@ mod health;
 mod json;
 mod lambda;
 mod logs;
+#[cfg(test)]
+mod matrix;
 pub(crate) mod mayfly;
 mod query;
 mod request;

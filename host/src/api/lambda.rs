@@ -191,3 +191,25 @@ async fn act(call: &Call<'_>) -> Result<HttpResponse, ApiError> {
         Op::GetProvisionedConcurrencyConfig => quiet::get_provisioned_concurrency_config(call),
     }
 }
+
+/// The operations for the table that the tests from outside go over.
+#[cfg(test)]
+pub(super) fn rows() -> Vec<super::matrix::Row> {
+    let row = |operation: Operation| {
+        let spec = operation.spec();
+        let query = spec.query.map(|(name, value)| format!("?{name}={value}"));
+        super::matrix::Row {
+            service: "lambda",
+            name: spec.name,
+            action: spec.action,
+            method: match spec.method {
+                Method::GET => "GET",
+                Method::PUT => "PUT",
+                Method::DELETE => "DELETE",
+                _ => "POST",
+            },
+            target: format!("{}{}", spec.path, query.unwrap_or_default()),
+        }
+    };
+    Operation::ALL.into_iter().map(row).collect()
+}
