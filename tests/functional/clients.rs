@@ -80,15 +80,17 @@ def refused(id, secret):
 own = boto3.Session().get_credentials()
 assert refused("AKIANOBODY", own.secret_key) == "UnrecognizedClientException"
 assert refused(own.access_key, "wrong") == "InvalidSignatureException"
-url = client.generate_presigned_url("invoke", Params={"FunctionName": "echo", "Payload": b"{}"}, HttpMethod="POST")
+# A presigned request has no body: what goes with it is not covered, and so not taken.
+url = client.generate_presigned_url("invoke", Params={"FunctionName": "echo"}, HttpMethod="POST")
 def presigned(data):
     try:
-        with urllib.request.urlopen(urllib.request.Request(url, data=data, method="POST")) as answer:
-            return answer.status, answer.read()
+        request = urllib.request.Request(url, data=data, method="POST")
+        with urllib.request.urlopen(request) as answer:
+            return answer.status, None
     except urllib.error.HTTPError as error:
         return error.code, error.headers["x-amzn-errortype"]
-assert presigned(b"{}") == (200, b"{}\n"), presigned(b"{}")
-assert presigned(b"[]") == (403, "InvalidSignatureException"), presigned(b"[]")
+assert presigned(None) == (200, None), presigned(None)
+assert presigned(b"{}") == (403, "InvalidSignatureException"), presigned(b"{}")
 print("done")
 "#;
 

@@ -284,3 +284,60 @@ fn an_allowance_outlives_new_code_and_new_rules_begin_with_a_full_one() {
         (host.get("/f").status == 429).then_some(())
     });
 }
+
+/// A server with the function `f`, which shows its event to who signs and may.
+fn start_for_signers() -> TestHost {
+    let host = TestHost::start();
+    host.deploy_with("f", "auth = \"iam\"\n", &guest("echo"));
+    host
+}
+
+#[test]
+fn who_signs_and_may_is_served_and_the_function_hears_who_it_is() {
+    let host = start_for_signers();
+    for service in ["execute-api", "lambda"] {
+        let signer = host.root_signer().for_service(service);
+        let request = Request::post("/f/a?b=1", "body");
+        let answer = host.send(&signer.sign(&request, host.http()));
+        assert_eq!(answer.status, 200, "{service}: {}", answer.text());
+        let event = answer.json();
+        let iam = &event["requestContext"]["authorizer"]["iam"];
+        assert_eq!(iam["userArn"], "arn:aws:iam::000000000000:root");
+        assert_eq!(
+            (&iam["accountId"], &iam["userId"]),
+            (&json!("000000000000"), &json!("000000000000"))
+        );
+        assert_eq!(iam["cognitoIdentity"], Value::Null);
+        assert!(iam["accessKey"].as_str().unwrap().starts_with("AKIA"));
+        assert_eq!(event["body"], "body");
+    }
+}
+
+#[test]
+fn who_does_not_sign_or_signs_something_else_runs_nothing() {
+    let host = start_for_signers();
+    let signer = host.root_signer().for_service("execute-api");
+    let post = |target: &str, body: &str| Request::post(target, body);
+    let good = signer.sign(&post("/f", "body"), host.http());
+    for (what, request) in [
+        ("no signature", post("/f", "body")),
+        ("another service", {
+            host.root_signer()
+                .for_service("s3")
+                .sign(&post("/f", "body"), host.http())
+        }),
+        ("another body", good.clone().with_body("bodY")),
+        ("another path", good.clone().with_target("/f/x")),
+        ("another query", good.clone().with_target("/f?x=1")),
+        (
+            "a bearer",
+            post("/f", "body").header("authorization", "Bearer x"),
+        ),
+    ] {
+        let answer = host.send(&request);
+        assert_eq!(answer.status, 403, "{what}: {}", answer.text());
+        assert_eq!(answer.json()["message"], "Forbidden", "{what}");
+    }
+    assert_eq!(host.ledger().request_ids().len(), 0);
+    assert_eq!(host.send(&good).status, 200);
+}

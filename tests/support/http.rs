@@ -66,10 +66,10 @@ impl Request {
         self
     }
 
-    /// The same with another body.
+    /// Another target, whatever was signed.
     #[must_use]
-    pub fn with_body(mut self, body: impl Into<Vec<u8>>) -> Self {
-        self.body = body.into();
+    pub fn with_target(mut self, target: &str) -> Self {
+        target.clone_into(&mut self.target);
         self
     }
 

@@ -5,6 +5,17 @@ use jiff::Timestamp;
 
 use super::error::ApiError;
 
+/// The names that sign a presigned request.
+const SIGNATURE: [&str; 7] = [
+    "X-Amz-Algorithm",
+    "X-Amz-Credential",
+    "X-Amz-Date",
+    "X-Amz-Expires",
+    "X-Amz-Security-Token",
+    "X-Amz-Signature",
+    "X-Amz-SignedHeaders",
+];
+
 /// A decoded query.
 #[derive(Debug, Default)]
 pub(super) struct Query(Vec<(String, String)>);
@@ -23,6 +34,8 @@ impl Query {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             pairs.push((decode(name)?, decode(value)?));
         }
+        // Those of a presigned request's signature are no operation's.
+        pairs.retain(|(name, _)| !SIGNATURE.contains(&name.as_str()));
         Ok(Self(pairs))
     }
 
@@ -95,5 +108,9 @@ mod tests {
         query.instant_us("function").unwrap_err();
         query.only(&["limit", "since", "function"]).unwrap_err();
         Query::parse("%zz").unwrap_err();
+        let presigned = Query::parse("limit=1&X-Amz-Signature=0&X-Amz-Date=x").unwrap();
+        presigned.only(&["limit"]).unwrap();
+        let other = Query::parse("X-Amz-Other=1").unwrap();
+        other.only(&["limit"]).unwrap_err();
     }
 }

@@ -349,7 +349,7 @@ mod tests {
         let folder = Folder::new();
         folder.open(1).unwrap();
         folder.with(|places| {
-            fs::rename(places.key_file, places.key_file.with_extension("x")).unwrap()
+            fs::rename(places.key_file, places.key_file.with_extension("x")).unwrap();
         });
         let refused = format!("{:#}", folder.open(1).unwrap_err());
         assert!(refused.contains("is not there"), "{refused}");

@@ -16,7 +16,7 @@ use crate::invoke::{Completed, InvokeError, invoke};
 use crate::metrics::RefusedBy;
 use crate::trigger::http::authorizer::Authorizer;
 use crate::trigger::http::event::{Entrance, Source, event_from};
-use crate::trigger::http::guard::{Guard, Refusal};
+use crate::trigger::http::guard::{Entrant, Guard, Refusal};
 
 /// A request but for its body.
 #[derive(Clone, Copy)]
@@ -56,8 +56,8 @@ impl Functions {
         guard: Option<&Guard>,
         destination: Destination<'_>,
     ) -> Result<Completed, Stopped> {
-        let authorizer = match guard {
-            None => Authorizer::Open,
+        let entrant = match guard {
+            None => Entrant::Known(Authorizer::Open),
             // Boxed, so that requests without rules carry nothing of it.
             Some(guard) => Box::pin(guard.admit(&self.app, asked.parts, asked.peer))
                 .await
@@ -67,6 +67,12 @@ impl Functions {
         let (body, _room) = read_body(body, self.body_limits, &self.app.room)
             .await
             .map_err(Stopped::Body)?;
+        let authorizer = match guard {
+            None => Authorizer::Open,
+            Some(guard) => guard
+                .recognise(&self.app, entrant, &body, asked.peer)
+                .map_err(|refusal| self.refused(refusal))?,
+        };
         let event = self.event(asked, &body, &destination, &authorizer);
         let invocation = Invocation {
             id: asked.id,

@@ -3,8 +3,11 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use domain::names::ACCOUNT_ID;
+
 use super::json::JsonWriter;
 use super::rate::RateKey;
+use crate::auth::Caller;
 use crate::auth::jwt::Token;
 
 /// Who asks.
@@ -16,6 +19,12 @@ pub(crate) enum Authorizer {
     ApiKey(Arc<str>),
     /// The bearer of a token.
     Jwt(Token),
+    /// Who signed.
+    Iam {
+        caller: Caller,
+        /// A user's id, `AIDA...`; the account for its owner.
+        user_id: Arc<str>,
+    },
 }
 
 impl Authorizer {
@@ -27,6 +36,7 @@ impl Authorizer {
                 subject: Some(subject),
                 ..
             }) => RateKey::Name(subject.as_str().into()),
+            Self::Iam { caller, .. } => RateKey::Name(caller.arn().into()),
             Self::Open | Self::Jwt(_) => RateKey::of_address(peer.ip()),
         }
     }
@@ -38,6 +48,19 @@ impl Authorizer {
             Self::ApiKey(name) => {
                 event.raw(r#""authorizer":{"apiKey":{"name":"#);
                 event.text(name);
+                event.raw("}");
+            }
+            Self::Iam { caller, user_id } => {
+                event.raw(r#""authorizer":{"iam":{"accessKey":"#);
+                event.text(&caller.access_key_id);
+                event.raw(r#","accountId":""#);
+                event.raw(ACCOUNT_ID);
+                event.raw(r#"","callerId":"#);
+                event.text(user_id);
+                event.raw(r#","cognitoIdentity":null,"principalOrgId":null,"userArn":"#);
+                event.text(&caller.arn());
+                event.raw(r#","userId":"#);
+                event.text(user_id);
                 event.raw("}");
             }
             Self::Jwt(token) => {

@@ -6,22 +6,24 @@
 //!
 //! Knows nothing of bodies, of routing, or of how a refusal is written.
 
+mod doors;
+
 use domain::names::ACCOUNT_ID;
-use domain::policy::{Context, PolicyDocument, Principal, Request, evaluate};
+use domain::policy::PolicyDocument;
 use domain::{Clock, FunctionName, Qualifier};
 use http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue};
-use serde_json::json;
+use http::{HeaderName, HeaderValue};
 
+use self::doors::{api_key, bearer, is_public, policy_of, refusal_of_signature, signer, user_id};
 use super::authorizer::Authorizer;
 use super::rate::{KeyedLimiter, Limiter, TooMany};
 use crate::app::App;
-use crate::auth::jwt::{JwtError, Token, token_of};
+use crate::auth;
+use crate::auth::authentication::Pending;
 use crate::http::listener::Peer;
 use crate::manifest::route_rules::{Cors, JwtRules, RouteAuth, RouteRules};
 use crate::registry::{ResourcePolicy, UrlAuth, UrlConfig};
-use crate::time_text::rfc3339_ms;
 
 /// What a route or a URL keeps about its requests.
 #[derive(Debug)]
@@ -68,6 +70,21 @@ pub(crate) struct Guarded<'a> {
     pub(crate) clock: &'a Clock,
 }
 
+/// Who asks, as far as a request's head tells.
+#[derive(Debug)]
+pub(crate) enum Entrant {
+    Known(Authorizer),
+    Signing(Box<Signing>),
+}
+
+/// A request whose signature can be verified when its body is there, and what it then must be allowed.
+#[derive(Debug)]
+pub(crate) struct Signing {
+    pending: Pending,
+    action: &'static str,
+    resource: String,
+}
+
 /// Why a request does not reach its function.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Refusal {
@@ -80,6 +97,8 @@ pub(crate) enum Refusal {
     /// It can't be found out.
     Unavailable,
 }
+
+const FORBIDDEN: Refusal = Refusal::Forbidden { challenge: None };
 
 impl Guard {
     /// Keeps the rules of a route; `None` when there is nothing to keep.
@@ -142,7 +161,7 @@ impl Guard {
         self.cors.as_ref()
     }
 
-    /// Lets a request in, or says why not. Its body was not read.
+    /// Lets a request in as far as its head tells, or says why not. Its body was not read.
     ///
     /// # Errors
     ///
@@ -152,30 +171,68 @@ impl Guard {
         app: &App,
         parts: &Parts,
         peer: Peer,
-    ) -> Result<Authorizer, Refusal> {
+    ) -> Result<Entrant, Refusal> {
         if let Some(all) = &self.all {
             all.take().map_err(Refusal::TooMany)?;
         }
-        let authorizer = match &self.door {
+        let known = match &self.door {
             Door::Open => Authorizer::Open,
+            Door::ApiKey => Authorizer::ApiKey(api_key(app, &parts.headers)?),
             Door::Jwt(rules) => Authorizer::Jwt(bearer(app, rules, &parts.headers).await?),
             Door::Public { resource, policy } => {
                 let policy = policy.as_ref();
                 let is_allowed = policy.is_some_and(|p| is_public(app, p, resource, peer));
                 if !is_allowed {
-                    return Err(Refusal::Forbidden { challenge: None });
+                    return Err(FORBIDDEN);
                 }
                 Authorizer::Open
             }
-            Door::ApiKey | Door::Signed(_) => {
-                return Err(Refusal::Forbidden { challenge: None });
-            }
+            Door::Signed(errand) => return signer(app, errand, parts, peer),
         };
-        if let Some(each) = &self.each {
-            each.take(&authorizer.rate_key(peer.remote))
-                .map_err(Refusal::TooMany)?;
-        }
+        self.take_one(&known, peer)?;
+        Ok(Entrant::Known(known))
+    }
+
+    /// Lets a request in that is whole: who signs can be told by its body alone.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal`].
+    pub(crate) fn recognise(
+        &self,
+        app: &App,
+        entrant: Entrant,
+        body: &[u8],
+        peer: Peer,
+    ) -> Result<Authorizer, Refusal> {
+        let signing = match entrant {
+            Entrant::Known(authorizer) => return Ok(authorizer),
+            Entrant::Signing(signing) => signing,
+        };
+        let Signing {
+            pending,
+            action,
+            resource,
+        } = *signing;
+        // Clients send one signature twice within a second, and an event may run twice.
+        let caller = app.authentication.verify(pending, body, true);
+        let caller = caller.map_err(|error| refusal_of_signature(&error))?;
+        auth::authorise(app, &caller, action, &resource).map_err(|_| FORBIDDEN)?;
+        let authorizer = Authorizer::Iam {
+            user_id: user_id(app, &caller.identity),
+            caller,
+        };
+        self.take_one(&authorizer, peer)?;
         Ok(authorizer)
+    }
+
+    fn take_one(&self, authorizer: &Authorizer, peer: Peer) -> Result<(), Refusal> {
+        match &self.each {
+            None => Ok(()),
+            Some(each) => each
+                .take(&authorizer.rate_key(peer.remote))
+                .map_err(Refusal::TooMany),
+        }
     }
 }
 
@@ -200,76 +257,6 @@ impl Refusal {
     }
 }
 
-fn policy_of(policy: &ResourcePolicy, resource: &str) -> Option<PolicyDocument> {
-    let text = json!({"Version": "2012-10-17", "Statement": policy.statements}).to_string();
-    match PolicyDocument::parse_resource(&text) {
-        Ok(policy) => Some(policy),
-        Err(error) => {
-            tracing::error!(
-                "the policy of {resource} can't be read, so its URL is closed: {error}"
-            );
-            None
-        }
-    }
-}
-
-/// Whether a policy lets anybody use a URL.
-fn is_public(app: &App, policy: &PolicyDocument, resource: &str, peer: Peer) -> bool {
-    let now_us = app.clock.unix_us();
-    let mut context = Context::default();
-    context.set("lambda:FunctionUrlAuthType", "NONE");
-    context.set("aws:SourceIp", peer.remote.ip().to_canonical().to_string());
-    context.set("aws:SecureTransport", peer.is_secure.to_string());
-    context.set("aws:CurrentTime", rfc3339_ms(now_us));
-    context.set("aws:EpochTime", now_us.div_euclid(1_000_000).to_string());
-    let request = Request {
-        principal: Principal::Anonymous,
-        action: "lambda:InvokeFunctionUrl",
-        resource,
-        region: &app.config.region,
-        context,
-    };
-    evaluate(&[], &[policy], &request).is_allowed()
-}
-
-/// The token of a request, if it is good for a route.
-async fn bearer(app: &App, rules: &JwtRules, headers: &HeaderMap) -> Result<Token, Refusal> {
-    let token = token_of(headers).map_err(|error| refusal(&error, rules))?;
-    let key = match app.key_sets.key(rules, &token.key_id).await {
-        Ok(Some(key)) => key,
-        Ok(None) => {
-            let unknown = JwtError::Invalid("the issuer has no such key");
-            return Err(refusal(&unknown, rules));
-        }
-        // The operator was told when it failed.
-        Err(_) => return Err(Refusal::Unavailable),
-    };
-    let now_s = app.clock.unix_us().div_euclid(1_000_000);
-    token
-        .verify(&key, rules, now_s)
-        .map_err(|error| refusal(&error, rules))
-}
-
-/// As RFC 6750 has it, and API Gateway writes it.
-fn refusal(error: &JwtError, rules: &JwtRules) -> Refusal {
-    let scopes = rules.scopes.join(" ");
-    match error {
-        JwtError::Missing => Refusal::Unknown {
-            challenge: "Bearer".to_owned(),
-        },
-        JwtError::Invalid(what) => Refusal::Unknown {
-            challenge: format!(
-                r#"Bearer scope="{scopes}" error="invalid_token" error_description="{what}""#
-            ),
-        },
-        JwtError::Scope => Refusal::Forbidden {
-            challenge: Some(format!(
-                r#"Bearer scope="{scopes}" error="insufficient_scope" error_description="{error}""#
-            )),
-        },
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -288,25 +275,5 @@ mod tests {
             ..RouteRules::default()
         };
         assert!(Guard::of_route(&rules, guarded).is_some());
-    }
-
-    #[test]
-    fn a_refused_token_is_told_what_is_missing() {
-        let rules = JwtRules {
-            issuer: String::new(),
-            audience: Vec::new(),
-            jwks: None,
-            scopes: vec!["a".to_owned(), "b".to_owned()],
-        };
-        for (error, expected) in [
-            (JwtError::Missing, "Bearer"),
-            (
-                JwtError::Invalid("why"),
-                r#"Bearer scope="a b" error="invalid_token" error_description="why""#,
-            ),
-        ] {
-            let challenge = expected.to_owned();
-            assert_eq!(refusal(&error, &rules), Refusal::Unknown { challenge });
-        }
     }
 }

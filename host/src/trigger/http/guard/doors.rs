@@ -1,0 +1,193 @@
+//! How each kind of caller is known: by an API key, a token, a signature, or not at all.
+//!
+//! Knows nothing of allowances or of pages.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use domain::names::ACCOUNT_ID;
+use domain::policy::{Context, PolicyDocument, Principal, Request, evaluate};
+use http::HeaderMap;
+use http::request::Parts;
+use serde_json::json;
+
+use super::{Entrant, FORBIDDEN, Refusal, Signed, Signing};
+use crate::app::App;
+use crate::auth::Identity;
+use crate::auth::authentication::Source;
+use crate::auth::jwt::{JwtError, Token, token_of};
+use crate::auth::sigv4::AuthError;
+use crate::http::listener::Peer;
+use crate::manifest::route_rules::JwtRules;
+use crate::registry::ResourcePolicy;
+use crate::time_text::rfc3339_ms;
+use crate::trigger::http::rate::TooMany;
+
+/// The name of a request's API key.
+pub(super) fn api_key(app: &App, headers: &HeaderMap) -> Result<Arc<str>, Refusal> {
+    let mut values = headers.get_all("x-api-key").iter();
+    let (Some(value), None) = (values.next(), values.next()) else {
+        return Err(FORBIDDEN);
+    };
+    let key = value.to_str().map_err(|_| FORBIDDEN)?;
+    api_key_name(app, key).ok_or(FORBIDDEN)
+}
+
+fn api_key_name(_app: &App, _key: &str) -> Option<Arc<str>> {
+    None
+}
+
+/// What tells a caller from others with the same name: a user's id; the account for its owner.
+pub(super) fn user_id(_app: &App, identity: &Identity) -> Arc<str> {
+    match identity {
+        Identity::Root => ACCOUNT_ID.into(),
+        Identity::User(name) => Arc::clone(name),
+    }
+}
+
+/// Looks at a signature as far as that goes without the body.
+pub(super) fn signer(
+    app: &App,
+    errand: &Signed,
+    parts: &Parts,
+    peer: Peer,
+) -> Result<Entrant, Refusal> {
+    let source = Source {
+        address: peer.remote.ip(),
+        is_secure: peer.is_secure,
+    };
+    let pending = app.authentication.head(parts, source);
+    let pending = pending.map_err(|error| refusal_of_signature(&error))?;
+    let is_ours = match errand {
+        Signed::Route { .. } => matches!(pending.service(), "execute-api" | "lambda"),
+        Signed::Url { .. } => pending.service() == "lambda",
+    };
+    if !is_ours {
+        return Err(FORBIDDEN);
+    }
+    let (action, resource) = match errand {
+        Signed::Route { resource } => {
+            let path = parts.uri.path().trim_start_matches('/');
+            let resource = format!("{resource}{}/{path}", parts.method);
+            ("execute-api:Invoke", resource)
+        }
+        Signed::Url { resource } => ("lambda:InvokeFunctionUrl", resource.clone()),
+    };
+    Ok(Entrant::Signing(Box::new(Signing {
+        pending,
+        action,
+        resource,
+    })))
+}
+
+/// As AWS has it: why a signature is no good is told to who signs, at the control API.
+pub(super) fn refusal_of_signature(error: &AuthError) -> Refusal {
+    match error {
+        AuthError::Throttled => Refusal::TooMany(TooMany(Duration::from_secs(1))),
+        AuthError::Missing
+        | AuthError::Malformed(_)
+        | AuthError::UnknownKey
+        | AuthError::Invalid(_)
+        | AuthError::Mismatch
+        | AuthError::Replayed => FORBIDDEN,
+    }
+}
+
+pub(super) fn policy_of(policy: &ResourcePolicy, resource: &str) -> Option<PolicyDocument> {
+    let text = json!({"Version": "2012-10-17", "Statement": policy.statements}).to_string();
+    match PolicyDocument::parse_resource(&text) {
+        Ok(policy) => Some(policy),
+        Err(error) => {
+            tracing::error!(
+                "the policy of {resource} can't be read, so its URL is closed: {error}"
+            );
+            None
+        }
+    }
+}
+
+/// Whether a policy lets anybody use a URL.
+pub(super) fn is_public(app: &App, policy: &PolicyDocument, resource: &str, peer: Peer) -> bool {
+    let now_us = app.clock.unix_us();
+    let mut context = Context::default();
+    context.set("lambda:FunctionUrlAuthType", "NONE");
+    context.set("aws:SourceIp", peer.remote.ip().to_canonical().to_string());
+    context.set("aws:SecureTransport", peer.is_secure.to_string());
+    context.set("aws:CurrentTime", rfc3339_ms(now_us));
+    context.set("aws:EpochTime", now_us.div_euclid(1_000_000).to_string());
+    let request = Request {
+        principal: Principal::Anonymous,
+        action: "lambda:InvokeFunctionUrl",
+        resource,
+        region: &app.config.region,
+        context,
+    };
+    evaluate(&[], &[policy], &request).is_allowed()
+}
+
+/// The token of a request, if it is good for a route.
+pub(super) async fn bearer(
+    app: &App,
+    rules: &JwtRules,
+    headers: &HeaderMap,
+) -> Result<Token, Refusal> {
+    let token = token_of(headers).map_err(|error| refusal(&error, rules))?;
+    let key = match app.key_sets.key(rules, &token.key_id).await {
+        Ok(Some(key)) => key,
+        Ok(None) => {
+            let unknown = JwtError::Invalid("the issuer has no such key");
+            return Err(refusal(&unknown, rules));
+        }
+        // The operator was told when it failed.
+        Err(_) => return Err(Refusal::Unavailable),
+    };
+    let now_s = app.clock.unix_us().div_euclid(1_000_000);
+    token
+        .verify(&key, rules, now_s)
+        .map_err(|error| refusal(&error, rules))
+}
+
+/// As RFC 6750 has it, and API Gateway writes it.
+fn refusal(error: &JwtError, rules: &JwtRules) -> Refusal {
+    let scopes = rules.scopes.join(" ");
+    match error {
+        JwtError::Missing => Refusal::Unknown {
+            challenge: "Bearer".to_owned(),
+        },
+        JwtError::Invalid(what) => Refusal::Unknown {
+            challenge: format!(
+                r#"Bearer scope="{scopes}" error="invalid_token" error_description="{what}""#
+            ),
+        },
+        JwtError::Scope => Refusal::Forbidden {
+            challenge: Some(format!(
+                r#"Bearer scope="{scopes}" error="insufficient_scope" error_description="{error}""#
+            )),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refused_token_is_told_what_is_missing() {
+        let rules = JwtRules {
+            issuer: String::new(),
+            audience: Vec::new(),
+            jwks: None,
+            scopes: vec!["a".to_owned(), "b".to_owned()],
+        };
+        for (error, expected) in [
+            (JwtError::Missing, "Bearer"),
+            (
+                JwtError::Invalid("why"),
+                r#"Bearer scope="a b" error="invalid_token" error_description="why""#,
+            ),
+        ] {
+            let challenge = expected.to_owned();
+            assert_eq!(refusal(&error, &rules), Refusal::Unknown { challenge });
+        }
+    }
+}
