@@ -34,9 +34,11 @@ use self::error::protocol::Protocol;
 use self::health::Series;
 use self::request::ApiRequest;
 use crate::app::App;
+use crate::audit::Answered;
 use crate::auth;
 use crate::auth::authentication::{Source, may_repeat};
 use crate::auth::sigv4::AuthError;
+use crate::auth::trail::Trail;
 use crate::http::body::{BodyError, BodyLimits, Room, read_body};
 use crate::http::dispatch::finish_body;
 use crate::http::error::with_request_id;
@@ -120,8 +122,8 @@ impl Control {
         &self,
         parts: &Parts,
         body: &mut Incoming,
-        peer: Peer,
-        id: RequestId,
+        (peer, id): (Peer, RequestId),
+        trail: &Trail,
     ) -> Result<ApiResponse, ApiError> {
         let path = parts.uri.path();
         let is_metrics = path == "/metrics";
@@ -150,9 +152,11 @@ impl Control {
             .await
             .map_err(|error| too_large(service, parts, error))?;
         let may_repeat = may_repeat(&parts.method, service.name(), path);
-        let caller = authentication.verify(pending, &body, may_repeat)?;
+        let mut caller = authentication.verify(pending, &body, may_repeat)?;
+        trail.recognise(caller.arn(), Arc::clone(&caller.access_key_id));
+        caller.trail = trail.clone();
         if is_metrics {
-            let _grant = auth::authorise(&caller, "mayfly:GetMetrics", "*")?;
+            let _grant = auth::authorise(&self.app, &caller, "mayfly:GetMetrics", "*")?;
             return Ok(whole(health::metrics(&self.app, Series::All)));
         }
         let request = ApiRequest {
@@ -165,7 +169,7 @@ impl Control {
         match service {
             ApiService::Lambda => lambda::answer(&request).await.map(whole),
             ApiService::Logs => logs::answer(&request).await,
-            ApiService::Mayfly => mayfly::answer(&request).await.map(whole),
+            ApiService::Mayfly => mayfly::answer(&request).await,
             ApiService::Iam | ApiService::Sts => {
                 Err(ApiError::unknown_operation(&parts.method, path))
             }
@@ -196,15 +200,26 @@ impl Service for Control {
     async fn answer(&self, request: Request<Incoming>, peer: Peer) -> ApiResponse {
         let id = self.app.request_id();
         let (parts, mut body) = request.into_parts();
-        let mut response = match self.run(&parts, &mut body, peer, id).await {
+        let trail = Trail::default();
+        let mut failed = None;
+        let mut response = match self.run(&parts, &mut body, (peer, id), &trail).await {
             Ok(response) => response,
             Err(error) => {
+                failed = Some(error.code());
                 let mut response = whole(error.response(Protocol::of(&parts), id));
                 finish_body(&parts, &mut body, &mut response).await;
                 response
             }
         };
         with_request_id(&mut response, id);
+        let answered = Answered {
+            id,
+            source: peer.remote.ip(),
+            trail: &trail,
+            status: response.status(),
+            error: failed,
+        };
+        self.app.audit.record(&self.app.clock, &answered);
         response
     }
 }

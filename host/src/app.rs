@@ -7,10 +7,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use domain::{Clock, RequestId};
 use sandbox::Sandboxes;
-use storage::{Ledger, Logs};
+use storage::{DataDir, Ledger, Logs};
 use tokio::sync::{Semaphore, watch};
 use uuid::Uuid;
 
+use crate::audit::AuditLog;
 use crate::auth::authentication::Authentication;
 use crate::auth::key_sets::KeySets;
 use crate::concurrency::Concurrency;
@@ -41,6 +42,7 @@ pub(crate) struct App {
     pub(crate) refusals: Arc<Refusals>,
     pub(crate) concurrency: Concurrency,
     pub(crate) sandboxes: Sandboxes,
+    pub(crate) data_dir: DataDir,
     pub(crate) ledger: Ledger,
     pub(crate) logs: Logs,
     pub(crate) metrics: Arc<Metrics>,
@@ -49,6 +51,9 @@ pub(crate) struct App {
     pub(crate) key_sets: KeySets,
     /// Memory for bodies that are being received and events that wait.
     pub(crate) room: Room,
+    pub(crate) audit: AuditLog,
+    /// For the one backup that may be made at a time.
+    pub(crate) backups: Arc<Semaphore>,
     /// Live tails that may still be started.
     pub(crate) live_tails: Arc<Semaphore>,
     /// Set when the process drains: it finishes what runs and says that it is not healthy.

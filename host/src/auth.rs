@@ -18,11 +18,15 @@ pub(crate) mod seal;
 pub(crate) mod secret;
 pub(crate) mod sigv4;
 mod throttle;
+pub(crate) mod trail;
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use domain::names::ACCOUNT_ID;
+
+use self::trail::{Decided, Trail};
+use crate::app::App;
 
 /// Who signed a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,6 +50,8 @@ pub(crate) struct Caller {
     pub(crate) user_agent: Option<String>,
     /// Whether the connection is TLS.
     pub(crate) is_secure: bool,
+    /// Where decisions about the request are noted.
+    pub(crate) trail: Trail,
 }
 
 impl Caller {
@@ -95,16 +101,44 @@ pub(crate) struct Denied {
     pub(crate) because: String,
 }
 
-/// A grant for `action` on `resource`, which is spelt canonically.
+/// Why there is no grant.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Refused {
+    /// The caller may not.
+    #[error(transparent)]
+    Denied(#[from] Denied),
+    /// The caller may, but what changes something has to be in the audit log.
+    #[error("The audit log can't be written now, so nothing is changed. Try again later.")]
+    Unrecorded,
+}
+
+/// A grant for `action` on `resource`, which is spelt canonically. What was decided is noted in the
+/// caller's trail.
 ///
 /// # Errors
 ///
-/// [`Denied`].
+/// [`Refused`].
 pub(crate) fn authorise(
+    app: &App,
     caller: &Caller,
     action: &'static str,
     resource: &str,
-) -> Result<Grant, Denied> {
+) -> Result<Grant, Refused> {
+    let decided = decide(caller, action, resource);
+    caller.trail.note(Decided {
+        action,
+        resource: resource.to_owned(),
+        denied: decided.as_ref().err().map(|denied| denied.because.clone()),
+    });
+    let grant = decided?;
+    if app.audit.allows(action) {
+        Ok(grant)
+    } else {
+        Err(Refused::Unrecorded)
+    }
+}
+
+fn decide(caller: &Caller, action: &'static str, resource: &str) -> Result<Grant, Denied> {
     match &caller.identity {
         Identity::Root => Ok(Grant {
             caller: caller.clone(),

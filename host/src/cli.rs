@@ -13,6 +13,8 @@ mod places;
 mod since;
 mod table;
 
+mod audit;
+mod backup;
 mod billing;
 mod build;
 mod dev;
@@ -21,6 +23,7 @@ mod keys;
 mod list;
 mod logs;
 mod new;
+mod restore;
 mod rollback;
 mod serve;
 
@@ -62,6 +65,9 @@ enum Command {
     Logs(logs::Logs),
     Rollback(rollback::Rollback),
     Billing(billing::Billing),
+    Audit(audit::Audit),
+    Backup(backup::Backup),
+    Restore(restore::Restore),
     Keys(keys::Keys),
     /// Compile one module from stdin; what the server starts for each artifact
     #[command(hide = true)]
@@ -108,6 +114,9 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Logs(command) => logs::run(&command, places),
         Command::Rollback(command) => rollback::run(&command, places),
         Command::Billing(command) => billing::run(&command, places),
+        Command::Audit(command) => audit::run(&command, places),
+        Command::Backup(command) => backup::run(&command, places),
+        Command::Restore(command) => restore::run(&command, places),
         Command::Keys(command) => keys::run(&command, places),
         Command::CompileWorker { short } => serve::compile_worker(short),
     }

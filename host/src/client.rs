@@ -6,6 +6,8 @@
 //! Every request is signed. Knows nothing of what the answers mean; each command has its own types for
 //! them.
 
+mod download;
+
 use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::time::Duration;
 

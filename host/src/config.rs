@@ -99,6 +99,9 @@ pub(crate) struct Config {
     /// Table `[logs]`.
     pub(crate) logs: LogsConfig,
 
+    /// Table `[audit]`.
+    pub(crate) audit: AuditConfig,
+
     /// Table `[http]`.
     pub(crate) http: HttpConfig,
 
@@ -154,6 +157,18 @@ pub(crate) struct LogsConfig {
     /// Segments kept, range 2 to 1,000, default 8. Key `logs.segments_per_function`, variable
     /// `MAYFLY_LOGS_SEGMENTS_PER_FUNCTION`.
     pub(crate) segments_per_function: u32,
+}
+
+/// What is written about requests to the control API, and for how long it is kept.
+#[derive(Debug, Clone)]
+pub(crate) struct AuditConfig {
+    /// In days, range 1 to 36,500, default 365. Key `audit.retention_days`, variable
+    /// `MAYFLY_AUDIT_RETENTION_DAYS`.
+    pub(crate) retention_days: u32,
+
+    /// Whether allowed invocations through the control API are written too, default no: the ledger has
+    /// them. Key `audit.invoke`, variable `MAYFLY_AUDIT_INVOKE`.
+    pub(crate) invoke: bool,
 }
 
 /// How much patience the trigger listener has.
@@ -306,6 +321,10 @@ impl Config {
             logs: root.section("logs", |logs| LogsConfig {
                 segment_kb: logs.u32("segment_kb", 16..=1_048_576, 1_024),
                 segments_per_function: logs.u32("segments_per_function", 2..=1_000, 8),
+            }),
+            audit: root.section("audit", |audit| AuditConfig {
+                retention_days: audit.u32("retention_days", 1..=36_500, 365),
+                invoke: audit.flag("invoke").unwrap_or(false),
             }),
             http: root.section("http", HttpConfig::from_section),
             tls: root.section("tls", TlsConfig::from_section),

@@ -9,6 +9,7 @@ pub mod cli;
 mod answer;
 mod api;
 mod app;
+mod audit;
 mod auth;
 mod banner;
 mod capacity;

@@ -11,7 +11,9 @@ use std::time::Duration;
 use anyhow::Context as _;
 use domain::Clock;
 use sandbox::{Compile, EngineSettings, Sandboxes};
-use storage::{Artifacts, DataDir, Ledger, LedgerSettings, LogSettings, Logs, Records};
+use storage::{
+    Artifacts, Audit, AuditSettings, DataDir, Ledger, LedgerSettings, LogSettings, Logs, Records,
+};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -19,6 +21,7 @@ use tokio::sync::{Semaphore, watch};
 
 use crate::api::Control;
 use crate::app::{App, LIVE_TAILS_MAX, Random};
+use crate::audit::AuditLog;
 use crate::auth::authentication::Authentication;
 use crate::auth::key_sets::KeySets;
 use crate::auth::root_key::{Endpoint, KeyPlaces, RootKey};
@@ -36,6 +39,8 @@ use crate::registry::drop_folder::DropFolder;
 use crate::registry::watcher::DropWatcher;
 use crate::registry::{Parts, Refusals, Registry};
 use crate::tokens::Tokens;
+
+const SECONDS_PER_DAY: u64 = 86_400;
 
 /// Nice value of the threads that run long guests.
 const BACKGROUND_NICE: i32 = 10;
@@ -98,6 +103,7 @@ pub(crate) fn run(config: Config) -> anyhow::Result<()> {
     runtimes.stop(&app.sandboxes);
     drop(watcher);
     app.logs.flush();
+    app.audit.flush();
     app.ledger.close().context("closing the ledger failed")?;
     drop(data_dir);
     banner::stopped();
@@ -285,6 +291,8 @@ fn build(
     })?;
     let ledger = Ledger::open(&data_dir, ledger_settings(&config, &clock))?;
     let logs = Logs::open(&data_dir, log_settings(&config))?;
+    let audit = Audit::open(&data_dir, audit_settings(&config))?;
+    let audit = AuditLog::new(audit, config.audit.invoke);
     let metrics = Arc::new(Metrics::default());
     let registry = Registry::open(Parts {
         records: Records::open(&data_dir)?,
@@ -316,6 +324,9 @@ fn build(
         metrics,
         faults: Faults::default(),
         room: Room::default(),
+        audit,
+        backups: Arc::new(Semaphore::new(1)),
+        data_dir: data_dir.clone(),
         live_tails: Arc::new(Semaphore::new(LIVE_TAILS_MAX)),
         draining: watch::Sender::new(false),
         workers: runtimes.workers.handle().clone(),
@@ -341,7 +352,6 @@ fn authentication(
 }
 
 fn ledger_settings(config: &Config, clock: &Clock) -> LedgerSettings {
-    const SECONDS_PER_DAY: u64 = 86_400;
     let ledger = &config.ledger;
     LedgerSettings {
         retention_age: ledger
@@ -350,6 +360,13 @@ fn ledger_settings(config: &Config, clock: &Clock) -> LedgerSettings {
         retention_bytes: ledger.retention_mb.map(|mb| mb << 20),
         clock: clock.clone(),
         ..LedgerSettings::default()
+    }
+}
+
+fn audit_settings(config: &Config) -> AuditSettings {
+    AuditSettings {
+        keep: Duration::from_secs(u64::from(config.audit.retention_days) * SECONDS_PER_DAY),
+        ..AuditSettings::default()
     }
 }
 

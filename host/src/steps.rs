@@ -148,6 +148,12 @@ fn app(root: &std::path::Path, background: &tokio::runtime::Runtime) -> App {
         faults: Faults::default(),
         key_sets: KeySets::new(std::path::PathBuf::new(), Clock::system()),
         room: Room::default(),
+        audit: crate::audit::AuditLog::new(
+            storage::Audit::open(&data_dir, storage::AuditSettings::default()).unwrap(),
+            false,
+        ),
+        backups: Arc::new(tokio::sync::Semaphore::new(1)),
+        data_dir: data_dir.clone(),
         live_tails: Arc::new(tokio::sync::Semaphore::new(1)),
         clock,
         draining: tokio::sync::watch::Sender::new(false),

@@ -32,3 +32,4 @@ mod new_function;
 mod route_security;
 mod swap;
 mod tls;
+mod versions;

@@ -9,7 +9,7 @@ use http::{Method, StatusCode};
 
 use self::protocol::Protocol;
 use super::json::JsonError;
-use crate::auth::Denied;
+use crate::auth::Refused;
 use crate::auth::sigv4::AuthError;
 use crate::http::body::BodyError;
 use crate::http::error::{HttpResponse, RETRY_AFTER_SECONDS, may_be_tried_again};
@@ -143,9 +143,17 @@ impl From<AuthError> for ApiError {
     }
 }
 
-impl From<Denied> for ApiError {
-    fn from(denied: Denied) -> Self {
-        Self::denied(&denied.to_string())
+impl From<Refused> for ApiError {
+    fn from(refused: Refused) -> Self {
+        let message = refused.to_string();
+        match refused {
+            Refused::Denied(_) => Self::denied(&message),
+            Refused::Unrecorded => Self::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "ServiceUnavailableException",
+                message,
+            ),
+        }
     }
 }
 

@@ -174,7 +174,7 @@ pub(super) async fn answer(request: &ApiRequest<'_>) -> Result<ApiResponse, ApiE
     let about: About = members(request)?;
     let (groups, resources) = resources(request, rule, &about)?;
     for resource in &resources {
-        let _grant = auth::authorise(&request.caller, action, resource)?;
+        let _grant = auth::authorise(request.app, &request.caller, action, resource)?;
     }
     let answered = match operation {
         Operation::StartLiveTail => return live_tail::start(request, groups).await,

@@ -18,6 +18,7 @@ use super::root_key::RootKey;
 use super::secret::Secret;
 use super::sigv4::{AuthError, Signed, SigningKeys};
 use super::throttle::Throttle;
+use super::trail::Trail;
 use super::{Caller, Identity};
 
 /// Characters of a `User-Agent` that are kept.
@@ -169,6 +170,7 @@ impl Authentication {
             region: Arc::clone(signed.region()),
             user_agent,
             is_secure: source.is_secure,
+            trail: Trail::default(),
         })
     }
 

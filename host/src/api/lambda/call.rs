@@ -76,7 +76,7 @@ impl<'a> Call<'a> {
         };
         let subject = subject(request, operation, labels, named, &query)?;
         let action = operation.spec().action;
-        let grant = auth::authorise(&request.caller, action, &subject.resource)?;
+        let grant = auth::authorise(request.app, &request.caller, action, &subject.resource)?;
         Ok(Self {
             request,
             operation,

@@ -217,7 +217,7 @@ impl Guard {
         // Clients send one signature twice within a second, and an event may run twice.
         let caller = app.authentication.verify(pending, body, true);
         let caller = caller.map_err(|error| refusal_of_signature(&error))?;
-        auth::authorise(&caller, action, &resource).map_err(|_| FORBIDDEN)?;
+        auth::authorise(app, &caller, action, &resource).map_err(|_| FORBIDDEN)?;
         let authorizer = Authorizer::Iam {
             user_id: user_id(app, &caller.identity),
             caller,
