@@ -54,7 +54,11 @@ fn versions_and_aliases_of_a_dropped_function_answer_also_after_a_kill() {
         ("f:1", "1", "1"),
         ("f:2", "2", "2"),
         ("f:live", "2", "2"),
-        ("arn:aws:lambda:local:000000000000:function:f:live", "2", "2"),
+        (
+            "arn:aws:lambda:local:000000000000:function:f:live",
+            "2",
+            "2",
+        ),
     ];
     answers(&host, &expected);
     assert_eq!(host.get("/f").text(), "3");
