@@ -11,13 +11,17 @@ mod body;
 mod code_download;
 mod error;
 mod event_stream;
+mod form;
 mod health;
+mod iam;
 mod json;
 mod lambda;
 mod logs;
 pub(crate) mod mayfly;
 mod query;
 mod request;
+mod sts;
+mod xml;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -153,6 +157,8 @@ impl Control {
             .map_err(|error| too_large(service, parts, error))?;
         let may_repeat = may_repeat(&parts.method, service.name(), path);
         let mut caller = authentication.verify(pending, &body, may_repeat)?;
+        let identities = &self.app.identities;
+        identities.note_use(&caller.access_key_id, service.name(), &caller.region);
         trail.recognise(caller.arn(), Arc::clone(&caller.access_key_id));
         caller.trail = trail.clone();
         if is_metrics {
@@ -169,10 +175,9 @@ impl Control {
         match service {
             ApiService::Lambda => lambda::answer(&request).await.map(whole),
             ApiService::Logs => logs::answer(&request).await,
+            ApiService::Iam => iam::answer(&request).await.map(whole),
+            ApiService::Sts => sts::answer(&request).map(whole),
             ApiService::Mayfly => mayfly::answer(&request).await,
-            ApiService::Iam | ApiService::Sts => {
-                Err(ApiError::unknown_operation(&parts.method, path))
-            }
         }
     }
 

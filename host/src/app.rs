@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use crate::audit::AuditLog;
 use crate::auth::authentication::Authentication;
+use crate::auth::identities::Identities;
 use crate::auth::key_sets::KeySets;
 use crate::concurrency::Concurrency;
 use crate::config::Config;
@@ -35,6 +36,7 @@ pub(crate) struct App {
     /// Where control requests arrive, as bound.
     pub(crate) control: SocketAddr,
     pub(crate) clock: Clock,
+    pub(crate) identities: Arc<Identities>,
     pub(crate) authentication: Authentication,
     pub(crate) random: Random,
     /// Makes and reads markers of lists and addresses of code.

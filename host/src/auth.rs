@@ -8,7 +8,9 @@
 
 pub(crate) mod authentication;
 pub(crate) mod credentials;
+pub(crate) mod decide;
 pub(crate) mod generate;
+pub(crate) mod identities;
 pub(crate) mod jwt;
 mod key_file;
 pub(crate) mod key_sets;
@@ -25,16 +27,32 @@ use std::sync::Arc;
 
 use domain::names::ACCOUNT_ID;
 
-use self::trail::{Decided, Trail};
-use crate::app::App;
+pub(crate) use self::decide::{authorise, authorise_with};
+use self::trail::Trail;
 
 /// Who signed a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Identity {
     /// The owner of the account; no policy restricts it.
     Root,
-    /// A user, by name; may do what policies allow.
+    /// A user, by path and name, such as `bob` or `division/bob`; may do what policies allow.
     User(Arc<str>),
+}
+
+impl Identity {
+    /// The user of a name and a path, which begins and ends with `/`.
+    pub(crate) fn user(path: &str, name: &str) -> Self {
+        let path = path.strip_prefix('/').unwrap_or(path);
+        Self::User(format!("{path}{name}").into())
+    }
+
+    /// The name of a user.
+    pub(crate) fn user_name(&self) -> Option<&str> {
+        match self {
+            Self::Root => None,
+            Self::User(name) => name.rsplit('/').next(),
+        }
+    }
 }
 
 /// A caller whose signature was verified, and where the request came from.
@@ -110,46 +128,4 @@ pub(crate) enum Refused {
     /// The caller may, but what changes something has to be in the audit log.
     #[error("The audit log can't be written now, so nothing is changed. Try again later.")]
     Unrecorded,
-}
-
-/// A grant for `action` on `resource`, which is spelt canonically. What was decided is noted in the
-/// caller's trail.
-///
-/// # Errors
-///
-/// [`Refused`].
-pub(crate) fn authorise(
-    app: &App,
-    caller: &Caller,
-    action: &'static str,
-    resource: &str,
-) -> Result<Grant, Refused> {
-    let decided = decide(caller, action, resource);
-    caller.trail.note(Decided {
-        action,
-        resource: resource.to_owned(),
-        denied: decided.as_ref().err().map(|denied| denied.because.clone()),
-    });
-    let grant = decided?;
-    if app.audit.allows(action) {
-        Ok(grant)
-    } else {
-        Err(Refused::Unrecorded)
-    }
-}
-
-fn decide(caller: &Caller, action: &'static str, resource: &str) -> Result<Grant, Denied> {
-    match &caller.identity {
-        Identity::Root => Ok(Grant {
-            caller: caller.clone(),
-            action,
-            resource: resource.to_owned(),
-        }),
-        Identity::User(_) => Err(Denied {
-            caller: caller.arn(),
-            action,
-            resource: resource.to_owned(),
-            because: format!("because no identity-based policy allows the {action} action"),
-        }),
-    }
 }

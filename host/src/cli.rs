@@ -13,6 +13,7 @@ mod places;
 mod since;
 mod table;
 
+mod api_keys;
 mod audit;
 mod backup;
 mod billing;
@@ -23,9 +24,11 @@ mod keys;
 mod list;
 mod logs;
 mod new;
+mod policy;
 mod restore;
 mod rollback;
 mod serve;
+mod users;
 
 use std::process::ExitCode;
 
@@ -65,10 +68,13 @@ enum Command {
     Logs(logs::Logs),
     Rollback(rollback::Rollback),
     Billing(billing::Billing),
+    Users(users::Users),
     Audit(audit::Audit),
     Backup(backup::Backup),
     Restore(restore::Restore),
     Keys(keys::Keys),
+    Policy(policy::Policy),
+    ApiKeys(api_keys::ApiKeys),
     /// Compile one module from stdin; what the server starts for each artifact
     #[command(hide = true)]
     CompileWorker {
@@ -114,10 +120,13 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Logs(command) => logs::run(&command, places),
         Command::Rollback(command) => rollback::run(&command, places),
         Command::Billing(command) => billing::run(&command, places),
+        Command::Users(command) => users::run(&command, places),
         Command::Audit(command) => audit::run(&command, places),
         Command::Backup(command) => backup::run(&command, places),
         Command::Restore(command) => restore::run(&command, places),
         Command::Keys(command) => keys::run(&command, places),
+        Command::Policy(command) => policy::run(&command, places),
+        Command::ApiKeys(command) => api_keys::run(&command, places),
         Command::CompileWorker { short } => serve::compile_worker(short),
     }
 }

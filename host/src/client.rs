@@ -18,12 +18,16 @@ use http_body_util::{BodyExt as _, Full, Limited};
 use hyper_util::rt::TokioIo;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use domain::{Clock, FunctionName};
 
 use crate::auth::sigv4::{Signer, sign};
+
+/// Where IAM is asked; our client asks nothing else there.
+const IAM_PATH: &str = "/";
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -226,6 +230,23 @@ impl Client {
         serde_json::from_str(&text).map_err(|error| self.unexpected(&error))
     }
 
+    /// Sends JSON, and reads the answer as a `T`.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`].
+    pub(crate) fn send_json<T: DeserializeOwned>(
+        &self,
+        method: &Method,
+        path: &str,
+        body: &Value,
+    ) -> Result<T, ClientError> {
+        let body = Bytes::from(body.to_string());
+        let request = self.request(method.clone(), path, body, &[])?;
+        let answer = self.runtime.block_on(self.send(request, ANSWER_TIMEOUT))?;
+        serde_json::from_slice(&answer.body).map_err(|error| self.unexpected(&error))
+    }
+
     /// Posts to `path_and_query`, without a body; the JSON that comes back, read as a `T`.
     ///
     /// # Errors
@@ -235,6 +256,58 @@ impl Client {
         let request = self.request(Method::POST, path_and_query, Bytes::new(), &[])?;
         let answer = self.runtime.block_on(self.send(request, ANSWER_TIMEOUT))?;
         serde_json::from_slice(&answer.body).map_err(|error| self.unexpected(&error))
+    }
+
+    /// The answer to an operation of IAM.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`].
+    pub(crate) fn iam<T: DeserializeOwned>(
+        &self,
+        action: &str,
+        parameters: &Value,
+    ) -> Result<T, ClientError> {
+        let mut parameters = parameters.clone();
+        parameters["Action"] = action.into();
+        self.send_json(&Method::POST, IAM_PATH, &parameters)
+    }
+
+    /// All items of a list of IAM, which comes in pages.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`].
+    pub(crate) fn iam_list(
+        &self,
+        action: &str,
+        list: &str,
+        parameters: &Value,
+    ) -> Result<Vec<Value>, ClientError> {
+        let mut parameters = parameters.clone();
+        parameters["MaxItems"] = "1000".into();
+        let mut items = Vec::new();
+        loop {
+            let mut page: Value = self.iam(action, &parameters)?;
+            match page[list].take() {
+                Value::Array(more) => items.extend(more),
+                _ => return Err(self.unexpected(&format!("there is no {list}"))),
+            }
+            match page["Marker"].take() {
+                Value::Null => return Ok(items),
+                marker => parameters["Marker"] = marker,
+            }
+        }
+    }
+
+    /// The region that requests are signed for.
+    pub(crate) fn region(&self) -> &str {
+        &self.key.signer.region
+    }
+
+    /// Where the server is.
+    pub(crate) fn endpoint_url(&self) -> String {
+        format!("http://{}", self.server.authority)
     }
 
     /// Runs a function on an event and waits for its answer.
@@ -292,6 +365,8 @@ impl Client {
         let (mut parts, ()) = request.into_parts();
         let service = if path_and_query.starts_with("/mayfly/") {
             "mayfly"
+        } else if path_and_query == IAM_PATH {
+            "iam"
         } else {
             "lambda"
         };
@@ -419,16 +494,23 @@ pub(crate) fn query(pairs: &[(&str, Option<String>)]) -> String {
         query.push(if query.is_empty() { '?' } else { '&' });
         query.push_str(name);
         query.push('=');
-        for byte in value.bytes() {
-            match byte {
-                b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
-                    query.push(char::from(byte));
-                }
-                _ => query.push_str(&format!("%{byte:02X}")),
-            }
-        }
+        query.push_str(&encode(value));
     }
     query
+}
+
+/// Text percent-encoded, all but letters, digits and `-._~`.
+pub(crate) fn encode(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                encoded.push(char::from(byte));
+            }
+            _ => encoded.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    encoded
 }
 
 #[cfg(test)]

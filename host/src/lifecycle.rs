@@ -12,7 +12,8 @@ use anyhow::Context as _;
 use domain::Clock;
 use sandbox::{Compile, EngineSettings, Sandboxes};
 use storage::{
-    Artifacts, Audit, AuditSettings, DataDir, Ledger, LedgerSettings, LogSettings, Logs, Records,
+    Artifacts, Audit, AuditSettings, DataDir, IdentityStore, Ledger, LedgerSettings, LogSettings,
+    Logs, Records,
 };
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
@@ -23,6 +24,7 @@ use crate::api::Control;
 use crate::app::{App, LIVE_TAILS_MAX, Random};
 use crate::audit::AuditLog;
 use crate::auth::authentication::Authentication;
+use crate::auth::identities::Identities;
 use crate::auth::key_sets::KeySets;
 use crate::auth::root_key::{Endpoint, KeyPlaces, RootKey};
 use crate::banner;
@@ -304,7 +306,7 @@ fn build(
         concurrency_max: config.sandbox.concurrency_max,
         log_stream_suffix: random.hex(),
     })?;
-    let authentication = authentication(&config, &data_dir, sockets, &clock)?;
+    let (authentication, identities) = callers(&config, &data_dir, sockets, &clock)?;
     let memory_budget_bytes = config.sandbox.memory_budget_mb << 20;
     let app = App {
         listen: sockets.triggers.local_addr()?,
@@ -313,6 +315,7 @@ fn build(
         key_sets: KeySets::new(config.functions_dir.clone(), clock.clone()),
         config,
         clock,
+        identities,
         authentication,
         random,
         tokens: Tokens::new().map_err(|error| anyhow::anyhow!("no random bytes: {error}"))?,
@@ -334,13 +337,13 @@ fn build(
     Ok((Arc::new(app), data_dir))
 }
 
-/// Opens the keys, or makes them at the first start.
-fn authentication(
+/// Opens the keys, or makes them at the first start, and whoever may use some.
+fn callers(
     config: &Config,
     data_dir: &DataDir,
     sockets: &Sockets,
     clock: &Clock,
-) -> anyhow::Result<Authentication> {
+) -> anyhow::Result<(Authentication, Arc<Identities>)> {
     let control = sockets.control.local_addr()?;
     let places = KeyPlaces {
         data_dir: data_dir.path(),
@@ -348,7 +351,12 @@ fn authentication(
         credentials: &config.credentials,
     };
     let root = RootKey::open(&places, &Endpoint::of(config, control))?;
-    Ok(Authentication::new(root, &config.auth, clock.clone()))
+    let store = IdentityStore::open(data_dir)?;
+    let identities = Identities::open(store, root.sealer().clone(), clock.clone())?;
+    let identities = Arc::new(identities);
+    let known = Arc::clone(&identities);
+    let authentication = Authentication::new(root, known, &config.auth, clock.clone());
+    Ok((authentication, identities))
 }
 
 fn ledger_settings(config: &Config, clock: &Clock) -> LedgerSettings {

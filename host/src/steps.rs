@@ -18,11 +18,13 @@ use http::Request;
 use http::request::Parts;
 use sandbox::{Compile, EngineSettings, Observed, RunRequest, Sandboxes};
 use storage::{
-    Artifacts, DataDir, Ledger, LedgerSettings, LogEvent, LogSettings, LogSource, Logs, Records,
+    Artifacts, DataDir, IdentityStore, Ledger, LedgerSettings, LogEvent, LogSettings, LogSource,
+    Logs, Records,
 };
 
 use crate::app::{App, Random};
 use crate::auth::authentication::Authentication;
+use crate::auth::identities::Identities;
 use crate::auth::key_sets::KeySets;
 use crate::auth::root_key::{Endpoint, KeyPlaces, RootKey};
 use crate::concurrency::Concurrency;
@@ -124,8 +126,14 @@ fn app(root: &std::path::Path, background: &tokio::runtime::Runtime) -> App {
         },
         &Endpoint::of(&config, address),
     );
+    let root_key = root_key.unwrap();
+    let store = IdentityStore::open(&data_dir).unwrap();
+    let identities = Identities::open(store, root_key.sealer().clone(), clock.clone()).unwrap();
+    let identities = Arc::new(identities);
+    let known = Arc::clone(&identities);
     App {
-        authentication: Authentication::new(root_key.unwrap(), &config.auth, clock.clone()),
+        authentication: Authentication::new(root_key, known, &config.auth, clock.clone()),
+        identities,
         config,
         listen: address,
         control: address,

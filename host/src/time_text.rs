@@ -1,4 +1,4 @@
-//! Instants as text, the three ways that clients read them.
+//! Instants as text, the four ways that clients read them.
 
 use jiff::Timestamp;
 use jiff::tz::Offset;
@@ -7,6 +7,12 @@ use jiff::tz::Offset;
 pub(crate) fn rfc3339_ms(unix_us: i64) -> String {
     let at = Timestamp::from_microsecond(unix_us).unwrap_or(Timestamp::UNIX_EPOCH);
     format!("{at:.3}")
+}
+
+/// RFC 3339 in UTC with whole seconds, such as `2026-11-22T16:28:17Z`.
+pub(crate) fn rfc3339_s(unix_us: i64) -> String {
+    let at = Timestamp::from_microsecond(unix_us).unwrap_or(Timestamp::UNIX_EPOCH);
+    format!("{at:.0}")
 }
 
 /// As in an access log, `22/Nov/2026:16:28:17 +0000`.
@@ -55,6 +61,7 @@ mod tests {
     fn an_instant_is_written_as_each_client_reads_it() {
         let at = 1_795_364_897_840_000;
         assert_eq!(rfc3339_ms(at), "2026-11-22T16:28:17.840Z");
+        assert_eq!(rfc3339_s(at), "2026-11-22T16:28:17Z");
         assert_eq!(access_log(at), "22/Nov/2026:16:28:17 +0000");
         assert_eq!(
             access_log(951_782_400_000_000),

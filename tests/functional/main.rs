@@ -19,6 +19,7 @@ mod guests;
 mod http_event;
 mod http_protocol;
 mod http_response;
+mod iam;
 mod invoke_api;
 mod invoke_stream;
 mod lambda_aliases;

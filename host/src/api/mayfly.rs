@@ -1,5 +1,6 @@
 //! Our own API under `/mayfly/`: what the command line asks for and AWS has no word for.
 
+mod api_keys;
 mod audit;
 mod backup;
 pub(crate) mod billing;
@@ -23,6 +24,10 @@ enum Operation {
     ListBilling,
     SummariseBilling,
     ReadLogs { function: String },
+    CreateApiKey,
+    ListApiKeys,
+    UpdateApiKey { name: String },
+    DeleteApiKey { name: String },
     ReadAudit,
     Backup,
 }
@@ -36,6 +41,10 @@ impl Operation {
             Self::ListBilling => "mayfly:ListBilling",
             Self::SummariseBilling => "mayfly:SummariseBilling",
             Self::ReadLogs { .. } => "mayfly:ReadLogs",
+            Self::CreateApiKey => "mayfly:CreateApiKey",
+            Self::ListApiKeys => "mayfly:ListApiKeys",
+            Self::UpdateApiKey { .. } => "mayfly:UpdateApiKey",
+            Self::DeleteApiKey { .. } => "mayfly:DeleteApiKey",
             Self::ReadAudit => "mayfly:ReadAudit",
             Self::Backup => "mayfly:Backup",
         }
@@ -48,7 +57,12 @@ impl Operation {
             | Self::ListBilling
             | Self::SummariseBilling
             | Self::ReadAudit
-            | Self::Backup => "*".to_owned(),
+            | Self::Backup
+            | Self::CreateApiKey
+            | Self::ListApiKeys => "*".to_owned(),
+            Self::UpdateApiKey { name } | Self::DeleteApiKey { name } => {
+                format!("arn:aws:mayfly:::api-key/{name}")
+            }
             Self::RollBack { function } => function.arn(region),
             Self::ReadLogs { function } => format!("arn:aws:mayfly:::logs/{function}"),
         }
@@ -74,32 +88,50 @@ pub(super) async fn answer(request: &ApiRequest<'_>) -> Result<ApiResponse, ApiE
         Operation::ListBilling => billing::list_billing(app, &query).await,
         Operation::SummariseBilling => billing::summarise_billing(app, &query).await,
         Operation::ReadLogs { function } => logs::read_logs(app, &function, &query).await,
+        Operation::CreateApiKey => api_keys::create(app, request.json()?).await,
+        Operation::ListApiKeys => Ok(api_keys::list(app)),
+        Operation::UpdateApiKey { name } => api_keys::update(app, name, request.json()?).await,
+        Operation::DeleteApiKey { name } => api_keys::delete(app, name).await,
     };
     answered.map(whole)
 }
 
 fn operation(request: &ApiRequest<'_>) -> Result<Operation, ApiError> {
     let (method, path) = (&request.parts.method, request.parts.uri.path());
-    let (expected, operation) = match request.segments().as_slice() {
-        ["mayfly", "functions"] => (Method::GET, Operation::ListFunctions),
+    let offered = match request.segments().as_slice() {
+        ["mayfly", "functions"] => vec![(Method::GET, Operation::ListFunctions)],
         ["mayfly", "functions", function, "rollback"] => {
             let function = FunctionName::parse(&decode(function)?)
                 .map_err(|error| ApiError::validation(error.to_string()))?;
-            (Method::POST, Operation::RollBack { function })
+            vec![(Method::POST, Operation::RollBack { function })]
         }
-        ["mayfly", "audit"] => (Method::GET, Operation::ReadAudit),
-        ["mayfly", "backup"] => (Method::GET, Operation::Backup),
-        ["mayfly", "billing"] => (Method::GET, Operation::ListBilling),
-        ["mayfly", "billing", "summary"] => (Method::GET, Operation::SummariseBilling),
+        ["mayfly", "audit"] => vec![(Method::GET, Operation::ReadAudit)],
+        ["mayfly", "backup"] => vec![(Method::GET, Operation::Backup)],
+        ["mayfly", "billing"] => vec![(Method::GET, Operation::ListBilling)],
+        ["mayfly", "billing", "summary"] => vec![(Method::GET, Operation::SummariseBilling)],
         ["mayfly", "logs", function] => {
             let function = decode(function)?;
-            (Method::GET, Operation::ReadLogs { function })
+            vec![(Method::GET, Operation::ReadLogs { function })]
+        }
+        ["mayfly", "api-keys"] => vec![
+            (Method::GET, Operation::ListApiKeys),
+            (Method::POST, Operation::CreateApiKey),
+        ],
+        ["mayfly", "api-keys", name] => {
+            let name = decode(name)?;
+            api_keys::check_name(&name)?;
+            vec![
+                (Method::PUT, Operation::UpdateApiKey { name: name.clone() }),
+                (Method::DELETE, Operation::DeleteApiKey { name }),
+            ]
         }
         _ => return Err(ApiError::unknown_operation(method, path)),
     };
-    if *method == expected {
-        Ok(operation)
-    } else {
-        Err(ApiError::wrong_method(path, &expected, method))
-    }
+    let expected = offered
+        .first()
+        .map_or(Method::GET, |(known, _)| known.clone());
+    let found = offered.into_iter().find(|(known, _)| known == method);
+    found
+        .map(|(_, operation)| operation)
+        .ok_or_else(|| ApiError::wrong_method(path, &expected, method))
 }

@@ -39,6 +39,11 @@ impl Query {
         Ok(Self(pairs))
     }
 
+    /// All pairs, decoded, in the order they came.
+    pub(super) fn into_pairs(self) -> Vec<(String, String)> {
+        self.0
+    }
+
     /// Refuses names that the operation does not know, so that a slip of the pen is not silence.
     pub(super) fn only(&self, known: &[&str]) -> Result<(), ApiError> {
         for (name, _) in &self.0 {

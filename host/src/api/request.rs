@@ -5,10 +5,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 use domain::RequestId;
 use domain::routing::decode_percent;
+use http::header::CONTENT_TYPE;
 use http::request::Parts;
 use serde::de::DeserializeOwned;
 
 use super::error::ApiError;
+use super::form::Encoding;
 use super::json;
 use super::query::Query;
 use crate::app::App;
@@ -55,6 +57,16 @@ impl ApiRequest<'_> {
             .map(|value| value.to_str())
             .transpose()
             .map_err(|_| ApiError::validation(format!("{name} is not ASCII text")))
+    }
+
+    /// How the parameters of IAM and STS are written in this request, and its answer.
+    pub(super) fn encoding(&self) -> Encoding {
+        let content_type = self.parts.headers.get(CONTENT_TYPE);
+        if content_type.is_some_and(|value| value.as_bytes().starts_with(b"application/json")) {
+            Encoding::Json
+        } else {
+            Encoding::Form
+        }
     }
 
     /// The body as JSON; an empty one is `{}`. Unknown members are ignored, as on AWS.

@@ -13,6 +13,7 @@ use http::request::Parts;
 
 use domain::Clock;
 
+use super::identities::Identities;
 use super::replays::Replays;
 use super::root_key::RootKey;
 use super::secret::Secret;
@@ -44,6 +45,7 @@ pub(crate) struct Source {
 #[derive(Debug)]
 pub(crate) struct Authentication {
     root: RootKey,
+    identities: Arc<Identities>,
     signing_keys: SigningKeys,
     throttle: Throttle,
     replays: Option<Replays>,
@@ -83,10 +85,16 @@ impl Pending {
 }
 
 impl Authentication {
-    pub(crate) fn new(root: RootKey, config: &AuthConfig, clock: Clock) -> Self {
+    pub(crate) fn new(
+        root: RootKey,
+        identities: Arc<Identities>,
+        config: &AuthConfig,
+        clock: Clock,
+    ) -> Self {
         let now_s = clock.unix_us().div_euclid(1_000_000);
         Self {
             root,
+            identities,
             signing_keys: SigningKeys::default(),
             throttle: Throttle::new(config.failures_per_second, clock.now()),
             replays: config.replay_cache.then(|| Replays::new(now_s)),
@@ -96,7 +104,8 @@ impl Authentication {
 
     /// The key of this id.
     fn key(&self, access_key_id: &str) -> Option<KnownKey> {
-        self.root.key(access_key_id)
+        let root = self.root.key(access_key_id);
+        root.or_else(|| self.identities.key(access_key_id))
     }
 
     /// Looks at a request's head: everything that can be said without its body.

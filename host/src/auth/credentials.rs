@@ -18,7 +18,7 @@ pub(crate) const PROFILE: &str = "mayfly";
 /// Bytes of a file that are read.
 const BYTES_MAX: u64 = 1 << 20;
 
-const COMMENT: &str =
+const ROOT_COMMENT: &str =
     "# Written by Mayfly at its first start. Whoever has this key owns the account.\n";
 
 /// A key and where to use it.
@@ -86,8 +86,47 @@ pub(crate) fn read(path: &Path) -> Result<Profile, CredentialsError> {
 
 /// Writes the profile `mayfly` into the file at `path`, of mode 0600, and leaves everything else in it.
 pub(crate) fn write(path: &Path, profile: &Profile) -> Result<(), CredentialsError> {
+    write_as(path, PROFILE, ROOT_COMMENT, profile)
+}
+
+/// Adds the key of a user as the profile `name`.
+pub(crate) fn add(path: &Path, name: &str, profile: &Profile) -> Result<(), CredentialsError> {
+    write_as(path, name, "", profile)
+}
+
+/// Whether the file at `path` has a profile `name`.
+pub(crate) fn has(path: &Path, name: &str) -> Result<bool, CredentialsError> {
+    let text = read_text(path)?;
+    let text = text.as_deref().map_or("", String::as_str);
+    Ok(text.lines().any(|line| section(line.trim()) == Some(name)))
+}
+
+/// A profile as it stands in a file.
+pub(crate) fn section_text(name: &str, profile: &Profile) -> Zeroizing<String> {
+    let values = [
+        Some(profile.access_key_id.as_str()),
+        Some(profile.secret.expose()),
+        profile.region.as_deref(),
+        profile.endpoint_url.as_deref(),
+    ];
+    let mut text = Zeroizing::new(format!("[{name}]\n"));
+    for (key, value) in KEYS.iter().zip(values) {
+        if let Some(value) = value {
+            text.push_str(&format!("{key} = {value}\n"));
+        }
+    }
+    text
+}
+
+fn write_as(
+    path: &Path,
+    name: &str,
+    comment: &str,
+    profile: &Profile,
+) -> Result<(), CredentialsError> {
     let before = read_text(path)?;
-    let after = replaced(before.as_deref().map(String::as_str), profile);
+    let before = before.as_deref().map_or("", String::as_str);
+    let after = replaced(before, name, comment, &section_text(name, profile));
     let failed = |source| CredentialsError::Io {
         path: path.to_owned(),
         doing: "written",
@@ -150,28 +189,16 @@ fn pair(line: &str) -> Option<(usize, &str)> {
 }
 
 /// The text of a file with the profile in place of what it had.
-fn replaced(before: Option<&str>, profile: &Profile) -> Zeroizing<String> {
-    let values = [
-        Some(profile.access_key_id.as_str()),
-        Some(profile.secret.expose()),
-        profile.region.as_deref(),
-        profile.endpoint_url.as_deref(),
-    ];
-    let mut section_text = Zeroizing::new(format!("[{PROFILE}]\n"));
-    for (key, value) in KEYS.iter().zip(values) {
-        if let Some(value) = value {
-            section_text.push_str(&format!("{key} = {value}\n"));
-        }
-    }
+fn replaced(before: &str, name: &str, comment: &str, section_text: &str) -> Zeroizing<String> {
     let mut after = Zeroizing::new(String::new());
     let mut is_inside = false;
     let mut was_written = false;
-    for line in before.unwrap_or("").lines() {
-        if let Some(name) = section(line.trim()) {
-            is_inside = name == PROFILE;
+    for line in before.lines() {
+        if let Some(other) = section(line.trim()) {
+            is_inside = other == name;
             if is_inside {
                 if !was_written {
-                    after.push_str(&section_text);
+                    after.push_str(section_text);
                 }
                 was_written = true;
                 continue;
@@ -184,11 +211,11 @@ fn replaced(before: Option<&str>, profile: &Profile) -> Zeroizing<String> {
     }
     if !was_written {
         if after.is_empty() {
-            after.push_str(COMMENT);
+            after.push_str(comment);
         } else {
             after.push('\n');
         }
-        after.push_str(&section_text);
+        after.push_str(section_text);
     }
     after
 }
@@ -220,7 +247,7 @@ mod tests {
         assert_eq!(
             fs::read_to_string(&path).unwrap(),
             format!(
-                "{COMMENT}[mayfly]\naws_access_key_id = AKIA1\naws_secret_access_key = s/+e=c\nregion = local\nendpoint_url = http://127.0.0.1:3002\n"
+                "{ROOT_COMMENT}[mayfly]\naws_access_key_id = AKIA1\naws_secret_access_key = s/+e=c\nregion = local\nendpoint_url = http://127.0.0.1:3002\n"
             )
         );
         assert_eq!(

@@ -30,6 +30,8 @@ const FILE: &str = "root-key.json";
 pub(crate) struct RootKey {
     access_key_id: String,
     secret: Secret,
+    /// What everything else in the data directory is sealed with.
+    sealer: Sealer,
 }
 
 /// `root-key.json`.
@@ -137,6 +139,10 @@ impl RootKey {
         })
     }
 
+    pub(crate) fn sealer(&self) -> &Sealer {
+        &self.sealer
+    }
+
     pub(crate) fn access_key_id(&self) -> &str {
         &self.access_key_id
     }
@@ -145,6 +151,7 @@ impl RootKey {
         let key = Self {
             access_key_id: generate::access_key_id(),
             secret: generate::secret(),
+            sealer: sealer.clone(),
         };
         if let Ok(other) = credentials::read(places.credentials) {
             tracing::warn!(
@@ -175,6 +182,7 @@ impl RootKey {
         Ok(Self {
             access_key_id: stored.access_key_id.clone(),
             secret: Secret::new(secret.to_owned()),
+            sealer: sealer.clone(),
         })
     }
 

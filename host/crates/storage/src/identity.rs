@@ -37,7 +37,7 @@ CREATE TABLE roles (
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE access_keys (
     id TEXT NOT NULL PRIMARY KEY,
-    owner TEXT,
+    owner TEXT NOT NULL,
     secret BLOB NOT NULL,
     active INTEGER NOT NULL,
     created_at_us INTEGER NOT NULL,
@@ -113,8 +113,8 @@ pub struct RoleRecord {
 pub struct AccessKeyRecord {
     /// `AKIA...`.
     pub id: String,
-    /// The id of a user; `None` for the owner of the account.
-    pub owner: Option<String>,
+    /// The id of a user.
+    pub owner: String,
     /// The sealed secret.
     pub secret: Vec<u8>,
     /// Whether it may be used.

@@ -12,6 +12,7 @@ use http_body_util::Full;
 use serde_json::json;
 
 use super::ApiError;
+use crate::api::xml::escaped;
 use crate::http::error::{HttpResponse, json_response};
 
 const ERROR_TYPE: HeaderName = HeaderName::from_static("x-amzn-errortype");
@@ -121,22 +122,6 @@ fn query_code(status: StatusCode, code: &'static str) -> (StatusCode, &'static s
         "ServiceException" => (status, "ServiceFailure"),
         code => (status, code.strip_suffix("Exception").unwrap_or(code)),
     }
-}
-
-/// Text as XML writes it. What XML has no way to write is left out.
-fn escaped(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            c if c.is_control() && !matches!(c, '\t' | '\n' | '\r') => {}
-            c => escaped.push(c),
-        }
-    }
-    escaped
 }
 
 #[cfg(test)]

@@ -217,7 +217,9 @@ impl Guard {
         // Clients send one signature twice within a second, and an event may run twice.
         let caller = app.authentication.verify(pending, body, true);
         let caller = caller.map_err(|error| refusal_of_signature(&error))?;
-        auth::authorise(app, &caller, action, &resource).map_err(|_| FORBIDDEN)?;
+        let keys = [("lambda:FunctionUrlAuthType", "AWS_IAM")];
+        let keys = if action == doors::URL_ACTION { &keys[..] } else { &[] };
+        auth::authorise_with(app, &caller, action, &resource, keys).map_err(|_| FORBIDDEN)?;
         let authorizer = Authorizer::Iam {
             user_id: user_id(app, &caller.identity),
             caller,

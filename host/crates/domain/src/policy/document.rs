@@ -124,6 +124,28 @@ impl PolicyDocument {
         Self::parse(text, Grammar::Trust)
     }
 
+    /// The policy of a resource that denies everything to everybody.
+    #[must_use]
+    pub fn deny_all() -> Self {
+        let everything = || vec![Pattern::anything()];
+        Self {
+            statements: vec![Statement {
+                sid: None,
+                effect: Effect::Deny,
+                principals: Some(Principals::everybody()),
+                actions: Actions {
+                    patterns: everything(),
+                    negated: false,
+                },
+                resources: Some(Resources {
+                    patterns: everything(),
+                    negated: false,
+                }),
+                conditions: Conditions::default(),
+            }],
+        }
+    }
+
     /// How many statements there are.
     #[must_use]
     pub fn len(&self) -> usize {

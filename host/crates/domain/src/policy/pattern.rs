@@ -87,6 +87,11 @@ impl Pattern {
         Ok(Self(with_region(parts)))
     }
 
+    /// What any value fits.
+    pub(super) fn anything() -> Self {
+        Self(vec![Part::Run])
+    }
+
     /// Whether `value` is what this stands for in a request; `None` when a variable has no value
     /// there.
     pub(super) fn matches(&self, value: &str, case: Case, request: &Request<'_>) -> Option<bool> {

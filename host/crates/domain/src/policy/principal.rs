@@ -41,6 +41,10 @@ enum Named {
 }
 
 impl Principals {
+    pub(super) fn everybody() -> Self {
+        Self(vec![Named::Everybody])
+    }
+
     /// Reads the value of a member `Principal`.
     ///
     /// # Errors

@@ -125,6 +125,16 @@ fn a_deny_decides_wherever_it_stands() {
 }
 
 #[test]
+fn a_policy_that_denies_all_leaves_nothing() {
+    let allow = identity(&json!({"Effect": "Allow", "Action": "*", "Resource": "*"}));
+    for resource in [ARN, "*", ""] {
+        let request = request("lambda:InvokeFunction", resource);
+        let decision = evaluate(&[&allow], &[&PolicyDocument::deny_all()], &request);
+        assert!(matches!(decision, Decision::Denied(_)), "{resource}");
+    }
+}
+
+#[test]
 fn not_action_and_not_resource_are_all_others() {
     let statement = json!({"Effect": "Allow", "NotAction": "iam:*", "NotResource": [ARN]});
     assert!(!decide(&statement, "iam:CreateUser", "*").is_allowed());

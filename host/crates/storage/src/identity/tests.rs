@@ -12,10 +12,10 @@ fn user(id: &str, name: &str) -> UserRecord {
     }
 }
 
-fn key(id: &str, owner: Option<&str>) -> AccessKeyRecord {
+fn key(id: &str, owner: &str) -> AccessKeyRecord {
     AccessKeyRecord {
         id: id.to_owned(),
-        owner: owner.map(str::to_owned),
+        owner: owner.to_owned(),
         secret: vec![1, 2, 3],
         is_active: true,
         created_at_us: 2,
@@ -63,7 +63,7 @@ fn what_was_stored_is_there_after_a_restart_and_goes_with_its_owner() {
         is_enabled: true,
         created_at_us: 5,
     };
-    let (root_key, bobs_key) = (key("AKIA0", None), key("AKIA1", Some("AIDA1")));
+    let (root_key, bobs_key) = (key("AKIA0", "AIDA0"), key("AKIA1", "AIDA1"));
     let (of_bob, of_role) = (inline("AIDA1"), inline("AROA1"));
     let attach = |owner| IdentityChange::Attach {
         owner,
@@ -157,10 +157,10 @@ fn changes_are_made_whole_or_not_at_all() {
 
 #[test]
 fn a_sealed_secret_is_not_printed() {
-    let text = format!("{:?}", key("AKIA1", None));
+    let text = format!("{:?}", key("AKIA1", "AIDA1"));
     assert_eq!(
         text,
-        "AccessKeyRecord { id: \"AKIA1\", owner: None, is_active: true, .. }"
+        "AccessKeyRecord { id: \"AKIA1\", owner: \"AIDA1\", is_active: true, .. }"
     );
 }
 

@@ -23,6 +23,9 @@ use crate::registry::ResourcePolicy;
 use crate::time_text::rfc3339_ms;
 use crate::trigger::http::rate::TooMany;
 
+/// What whoever uses a function URL has to be allowed.
+pub(super) const URL_ACTION: &str = "lambda:InvokeFunctionUrl";
+
 /// The name of a request's API key.
 pub(super) fn api_key(app: &App, headers: &HeaderMap) -> Result<Arc<str>, Refusal> {
     let mut values = headers.get_all("x-api-key").iter();
@@ -30,19 +33,14 @@ pub(super) fn api_key(app: &App, headers: &HeaderMap) -> Result<Arc<str>, Refusa
         return Err(FORBIDDEN);
     };
     let key = value.to_str().map_err(|_| FORBIDDEN)?;
-    api_key_name(app, key).ok_or(FORBIDDEN)
-}
-
-fn api_key_name(_app: &App, _key: &str) -> Option<Arc<str>> {
-    None
+    app.identities.api_key_name(key).ok_or(FORBIDDEN)
 }
 
 /// What tells a caller from others with the same name: a user's id; the account for its owner.
-pub(super) fn user_id(_app: &App, identity: &Identity) -> Arc<str> {
-    match identity {
-        Identity::Root => ACCOUNT_ID.into(),
-        Identity::User(name) => Arc::clone(name),
-    }
+pub(super) fn user_id(app: &App, identity: &Identity) -> Arc<str> {
+    let state = app.identities.now();
+    let user = identity.user_name().and_then(|name| state.users.get(name));
+    user.map_or(ACCOUNT_ID, |user| &user.record.id).into()
 }
 
 /// Looks at a signature as far as that goes without the body.
@@ -71,7 +69,7 @@ pub(super) fn signer(
             let resource = format!("{resource}{}/{path}", parts.method);
             ("execute-api:Invoke", resource)
         }
-        Signed::Url { resource } => ("lambda:InvokeFunctionUrl", resource.clone()),
+        Signed::Url { resource } => (URL_ACTION, resource.clone()),
     };
     Ok(Entrant::Signing(Box::new(Signing {
         pending,
@@ -117,7 +115,7 @@ pub(super) fn is_public(app: &App, policy: &PolicyDocument, resource: &str, peer
     context.set("aws:EpochTime", now_us.div_euclid(1_000_000).to_string());
     let request = Request {
         principal: Principal::Anonymous,
-        action: "lambda:InvokeFunctionUrl",
+        action: URL_ACTION,
         resource,
         region: &app.config.region,
         context,

@@ -1,0 +1,170 @@
+//! The parameters of an operation of IAM or STS: flat names and texts, as a form or as JSON.
+//!
+//! A list is `NAME.member.1`, `NAME.member.2`; in JSON it may be a list.
+
+use std::collections::BTreeMap;
+
+use http::StatusCode;
+use serde_json::Value;
+
+use super::error::ApiError;
+use super::query::Query;
+
+/// Items of a list that are looked at.
+const ITEMS_MAX: usize = 1_000;
+
+/// How a request is written, and so how it is answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Encoding {
+    Form,
+    Json,
+}
+
+/// Parameters.
+#[derive(Debug, Default)]
+pub(super) struct Form(BTreeMap<String, String>);
+
+impl Form {
+    /// Reads a body.
+    ///
+    /// # Errors
+    ///
+    /// 400 when it is not what its content type says, or a name is there twice.
+    pub(super) fn parse(body: &[u8], encoding: Encoding) -> Result<Self, ApiError> {
+        let pairs = match encoding {
+            Encoding::Form => {
+                let text = std::str::from_utf8(body)
+                    .map_err(|_| malformed("the body is not UTF-8".to_owned()))?;
+                Query::parse(text)?.into_pairs()
+            }
+            Encoding::Json => json_pairs(body)?,
+        };
+        let mut form = BTreeMap::new();
+        for (name, value) in pairs {
+            if let Some(_earlier) = form.insert(name.clone(), value) {
+                return Err(malformed(format!(
+                    "parameter `{}` is there twice",
+                    name.escape_debug()
+                )));
+            }
+        }
+        Ok(Self(form))
+    }
+
+    pub(super) fn text(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str)
+    }
+
+    /// # Errors
+    ///
+    /// 400 when it is not there.
+    pub(super) fn required(&self, name: &str) -> Result<&str, ApiError> {
+        self.text(name).ok_or_else(|| {
+            validation(format!(
+                "1 validation error detected: Value null at '{}' failed to satisfy constraint: Member must not be null",
+                lower_first(name)
+            ))
+        })
+    }
+
+    /// # Errors
+    ///
+    /// 400 when it is not a number in the range.
+    pub(super) fn number(
+        &self,
+        name: &str,
+        range: std::ops::RangeInclusive<u32>,
+    ) -> Result<Option<u32>, ApiError> {
+        let Some(text) = self.text(name) else {
+            return Ok(None);
+        };
+        match text.parse() {
+            Ok(number) if range.contains(&number) => Ok(Some(number)),
+            _ => Err(validation(format!(
+                "1 validation error detected: Value '{}' at '{}' failed to satisfy constraint: Member must be a number from {} to {}",
+                text.escape_debug(),
+                lower_first(name),
+                range.start(),
+                range.end()
+            ))),
+        }
+    }
+
+    /// The texts of a list.
+    pub(super) fn list(&self, name: &str) -> Vec<&str> {
+        (1..=ITEMS_MAX)
+            .map_while(|number| self.text(&format!("{name}.member.{number}")))
+            .collect()
+    }
+
+    /// The tags in a list `Tags`.
+    ///
+    /// # Errors
+    ///
+    /// 400 when one has no value, when a key is there twice, or when there are more than 50.
+    pub(super) fn tags(&self) -> Result<Vec<(String, String)>, ApiError> {
+        const TAGS_MAX: usize = 50;
+        let mut tags: Vec<(String, String)> = Vec::new();
+        while let Some(key) = self.text(&format!("Tags.member.{}.Key", tags.len() + 1)) {
+            let value = self.required(&format!("Tags.member.{}.Value", tags.len() + 1))?;
+            let is_long = key.chars().count() > 128 || value.chars().count() > 256;
+            if key.is_empty() || is_long {
+                return Err(validation(format!(
+                    "tag `{}` must have a key of 1 to 128 and a value of up to 256 characters",
+                    key.escape_debug()
+                )));
+            }
+            if tags.iter().any(|(known, _)| known == key) {
+                return Err(ApiError::new(
+                    StatusCode::BAD_REQUEST,
+                    "InvalidInput",
+                    format!("Duplicate tag key `{}` found.", key.escape_debug()),
+                ));
+            }
+            if tags.len() == TAGS_MAX {
+                return Err(validation(format!("at most {TAGS_MAX} tags are allowed")));
+            }
+            tags.push((key.to_owned(), value.to_owned()));
+        }
+        Ok(tags)
+    }
+}
+
+fn json_pairs(body: &[u8]) -> Result<Vec<(String, String)>, ApiError> {
+    let wrong =
+        || malformed("the body must be a JSON object of texts and lists of texts".to_owned());
+    let Ok(Value::Object(members)) = serde_json::from_slice(body) else {
+        return Err(wrong());
+    };
+    let mut pairs = Vec::new();
+    for (name, value) in members {
+        match value {
+            Value::String(text) => pairs.push((name, text)),
+            Value::Array(items) => {
+                for (number, item) in (1..).zip(items) {
+                    let Value::String(text) = item else {
+                        return Err(wrong());
+                    };
+                    pairs.push((format!("{name}.member.{number}"), text));
+                }
+            }
+            _ => return Err(wrong()),
+        }
+    }
+    Ok(pairs)
+}
+
+fn lower_first(name: &str) -> String {
+    let mut chars = name.chars();
+    let first = chars.next().map(|c| c.to_ascii_lowercase());
+    first.into_iter().chain(chars).collect()
+}
+
+fn malformed(message: String) -> ApiError {
+    ApiError::new(StatusCode::BAD_REQUEST, "MalformedQueryString", message)
+}
+
+/// 400 for a parameter that breaks a rule.
+pub(super) fn validation(message: String) -> ApiError {
+    ApiError::new(StatusCode::BAD_REQUEST, "ValidationError", message)
+}

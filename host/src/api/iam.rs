@@ -1,0 +1,362 @@
+//! The IAM API: users, keys, policies and roles, in AWS's query protocol.
+//!
+//! A new operation is a row in the table below: its name, its action and its place in the tests that go
+//! over all operations follow. The same operations answer in JSON to whoever asks in JSON, which is
+//! what our own command line does.
+
+mod inline;
+mod keys;
+mod managed;
+mod names;
+mod page;
+mod roles;
+mod simulate;
+#[cfg(test)]
+mod tests;
+mod users;
+
+use std::sync::Arc;
+
+use domain::names::ACCOUNT_ID;
+use http::StatusCode;
+
+use self::names::check_name;
+use super::error::ApiError;
+#[cfg(test)]
+use super::form::Encoding;
+use super::form::{Form, validation};
+use super::request::ApiRequest;
+use super::xml::{Node, reply};
+use crate::auth::decide::ResourceSide;
+use crate::auth::identities::{Identities, IdentityError, Owner, State};
+use crate::auth::{self, Caller, Identity};
+use crate::http::error::HttpResponse;
+
+const VERSION: &str = "2010-05-08";
+const NAMESPACE: &str = "https://iam.amazonaws.com/doc/2010-05-08/";
+
+/// What an operation is about, for policies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Target {
+    /// Nothing in particular.
+    Any,
+    /// The user in `UserName`; without one, whoever asks.
+    User,
+    /// The same, and the user with the name and path that it gets.
+    Rename,
+    /// The role in `RoleName`.
+    Role,
+    /// The policy in `PolicyArn`.
+    Policy,
+    /// The policy of the name `PolicyName` that is made.
+    NewPolicy,
+    AllUsers,
+    AllRoles,
+    AllPolicies,
+}
+
+/// Makes [`Operation`] and what is known of each: `NAME => TARGET`.
+macro_rules! operations {
+    ($($name:ident => $target:ident,)*) => {
+        /// What can be asked for.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        enum Operation { $($name),* }
+
+        impl Operation {
+            const ALL: &[Self] = &[$(Self::$name),*];
+
+            fn name(self) -> &'static str {
+                match self { $(Self::$name => stringify!($name)),* }
+            }
+
+            /// What a policy has to allow.
+            fn action(self) -> &'static str {
+                match self { $(Self::$name => concat!("iam:", stringify!($name))),* }
+            }
+
+            fn target(self) -> Target {
+                match self { $(Self::$name => Target::$target),* }
+            }
+        }
+    };
+}
+
+operations! {
+    CreateUser => User,
+    GetUser => User,
+    ListUsers => AllUsers,
+    UpdateUser => Rename,
+    DeleteUser => User,
+    CreateAccessKey => User,
+    ListAccessKeys => User,
+    UpdateAccessKey => User,
+    DeleteAccessKey => User,
+    GetAccessKeyLastUsed => Any,
+    PutUserPolicy => User,
+    GetUserPolicy => User,
+    DeleteUserPolicy => User,
+    ListUserPolicies => User,
+    AttachUserPolicy => User,
+    DetachUserPolicy => User,
+    ListAttachedUserPolicies => User,
+    ListGroupsForUser => User,
+    CreatePolicy => NewPolicy,
+    GetPolicy => Policy,
+    GetPolicyVersion => Policy,
+    ListPolicyVersions => Policy,
+    ListPolicies => AllPolicies,
+    DeletePolicy => Policy,
+    CreateRole => Role,
+    GetRole => Role,
+    ListRoles => AllRoles,
+    DeleteRole => Role,
+    UpdateAssumeRolePolicy => Role,
+    PutRolePolicy => Role,
+    GetRolePolicy => Role,
+    DeleteRolePolicy => Role,
+    ListRolePolicies => Role,
+    AttachRolePolicy => Role,
+    DetachRolePolicy => Role,
+    ListAttachedRolePolicies => Role,
+    ListInstanceProfilesForRole => Role,
+    SimulatePrincipalPolicy => Any,
+}
+
+/// What an operation needs to act, once it may.
+struct Call<'a> {
+    identities: &'a Identities,
+    caller: &'a Caller,
+    form: &'a Form,
+    /// The server's own region.
+    region: &'a str,
+    /// In Unix microseconds.
+    now_us: i64,
+    /// What the resource of a name says of itself.
+    resource_side: &'a dyn Fn(&str) -> ResourceSide,
+}
+
+/// An operation without anything to say.
+const DONE: Result<Option<Node>, ApiError> = Ok(None);
+
+/// Answers a request for this API.
+pub(super) async fn answer(request: &ApiRequest<'_>) -> Result<HttpResponse, ApiError> {
+    let encoding = request.encoding();
+    let form = Form::parse(&request.body, encoding)?;
+    let operation = operation(&form)?;
+    let app = Arc::clone(request.app);
+    let caller = request.caller.clone();
+    let keys: Vec<(&str, &str)> = form
+        .text("PolicyArn")
+        .map(|arn| ("iam:PolicyARN", arn))
+        .into_iter()
+        .collect();
+    for resource in resources(operation.target(), &app.identities.now(), &caller, &form)? {
+        let _grant = auth::authorise_with(&app, &caller, operation.action(), &resource, &keys)?;
+    }
+    // Changes wait for the disk.
+    let acting = tokio::task::spawn_blocking(move || {
+        let call = Call {
+            identities: &app.identities,
+            caller: &caller,
+            form: &form,
+            region: &app.config.region,
+            now_us: app.clock.unix_us(),
+            resource_side: &|resource| ResourceSide::of(&app, resource),
+        };
+        act(operation, &call)
+    });
+    let result = acting
+        .await
+        .map_err(|_| ApiError::service(StatusCode::INTERNAL_SERVER_ERROR))??;
+    Ok(reply(
+        operation.name(),
+        NAMESPACE,
+        result.as_ref(),
+        encoding,
+        request.id,
+    ))
+}
+
+fn operation(form: &Form) -> Result<Operation, ApiError> {
+    let name = form.required("Action")?;
+    let version = form.text("Version").unwrap_or(VERSION);
+    let found = Operation::ALL.iter().find(|known| known.name() == name);
+    found
+        .filter(|_| version == VERSION)
+        .copied()
+        .ok_or_else(|| {
+            ApiError::new(
+                StatusCode::BAD_REQUEST,
+                "InvalidAction",
+                format!(
+                    "Could not find operation {} for version {}",
+                    name.escape_debug(),
+                    version.escape_debug()
+                ),
+            )
+        })
+}
+
+/// The names of what an operation is about.
+fn resources(
+    target: Target,
+    state: &State,
+    caller: &Caller,
+    form: &Form,
+) -> Result<Vec<String>, ApiError> {
+    let arn = |kind: &str, path: &str, name: &str| {
+        format!("arn:aws:iam::{ACCOUNT_ID}:{kind}{path}{name}")
+    };
+    // Something that is not there yet, or not at all, is where the request says that it is.
+    let path = || names::path(form, "Path");
+    let user = |name: &str| match state.users.get(name) {
+        Some(user) => Ok(user.arn()),
+        None => path().map(|path| arn("user", path, name)),
+    };
+    Ok(vec![match target {
+        Target::Any => "*".to_owned(),
+        Target::User if form.text("UserName").is_none() => caller.arn(),
+        Target::User => user(user_name(form)?)?,
+        Target::Rename => {
+            let name = user_name(form)?;
+            let old = user(name)?;
+            let known = state.users.get(name);
+            let path = match form.text("NewPath") {
+                Some(_) => names::path(form, "NewPath")?,
+                None => known.map_or("/", |user| user.record.path.as_str()),
+            };
+            let new = match form.text("NewUserName") {
+                Some(new) => check_name("newUserName", new, names::USER_CHARS_MAX)?,
+                None => name,
+            };
+            return Ok(vec![old, arn("user", path, new)]);
+        }
+        Target::Role => {
+            let name = role_name(form)?;
+            match state.roles.get(name) {
+                Some(role) => role.arn(),
+                None => arn("role", path()?, name),
+            }
+        }
+        Target::Policy => names::policy_arn(form)?.to_owned(),
+        Target::NewPolicy => arn("policy", path()?, policy_name(form)?),
+        Target::AllUsers => arn("user", "/", ""),
+        Target::AllRoles => arn("role", "/", ""),
+        Target::AllPolicies => arn("policy", "/", ""),
+    }])
+}
+
+fn act(operation: Operation, call: &Call<'_>) -> Result<Option<Node>, ApiError> {
+    use Operation as O;
+    match operation {
+        O::CreateUser => users::create(call),
+        O::GetUser => users::get(call),
+        O::ListUsers => users::list(call),
+        O::UpdateUser => users::update(call),
+        O::DeleteUser => users::delete(call),
+        O::ListGroupsForUser => Ok(Some(page::empty("Groups"))),
+        O::CreateAccessKey => keys::create(call),
+        O::ListAccessKeys => keys::list(call),
+        O::UpdateAccessKey => keys::update(call),
+        O::DeleteAccessKey => keys::delete(call),
+        O::GetAccessKeyLastUsed => keys::last_used(call),
+        O::PutUserPolicy => inline::put(call, Owner::User(user_name(call.form)?)),
+        O::GetUserPolicy => inline::get(call, Owner::User(user_name(call.form)?)),
+        O::DeleteUserPolicy => inline::delete(call, Owner::User(user_name(call.form)?)),
+        O::ListUserPolicies => inline::list(call, Owner::User(user_name(call.form)?)),
+        O::AttachUserPolicy => managed::attach(call, Owner::User(user_name(call.form)?)),
+        O::DetachUserPolicy => managed::detach(call, Owner::User(user_name(call.form)?)),
+        O::ListAttachedUserPolicies => {
+            managed::list_attached(call, Owner::User(user_name(call.form)?))
+        }
+        O::CreatePolicy => managed::create(call),
+        O::GetPolicy => managed::get(call),
+        O::GetPolicyVersion => managed::get_version(call),
+        O::ListPolicyVersions => managed::list_versions(call),
+        O::ListPolicies => managed::list(call),
+        O::DeletePolicy => managed::delete(call),
+        O::CreateRole => roles::create(call),
+        O::GetRole => roles::get(call),
+        O::ListRoles => roles::list(call),
+        O::DeleteRole => roles::delete(call),
+        O::UpdateAssumeRolePolicy => roles::update_trust(call),
+        O::ListInstanceProfilesForRole => Ok(Some(page::empty("InstanceProfiles"))),
+        O::PutRolePolicy => inline::put(call, Owner::Role(role_name(call.form)?)),
+        O::GetRolePolicy => inline::get(call, Owner::Role(role_name(call.form)?)),
+        O::DeleteRolePolicy => inline::delete(call, Owner::Role(role_name(call.form)?)),
+        O::ListRolePolicies => inline::list(call, Owner::Role(role_name(call.form)?)),
+        O::AttachRolePolicy => managed::attach(call, Owner::Role(role_name(call.form)?)),
+        O::DetachRolePolicy => managed::detach(call, Owner::Role(role_name(call.form)?)),
+        O::ListAttachedRolePolicies => {
+            managed::list_attached(call, Owner::Role(role_name(call.form)?))
+        }
+        O::SimulatePrincipalPolicy => simulate::simulate(call),
+    }
+}
+
+impl Call<'_> {
+    /// The user in `UserName`; without one, the user who asks.
+    fn user_or_caller(&self) -> Result<&str, ApiError> {
+        if self.form.text("UserName").is_some() {
+            return user_name(self.form);
+        }
+        match &self.caller.identity {
+            Identity::Root => Err(validation(
+                "Must specify userName when calling with non-User credentials".to_owned(),
+            )),
+            identity @ Identity::User(_) => identity
+                .user_name()
+                .ok_or_else(|| validation("Must specify userName".to_owned())),
+        }
+    }
+}
+
+fn user_name(form: &Form) -> Result<&str, ApiError> {
+    check_name(
+        "userName",
+        form.required("UserName")?,
+        names::USER_CHARS_MAX,
+    )
+}
+
+fn role_name(form: &Form) -> Result<&str, ApiError> {
+    check_name(
+        "roleName",
+        form.required("RoleName")?,
+        names::ROLE_CHARS_MAX,
+    )
+}
+
+fn policy_name(form: &Form) -> Result<&str, ApiError> {
+    check_name(
+        "policyName",
+        form.required("PolicyName")?,
+        names::POLICY_CHARS_MAX,
+    )
+}
+
+impl From<IdentityError> for ApiError {
+    fn from(error: IdentityError) -> Self {
+        let (status, code) = match &error {
+            IdentityError::NoUser(_)
+            | IdentityError::NoRole(_)
+            | IdentityError::NoAccessKey(_)
+            | IdentityError::NoInlinePolicy { .. }
+            | IdentityError::NoPolicy(_)
+            | IdentityError::NotAttachable(_)
+            | IdentityError::NotAttached(_)
+            | IdentityError::NoApiKey(_) => (StatusCode::NOT_FOUND, "NoSuchEntity"),
+            IdentityError::Exists { .. } => (StatusCode::CONFLICT, "EntityAlreadyExists"),
+            IdentityError::Limit { .. } => (StatusCode::CONFLICT, "LimitExceeded"),
+            IdentityError::DeleteConflict { .. } => (StatusCode::CONFLICT, "DeleteConflict"),
+            IdentityError::Malformed(_) => (StatusCode::BAD_REQUEST, "MalformedPolicyDocument"),
+            IdentityError::Managed(_) => (StatusCode::BAD_REQUEST, "InvalidInput"),
+            IdentityError::Stored { .. } | IdentityError::Sealed(_) | IdentityError::Storage(_) => {
+                let cause: &dyn std::error::Error = &error;
+                tracing::error!(cause, "changing identities failed");
+                return Self::service(StatusCode::INTERNAL_SERVER_ERROR);
+            }
+        };
+        Self::new(status, code, error.to_string())
+    }
+}

@@ -1,0 +1,51 @@
+//! Lists in pages. A marker is the last name that was shown.
+
+use crate::api::error::ApiError;
+use crate::api::form::Form;
+use crate::api::xml::Node;
+
+const ITEMS_MAX: u32 = 1_000;
+const ITEMS_DEFAULT: u32 = 100;
+
+/// The page of `items`, sorted by their names, that `Marker` and `MaxItems` ask for.
+///
+/// # Errors
+///
+/// 400 when `MaxItems` is out of range.
+pub(super) fn page(
+    list: &'static str,
+    items: impl Iterator<Item = (String, Node)>,
+    form: &Form,
+) -> Result<Node, ApiError> {
+    let max = form.number("MaxItems", 1..=ITEMS_MAX)?;
+    let max = usize::try_from(max.unwrap_or(ITEMS_DEFAULT)).unwrap_or(usize::MAX);
+    let after = form.text("Marker");
+    let mut rest = items
+        .filter(|(name, _)| after.is_none_or(|after| name.as_str() > after))
+        .peekable();
+    let mut shown = Vec::new();
+    let mut last = String::new();
+    while shown.len() < max
+        && let Some((name, node)) = rest.next()
+    {
+        shown.push(node);
+        last = name;
+    }
+    let is_truncated = rest.peek().is_some();
+    let mut fields = vec![
+        (list, Node::List(shown)),
+        ("IsTruncated", Node::text(is_truncated.to_string())),
+    ];
+    if is_truncated {
+        fields.push(("Marker", Node::Text(last)));
+    }
+    Ok(Node::Fields(fields))
+}
+
+/// A list of what there is never any of here.
+pub(super) fn empty(list: &'static str) -> Node {
+    Node::Fields(vec![
+        (list, Node::List(Vec::new())),
+        ("IsTruncated", Node::text("false")),
+    ])
+}

@@ -1,0 +1,67 @@
+//! The STS API: who one is. Temporary credentials are not offered.
+
+use domain::names::ACCOUNT_ID;
+use http::StatusCode;
+
+use super::error::ApiError;
+use super::form::Form;
+use super::request::ApiRequest;
+use super::xml::{Node, reply};
+use crate::auth::Identity;
+use crate::http::error::HttpResponse;
+
+const VERSION: &str = "2011-06-15";
+const NAMESPACE: &str = "https://sts.amazonaws.com/doc/2011-06-15/";
+
+/// Answers a request for this API.
+pub(super) fn answer(request: &ApiRequest<'_>) -> Result<HttpResponse, ApiError> {
+    let encoding = request.encoding();
+    let form = Form::parse(&request.body, encoding)?;
+    let action = form.required("Action")?;
+    let version = form.text("Version").unwrap_or(VERSION);
+    match action {
+        // Never denied, as on AWS: whoever signed knows who they are.
+        "GetCallerIdentity" if version == VERSION => {
+            let identity = caller_identity(request);
+            Ok(reply(
+                action,
+                NAMESPACE,
+                Some(&identity),
+                encoding,
+                request.id,
+            ))
+        }
+        "AssumeRole" | "GetSessionToken" if version == VERSION => Err(ApiError::new(
+            StatusCode::BAD_REQUEST,
+            "UnsupportedOperation",
+            format!(
+                "{action} is not offered: there are no temporary credentials here. Make a user with an access key instead."
+            ),
+        )),
+        _ => Err(ApiError::new(
+            StatusCode::BAD_REQUEST,
+            "InvalidAction",
+            format!(
+                "Could not find operation {} for version {}",
+                action.escape_debug(),
+                version.escape_debug()
+            ),
+        )),
+    }
+}
+
+fn caller_identity(request: &ApiRequest<'_>) -> Node {
+    let state = request.app.identities.now();
+    let id = match &request.caller.identity {
+        Identity::Root => ACCOUNT_ID.to_owned(),
+        identity @ Identity::User(_) => identity
+            .user_name()
+            .and_then(|name| state.users.get(name))
+            .map_or_else(String::new, |user| user.record.id.clone()),
+    };
+    Node::Fields(vec![
+        ("UserId", Node::Text(id)),
+        ("Account", Node::text(ACCOUNT_ID)),
+        ("Arn", Node::Text(request.caller.arn())),
+    ])
+}
