@@ -8,8 +8,7 @@ let failed = 0;
 let section = "";
 
 /** A value on one line, the first part of a long one. */
-const shown = (value) =>
-  inspect(value, { breakLength: Infinity, maxArrayLength: 10, maxStringLength: 300 });
+const shown = (value) => inspect(value, { maxArrayLength: 10 }).replace(/\s+/g, " ").slice(0, 300);
 
 /** Counts one assertion; `what` says what should be so. */
 export function check(what, holds, detail) {
