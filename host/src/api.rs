@@ -17,6 +17,8 @@ mod iam;
 mod json;
 mod lambda;
 mod logs;
+#[cfg(test)]
+mod matrix;
 pub(crate) mod mayfly;
 mod query;
 mod request;

@@ -19,6 +19,7 @@ use crate::concurrency::Concurrency;
 use crate::config::Config;
 use crate::faults::Faults;
 use crate::http::body::Room;
+use crate::manifest::URLS;
 use crate::metrics::Metrics;
 use crate::registry::{Refusals, Registry};
 use crate::tokens::Tokens;
@@ -72,9 +73,27 @@ impl App {
 
     /// Where triggers answer, without a slash at the end.
     pub(crate) fn triggers_url(&self) -> String {
-        let is_secure = self.config.tls.triggers.is_some();
-        let scheme = if is_secure { "https" } else { "http" };
-        format!("{scheme}://{}", self.listen)
+        format!("{}://{}", self.triggers_scheme(), self.listen)
+    }
+
+    /// Where the function URL with this id answers: below the configured domain, or at our address.
+    pub(crate) fn function_url(&self, region: &str, id: &str) -> String {
+        let Some(domain) = &self.config.url_domain else {
+            return format!("{}{URLS}/{id}/", self.triggers_url());
+        };
+        let scheme = self.triggers_scheme();
+        let port = match (scheme, self.listen.port()) {
+            ("http", 80) | ("https", 443) => String::new(),
+            (_, port) => format!(":{port}"),
+        };
+        format!("{scheme}://{id}.lambda-url.{region}.{domain}{port}/")
+    }
+
+    fn triggers_scheme(&self) -> &'static str {
+        match self.config.tls.triggers {
+            Some(_) => "https",
+            None => "http",
+        }
     }
 
     /// Whether the process takes no new work.

@@ -292,6 +292,40 @@ mod tests {
     }
 
     #[test]
+    fn nothing_is_changed_while_lines_can_not_be_written() {
+        let root = tempfile::tempdir().unwrap();
+        let data_dir = DataDir::open(root.path()).unwrap();
+        // Each line begins a new file.
+        let settings = AuditSettings {
+            file_bytes: 1,
+            ..AuditSettings::default()
+        };
+        let audit = Audit::open(&data_dir, settings).unwrap();
+        let site = Site {
+            root,
+            log: AuditLog::new(audit, false),
+            clock: Clock::manual(0),
+        };
+        let (changing, reading) = ("lambda:CreateFunction", "lambda:GetFunction");
+        let answer = || {
+            let trail = known();
+            trail.note(decided(changing, None));
+            site.answer(&trail, 201, None);
+        };
+        answer();
+        assert!(site.log.allows(changing));
+        let directory = site.root.path().join("audit");
+        let aside = site.root.path().join("aside");
+        std::fs::rename(&directory, &aside).unwrap();
+        answer();
+        assert!(!site.log.allows(changing) && site.log.allows(reading));
+        assert!(site.log.problem().is_some());
+        std::fs::rename(&aside, &directory).unwrap();
+        assert!(site.log.allows(changing));
+        assert_eq!(site.entries().len(), 2);
+    }
+
+    #[test]
     fn what_is_not_known_to_read_is_taken_to_change() {
         for reading in [
             "lambda:GetFunction",

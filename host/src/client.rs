@@ -9,18 +9,23 @@
 mod download;
 
 use std::net::{SocketAddr, ToSocketAddrs as _};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HOST, HeaderMap};
 use http::{Method, Request, StatusCode};
 use http_body_util::{BodyExt as _, Full, Limited};
+use hyper_rustls::ConfigBuilderExt as _;
 use hyper_util::rt::TokioIo;
+use rustls::pki_types::ServerName;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
 
 use domain::{Clock, FunctionName};
 
@@ -55,6 +60,8 @@ pub(crate) struct Server {
     address: SocketAddr,
     /// For the `Host` header.
     authority: String,
+    /// The name that its certificate must be for, when it speaks TLS.
+    tls: Option<ServerName<'static>>,
 }
 
 /// What requests are signed with.
@@ -70,6 +77,7 @@ impl From<SocketAddr> for Server {
         Self {
             address,
             authority: address.to_string(),
+            tls: None,
         }
     }
 }
@@ -91,19 +99,30 @@ impl Server {
             reason: reason.to_owned(),
         };
         let uri: http::Uri = url.parse().map_err(|_| wrong("it is not a URL"))?;
-        if uri.scheme_str() != Some("http") || !matches!(uri.path(), "" | "/") {
-            return Err(wrong("it must be http://HOST:PORT"));
+        let is_tls = match uri.scheme_str() {
+            Some("http") => false,
+            Some("https") => true,
+            _ => return Err(wrong("it must be http://HOST:PORT or https://HOST:PORT")),
+        };
+        if !matches!(uri.path(), "" | "/") || uri.query().is_some() {
+            return Err(wrong("it must end after the port"));
         }
         let authority = uri.authority().ok_or_else(|| wrong("it has no host"))?;
         let host = authority.host();
         let bare = host.trim_start_matches('[').trim_end_matches(']');
-        let mut addresses = (bare, authority.port_u16().unwrap_or(80))
+        let usual_port = if is_tls { 443 } else { 80 };
+        let tls = is_tls
+            .then(|| ServerName::try_from(bare.to_owned()))
+            .transpose()
+            .map_err(|error| wrong(&error.to_string()))?;
+        let mut addresses = (bare, authority.port_u16().unwrap_or(usual_port))
             .to_socket_addrs()
             .map_err(|error| wrong(&error.to_string()))?;
         let address = addresses.next();
         Ok(Self {
             address: address.ok_or_else(|| wrong("its host has no address"))?,
             authority: authority.as_str().to_owned(),
+            tls,
         })
     }
 }
@@ -389,7 +408,18 @@ impl Client {
         let Ok(Ok(stream)) = connecting.await else {
             return Err(ClientError::NoServer { address });
         };
-        match timeout(patience, self.exchange(stream, request)).await {
+        let exchange = async {
+            match self.server.tls.clone() {
+                None => self.exchange(stream, request).await,
+                Some(name) => {
+                    let connector = self.connector()?;
+                    let stream = connector.connect(name, stream).await;
+                    let stream = stream.map_err(|error| self.broken(&error))?;
+                    self.exchange(stream, request).await
+                }
+            }
+        };
+        match timeout(patience, exchange).await {
             Ok(answer) => answer,
             Err(_) => Err(ClientError::Late {
                 address,
@@ -398,9 +428,21 @@ impl Client {
         }
     }
 
+    /// TLS with the certificates that this machine trusts, or those of `SSL_CERT_FILE`.
+    fn connector(&self) -> Result<TlsConnector, ClientError> {
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let config = rustls::ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(|error| self.broken(&error))?
+            .with_native_roots()
+            .map_err(|error| self.broken(&error))?
+            .with_no_client_auth();
+        Ok(TlsConnector::from(Arc::new(config)))
+    }
+
     async fn exchange(
         &self,
-        stream: TcpStream,
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
         request: Request<Full<Bytes>>,
     ) -> Result<Answer, ClientError> {
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))

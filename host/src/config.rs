@@ -77,6 +77,12 @@ pub(crate) struct Config {
     /// 1 to 32 of `a-z 0-9 -`, default `local`. Key `region`, variable `MAYFLY_REGION`.
     pub(crate) region: String,
 
+    /// The domain below which function URLs are shown, as `ID.lambda-url.REGION.DOMAIN`; names below it
+    /// must lead here. URLs below `/_url/` answer in any case.
+    ///
+    /// Letters, digits, `-` and `.`, default none. Key `url_domain`, variable `MAYFLY_URL_DOMAIN`.
+    pub(crate) url_domain: Option<String>,
+
     /// How long a drain waits for what runs.
     ///
     /// In ms, range 0 to 3,600,000, default 30,000. Key `drain_timeout_ms`, variable
@@ -311,6 +317,7 @@ impl Config {
                 failures_per_second: auth.u32("failures_per_second", 1..=1_000_000, 50),
             }),
             region: root.region("region").unwrap_or_else(|| "local".to_owned()),
+            url_domain: root.domain("url_domain"),
             drain_timeout: root.ms("drain_timeout_ms", 0..=3_600_000, 30_000),
             sandbox: root.section("sandbox", SandboxConfig::from_section),
             billing: root.section("billing", tariff),

@@ -82,6 +82,10 @@ fn measure<T>(name: &str, mut step: impl FnMut() -> T) {
     println!("{name:<44} {nanos:>8} ns");
 }
 
+#[expect(
+    clippy::too_many_lines,
+    reason = "all that a process owns, part by part"
+)]
 fn app(root: &std::path::Path, background: &tokio::runtime::Runtime) -> App {
     let clock = Clock::system();
     let data_dir = DataDir::open(&root.join("data")).unwrap();

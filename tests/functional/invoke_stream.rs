@@ -1,4 +1,4 @@
-//! InvokeWithResponseStream: frames that clients of AWS read.
+//! `InvokeWithResponseStream`: frames that clients of AWS read.
 
 use serde_json::Value;
 use support::bodies::from_base64;

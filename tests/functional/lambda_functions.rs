@@ -153,6 +153,7 @@ fn code_and_configuration_change_under_a_revision() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table, one row for each rule")]
 fn what_can_not_be_created_says_why_and_leaves_nothing() {
     let host = TestHost::start();
     let good = creation("f", &printing("1"));

@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that can't set up must stop")]
 
+mod audit;
+mod backup;
 mod billing;
 mod cli;
 mod clients;
@@ -33,3 +35,4 @@ mod new_function;
 mod route_security;
 mod swap;
 mod tls;
+mod versions;

@@ -177,6 +177,25 @@ fn the_control_api_has_a_certificate_of_its_own() {
         404,
         "triggers speak plain HTTP"
     );
+    let port = host.control().port();
+    let credentials = fs::read_to_string(host.credentials()).unwrap();
+    let said = format!("endpoint_url = https://127.0.0.1:{port}\n");
+    assert!(credentials.contains(&said), "{credentials}");
+    // The certificate is for another name than an address.
+    let list = || {
+        let mut command = host.command();
+        command
+            .env("MAYFLY_DATA", host.data())
+            .env("SSL_CERT_FILE", pair.certificate());
+        Finished::of(command.args(["list"]))
+    };
+    assert!(list().failed().contains("certificate"));
+    fs::write(
+        host.credentials(),
+        credentials.replace("https://127.0.0.1:", "https://localhost:"),
+    )
+    .unwrap();
+    let _listed = list().ok();
     // What stops a server politely looks at its ledger without TLS.
     host.kill();
 }

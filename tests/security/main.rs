@@ -5,6 +5,7 @@
 
 mod zoo;
 
+mod authorisation;
 mod compile_bombs;
 mod containment;
 mod environment;

@@ -28,6 +28,7 @@ pub(super) fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, JsonError> {
     let text =
         std::str::from_utf8(body).map_err(|error| JsonError::Malformed(error.to_string()))?;
     serde_json::from_str::<Checked>(text).map_err(|error| JsonError::Malformed(plain(&error)))?;
+    check_object(body)?;
     serde_json::from_str(text).map_err(|error| JsonError::WrongType(plain(&error)))
 }
 
@@ -37,7 +38,16 @@ pub(super) fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, JsonError> {
 ///
 /// [`JsonError`], with the place and never with a value.
 pub(super) fn peek<T: DeserializeOwned>(body: &[u8]) -> Result<T, JsonError> {
+    check_object(body)?;
     serde_json::from_slice(body).map_err(|error| JsonError::Malformed(plain(&error)))
+}
+
+/// What we read are objects. A list of the members' values would be taken for one.
+fn check_object(body: &[u8]) -> Result<(), JsonError> {
+    match body.trim_ascii_start().first() {
+        Some(b'{') | None => Ok(()),
+        Some(_) => Err(JsonError::WrongType("expected an object".to_owned())),
+    }
 }
 
 /// What is wrong and where. A value that has the wrong type may be a secret, so it is left out.

@@ -116,6 +116,7 @@ pub(super) async fn answer(request: &ApiRequest<'_>) -> Result<HttpResponse, Api
     act(&call).await
 }
 
+#[expect(clippy::too_many_lines, reason = "one arm for each operation")]
 async fn act(call: &Call<'_>) -> Result<HttpResponse, ApiError> {
     use Operation as Op;
     match call.operation {
@@ -190,4 +191,26 @@ async fn act(call: &Call<'_>) -> Result<HttpResponse, ApiError> {
         Op::ListProvisionedConcurrencyConfigs => quiet::list_provisioned_concurrency_configs(call),
         Op::GetProvisionedConcurrencyConfig => quiet::get_provisioned_concurrency_config(call),
     }
+}
+
+/// The operations for the table that the tests from outside go over.
+#[cfg(test)]
+pub(super) fn rows() -> Vec<super::matrix::Row> {
+    let row = |operation: Operation| {
+        let spec = operation.spec();
+        let query = spec.query.map(|(name, value)| format!("?{name}={value}"));
+        super::matrix::Row {
+            service: "lambda",
+            name: spec.name,
+            action: spec.action,
+            method: match spec.method {
+                Method::GET => "GET",
+                Method::PUT => "PUT",
+                Method::DELETE => "DELETE",
+                _ => "POST",
+            },
+            target: format!("{}{}", spec.path, query.unwrap_or_default()),
+        }
+    };
+    Operation::ALL.into_iter().map(row).collect()
 }

@@ -336,6 +336,22 @@ fn with_type(mut response: HttpResponse) -> HttpResponse {
     response
 }
 
+/// The operations for the table that the tests from outside go over.
+#[cfg(test)]
+pub(super) fn rows() -> Vec<super::matrix::Row> {
+    let row = |operation: Operation| {
+        let spec = operation.spec();
+        super::matrix::Row {
+            service: "logs",
+            name: spec.name,
+            action: spec.action,
+            method: "POST",
+            target: "/".to_owned(),
+        }
+    };
+    Operation::ALL.into_iter().map(row).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;

@@ -189,8 +189,18 @@ impl RootKey {
     /// Brings region and address in the credentials file up to date, if the file is ours.
     fn refresh(&self, places: &KeyPlaces<'_>, endpoint: &Endpoint) -> anyhow::Result<()> {
         let path = places.credentials;
-        let wanted = self.profile(endpoint);
-        match credentials::read(path) {
+        let mut wanted = self.profile(endpoint);
+        let found = credentials::read(path);
+        // Our own name for this machine may not be the one that its certificate is for.
+        if let Ok(Profile {
+            endpoint_url: Some(url),
+            ..
+        }) = &found
+            && leads_to_same_port(url, &endpoint.url)
+        {
+            wanted.endpoint_url = Some(url.clone());
+        }
+        match found {
             Ok(profile) if profile == wanted => Ok(()),
             Ok(profile)
                 if profile.access_key_id == wanted.access_key_id
@@ -233,6 +243,15 @@ impl RootKey {
             endpoint_url: Some(endpoint.url.clone()),
         }
     }
+}
+
+/// Whether two URLs differ in their host alone.
+fn leads_to_same_port(one: &str, other: &str) -> bool {
+    let way = |url: &str| -> Option<(String, u16)> {
+        let uri: http::Uri = url.parse().ok()?;
+        Some((uri.scheme_str()?.to_owned(), uri.port_u16()?))
+    };
+    way(one).is_some() && way(one) == way(other)
 }
 
 /// What a secret is sealed for.
@@ -334,6 +353,24 @@ mod tests {
             let before = fs::read(places.credentials).unwrap();
             RootKey::open(places, &endpoint(4)).unwrap();
             assert_eq!(fs::read(places.credentials).unwrap(), before);
+        });
+    }
+
+    #[test]
+    fn a_host_that_its_owner_wrote_stays_while_the_port_does() {
+        let folder = Folder::new();
+        let key = folder.open(1).unwrap();
+        folder.with(|places| {
+            let own = Profile {
+                endpoint_url: Some("http://mayfly.example:1".to_owned()),
+                ..key.profile(&endpoint(1))
+            };
+            credentials::write(places.credentials, &own).unwrap();
+            RootKey::open(places, &endpoint(1)).unwrap();
+            assert_eq!(credentials::read(places.credentials).unwrap(), own);
+            RootKey::open(places, &endpoint(2)).unwrap();
+            let found = credentials::read(places.credentials).unwrap();
+            assert_eq!(found, key.profile(&endpoint(2)));
         });
     }
 

@@ -170,7 +170,7 @@ fn an_endpoint_is_a_plain_address() {
     for bad in [
         "",
         "x",
-        "https://127.0.0.1:1",
+        "http://127.0.0.1:1/?a",
         "http://127.0.0.1:1/path",
         "ftp://x",
         "http://",

@@ -233,6 +233,23 @@ impl Section<'_> {
         self.text(key, rule).map(|(_, text)| text)
     }
 
+    /// The name of a domain.
+    pub(super) fn domain(&self, key: &'static str) -> Option<String> {
+        const CHARS_MAX: usize = 200;
+        let is_label = |label: &str| {
+            let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+            !label.is_empty() && label.len() <= 63 && label.chars().all(allowed)
+        };
+        let rule = |text: &str| {
+            let good = text.len() <= CHARS_MAX && text.split('.').all(is_label);
+            (!good).then(|| {
+                let shown = quoted(text);
+                format!("must be a domain in lower case, such as example.com, not \"{shown}\"")
+            })
+        };
+        self.text(key, rule).map(|(_, text)| text)
+    }
+
     /// The text of the highest layer, if it keeps `rule`.
     fn text(
         &self,

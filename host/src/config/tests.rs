@@ -62,6 +62,25 @@ fn without_any_layer_every_value_has_its_default() {
 }
 
 #[test]
+fn function_urls_may_have_a_domain() {
+    let domain = |text: &str| {
+        let env = [("MAYFLY_URL_DOMAIN", text)];
+        resolve("", &env, Flags::default()).map(|config| config.url_domain)
+    };
+    assert_eq!(
+        domain("fn.example.com"),
+        Ok(Some("fn.example.com".to_owned()))
+    );
+    assert_eq!(domain(""), Ok(None));
+    for bad in ["Example.com", "a..b", ".a", "a/b", "a:1", "http://a"] {
+        let expected = format!(
+            "MAYFLY_URL_DOMAIN must be a domain in lower case, such as example.com, not \"{bad}\""
+        );
+        assert_eq!(domain(bad), Err(expected));
+    }
+}
+
+#[test]
 fn a_certificate_and_its_key_belong_together() {
     let both = "[tls]\ncertificate = '/c.pem'\ncontrol_certificate = '/d.pem'\n";
     let env = [

@@ -161,7 +161,13 @@ pub(crate) async fn serve(
             }
             Some(tls) => {
                 let tls = Arc::clone(tls);
-                tokio::spawn(secure_connection(stream, peer, tls, limits, parts, service));
+                tokio::spawn(secure_connection(
+                    (stream, tls),
+                    peer,
+                    limits,
+                    parts,
+                    service,
+                ));
             }
         }
     }
@@ -182,9 +188,8 @@ async fn pause_after(error: &io::Error) {
 
 /// Shakes hands, then serves. A peer that says nothing, or nothing of use, is cut.
 async fn secure_connection(
-    stream: TcpStream,
+    (stream, tls): (TcpStream, Arc<Tls>),
     peer: Peer,
-    tls: Arc<Tls>,
     limits: ConnectionLimits,
     mut parts: (Drain, Slot, Writes),
     service: impl Service,

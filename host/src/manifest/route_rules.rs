@@ -41,7 +41,10 @@ pub(crate) struct HttpRoute {
 #[serde(untagged)]
 enum StoredRoute {
     Bare(Route),
-    Whole { route: Route, rules: RouteRules },
+    Whole {
+        route: Route,
+        rules: Box<RouteRules>,
+    },
 }
 
 impl From<StoredRoute> for HttpRoute {
@@ -51,7 +54,10 @@ impl From<StoredRoute> for HttpRoute {
                 route,
                 rules: RouteRules::default(),
             },
-            StoredRoute::Whole { route, rules } => Self { route, rules },
+            StoredRoute::Whole { route, rules } => Self {
+                route,
+                rules: *rules,
+            },
         }
     }
 }
@@ -137,16 +143,6 @@ pub(super) struct Inherited {
 impl RouteAuth {
     fn is_open(&self) -> bool {
         matches!(self, Self::Open)
-    }
-
-    /// As a manifest writes it.
-    pub(crate) fn as_str(&self) -> &'static str {
-        match self {
-            Self::Open => "none",
-            Self::Iam => "iam",
-            Self::ApiKey => "api-key",
-            Self::Jwt(_) => "jwt",
-        }
     }
 }
 

@@ -1,6 +1,9 @@
 //! Publishing and removing, sweeping, and whose failure a refusal is.
 
+mod beside;
 mod changes;
+mod made;
+mod versions;
 
 use std::fs;
 

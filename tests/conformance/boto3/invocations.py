@@ -214,6 +214,12 @@ def event_type():
             status = error.response["ResponseMetadata"]["HTTPStatusCode"]
             check(f"an event of {len(payload)} bytes: 4xx", 400 <= status < 500, status)
             check("it says why", error.response["Error"].get("Message"), error.response)
+    try:
+        lam.invoke_async(FunctionName="later", InvokeArgs=b"{}")
+        check("InvokeAsync is refused", False)
+    except lam.exceptions.ClientError as error:
+        status = error.response["ResponseMetadata"]["HTTPStatusCode"]
+        check("InvokeAsync: 4xx", 400 <= status < 500, status)
     refused(
         "an event for none",
         lambda: lam.invoke(FunctionName="absent", InvocationType="Event"),

@@ -136,7 +136,7 @@ def presigned():
     status, headers, text = get(changed.replace("X-Amz-Expires=3600", "X-Amz-Expires=99999"))
     equal("another expiry", status, 403)
     # The form of GetCallerIdentity that others use to prove who they are.
-    url = sts.generate_presigned_url("get_caller_identity", ExpiresIn=60)
+    url = sts.generate_presigned_url("get_caller_identity", ExpiresIn=60, HttpMethod="GET")
     status, _, text = get(url)
     equal("a presigned GetCallerIdentity", status, 200)
     check("it says who", f"<Arn>arn:aws:iam::{kit.ACCOUNT}:root</Arn>" in text, text)
@@ -186,7 +186,7 @@ def dates():
 def unknown_actions():
     for service, call in (
         (iam, lambda: iam.list_groups()),
-        (sts, lambda: sts.get_federation_token(Name="x")),
+        (sts, lambda: sts.get_federation_token(Name="xy")),
     ):
         try:
             call()

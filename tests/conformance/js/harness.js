@@ -7,6 +7,9 @@ let passed = 0;
 let failed = 0;
 let section = "";
 
+/** A value on one line, the first part of a long one. */
+const shown = (value) => inspect(value, { maxArrayLength: 10 }).replace(/\s+/g, " ").slice(0, 300);
+
 /** Counts one assertion; `what` says what should be so. */
 export function check(what, holds, detail) {
   if (holds) {
@@ -14,19 +17,19 @@ export function check(what, holds, detail) {
     return true;
   }
   failed += 1;
-  const more = detail === undefined ? "" : `: ${typeof detail === "string" ? detail : inspect(detail)}`;
+  const more = detail === undefined ? "" : `: ${typeof detail === "string" ? detail : shown(detail)}`;
   console.log(`FAILED ${section}: ${what}${more}`);
   return false;
 }
 
 /** `got` is `want`, in value and in type. */
 export function equal(what, got, want) {
-  return check(what, isDeepStrictEqual(got, want), `got ${inspect(got)}, want ${inspect(want)}`);
+  return check(what, isDeepStrictEqual(got, want), `got ${shown(got)}, want ${shown(want)}`);
 }
 
 /** The whole of `got` is described by `pattern`. */
 export function matches(what, got, pattern) {
-  return check(what, typeof got === "string" && pattern.test(got), `got ${inspect(got)}, want ${pattern}`);
+  return check(what, typeof got === "string" && pattern.test(got), `got ${shown(got)}, want ${pattern}`);
 }
 
 /** Looks until `probe` gives something. */

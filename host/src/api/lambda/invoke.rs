@@ -180,7 +180,7 @@ pub(super) fn payload(completed: Completed, id: RequestId) -> (Bytes, bool) {
     match completed.answer {
         Ok(Answer::Payload(payload)) => (payload, false),
         Ok(Answer::Http(answer)) => (answer.body, false),
-        Err(error) => (error.payload(id).into(), true),
+        Err(error) => (error.payload(id), true),
     }
 }
 

@@ -8,7 +8,6 @@ use super::super::error::ApiError;
 use super::call::{Call, reply};
 use super::checks::Checks;
 use super::wire::lambda_time;
-use crate::app::App;
 use crate::http::error::HttpResponse;
 use crate::manifest::route_rules::Cors;
 use crate::registry::{InvokeMode, UrlAuth, UrlConfig};
@@ -154,7 +153,7 @@ impl UrlView {
             (Some(InvokeMode::ResponseStream), _) => Some("RESPONSE_STREAM"),
         };
         Self {
-            function_url: function_url(call.request.app, call.region(), &url.id),
+            function_url: call.request.app.function_url(call.region(), &url.id),
             function_arn: arn,
             auth_type: match url.auth {
                 UrlAuth::None => "NONE",
@@ -176,11 +175,6 @@ pub(super) fn show(
     moment: Moment,
 ) -> Result<HttpResponse, ApiError> {
     reply(status, &UrlView::of(call, call.target_arn()?, url, moment))
-}
-
-/// Where the URL with this id answers.
-fn function_url(app: &App, _region: &str, id: &str) -> String {
-    format!("http://{}/_url/{id}/", app.listen)
 }
 
 /// A URL belongs to a function or to an alias of it.

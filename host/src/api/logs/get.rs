@@ -4,21 +4,23 @@
 //! clients stop there.
 
 use std::collections::HashSet;
+use std::ops::ControlFlow;
 
-use domain::LogFilter;
+use domain::FunctionName;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use storage::{LogRange, ScanEnd, ScannedEvent};
+use storage::{LogRange, ScanEnd, ScannedEvent, StorageError};
 
 use super::super::error::ApiError;
 use super::super::request::ApiRequest;
-use super::filter::{Page, Streams, is_wanted, message};
+use super::filter::{Page, Streams, message};
 use super::group::Group;
 use super::token::{Purpose, decode, encode};
 use super::{
     EVENTS_MAX, READ_BYTES_MAX, bad_token, invalid, limit, members, no_such_stream, reading, reply,
     time,
 };
+use crate::app::App;
 use crate::http::error::HttpResponse;
 
 #[derive(Debug, Deserialize)]
@@ -68,50 +70,22 @@ pub(super) async fn get(request: &ApiRequest<'_>, group: Group) -> Result<HttpRe
         None => Direction::Back(None),
         Some(token) => direction(purpose, token).ok_or_else(bad_token)?,
     };
-    let is_known = members.next_token.is_some();
-    let wanted = Streams {
-        names: Some(HashSet::from([stream.clone()])),
-        prefixes: Vec::new(),
+    let wanted = Wanted {
+        function,
+        streams: Streams {
+            names: Some(HashSet::from([stream.clone()])),
+            prefixes: Vec::new(),
+        },
+        range,
+        limit,
+        is_known: members.next_token.is_some(),
     };
     let name = stream.clone();
     let read = reading(request.app, move |app| {
-        let read = match direction {
-            Direction::Forward(from) => {
-                let mut page = Page::new(limit);
-                let end = app.logs.scan(&function, from, range, |scanned| {
-                    match is_wanted(&scanned, &wanted, &LogFilter::default()) {
-                        true => page.push(scanned),
-                        false => std::ops::ControlFlow::Continue(()),
-                    }
-                })?;
-                let is_at_end = page.events.is_empty() && end.is_complete && is_known;
-                Read {
-                    before: from,
-                    after: if is_at_end { from } else { end },
-                    events: page.events,
-                }
-            }
-            Direction::Back(before) => {
-                let place = before.map(|before| before.next);
-                let (events, end) =
-                    app.logs
-                        .scan_back(&function, place, (range, limit), |scanned| {
-                            wanted.has(&scanned.stream)
-                        })?;
-                Read {
-                    before: before.unwrap_or(end),
-                    after: before.unwrap_or(end),
-                    events: last_of(events),
-                }
-            }
-        };
-        let exists = is_known
+        let read = wanted.read(app, direction)?;
+        let exists = wanted.is_known
             || !read.events.is_empty()
-            || app
-                .logs
-                .streams(&function)?
-                .iter()
-                .any(|known| *known.name == *name);
+            || (app.logs.streams(&wanted.function)?.iter()).any(|known| *known.name == *name);
         Ok(exists.then_some(read))
     })
     .await?;
@@ -132,6 +106,53 @@ pub(super) async fn get(request: &ApiRequest<'_>, group: Group) -> Result<HttpRe
         "nextForwardToken": format!("f/{}/s", encode(purpose, after)),
         "nextBackwardToken": format!("b/{}/s", encode(purpose, before)),
     })))
+}
+
+/// What is read.
+struct Wanted {
+    function: FunctionName,
+    streams: Streams,
+    range: LogRange,
+    limit: usize,
+    /// A token of this stream came along.
+    is_known: bool,
+}
+
+impl Wanted {
+    fn read(&self, app: &App, direction: Direction) -> Result<Read, StorageError> {
+        match direction {
+            Direction::Forward(from) => {
+                let mut page = Page::new(self.limit);
+                let end = app.logs.scan(&self.function, from, self.range, |scanned| {
+                    if self.streams.has(&scanned.stream) {
+                        page.push(scanned)
+                    } else {
+                        ControlFlow::Continue(())
+                    }
+                })?;
+                let is_at_end = page.events.is_empty() && end.is_complete && self.is_known;
+                Ok(Read {
+                    before: from,
+                    after: if is_at_end { from } else { end },
+                    events: page.events,
+                })
+            }
+            Direction::Back(before) => {
+                let place = before.map(|before| before.next);
+                let bounds = (self.range, self.limit);
+                let (events, end) =
+                    app.logs
+                        .scan_back(&self.function, place, bounds, |scanned| {
+                            self.streams.has(&scanned.stream)
+                        })?;
+                Ok(Read {
+                    before: before.unwrap_or(end),
+                    after: before.unwrap_or(end),
+                    events: last_of(events),
+                })
+            }
+        }
+    }
 }
 
 /// The last of `events` that there is room for in one answer.

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use domain::{AliasName, FunctionName};
+use domain::{AliasName, Fault, FunctionName};
 use http::StatusCode;
 use serde::Serialize;
 
@@ -56,6 +56,10 @@ pub(super) async fn roll_back(
 }
 
 fn api_error(error: &ChangeError) -> ApiError {
+    if error.fault() == Fault::Host {
+        tracing::error!("rolling back failed: {}", chain(error));
+        return ApiError::service(StatusCode::INTERNAL_SERVER_ERROR);
+    }
     match error {
         ChangeError::UnknownFunction { .. }
         | ChangeError::UnknownVersion { .. }
@@ -70,14 +74,12 @@ fn api_error(error: &ChangeError) -> ApiError {
         | ChangeError::CodeSha { .. }
         | ChangeError::FromDropFolder { .. }
         | ChangeError::InUse { .. }
-        | ChangeError::TooFewUnreserved { .. } => ApiError::new(
+        | ChangeError::TooFewUnreserved { .. }
+        | ChangeError::Publish(_)
+        | ChangeError::Storage(_) => ApiError::new(
             StatusCode::CONFLICT,
             "ResourceConflictException",
             error.to_string(),
         ),
-        ChangeError::Publish(_) | ChangeError::Storage(_) => {
-            tracing::error!("rolling back failed: {}", chain(error));
-            ApiError::service(StatusCode::INTERNAL_SERVER_ERROR)
-        }
     }
 }

@@ -72,7 +72,11 @@ fn a_backup_under_load_has_what_was_there_before_it_and_opens_without_damage() {
                 number += 1;
             }
         });
-        let made = (0..3).map(|_| backup(&site)).last().unwrap();
+        let made = (0..3)
+            .map(|_| backup(&site))
+            .collect::<Vec<_>>()
+            .pop()
+            .unwrap();
         stop.store(true, Ordering::Relaxed);
         made
     });

@@ -1,0 +1,113 @@
+//! The audit log: who asked for what, and what came of it.
+
+use std::fs;
+
+use serde_json::Value;
+use support::guests::printing;
+use support::{Request, Site, TestHost, until};
+
+/// The entries of an answer of `mayfly audit --json`.
+fn entries(text: &str) -> Vec<Value> {
+    let lines = text.lines();
+    lines
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
+}
+
+#[track_caller]
+fn of_action<'a>(entries: &'a [Value], action: &str) -> Vec<&'a Value> {
+    let found = entries.iter().filter(|entry| entry["action"] == action);
+    found.collect()
+}
+
+#[test]
+fn every_request_leaves_a_line_that_says_who_what_and_how_it_ended() {
+    let host = TestHost::start();
+    host.deploy("f", &printing("1"));
+    let listed = host.control_send(&Request::get("/mayfly/functions"));
+    let missing = host.control_send(&Request::get("/mayfly/logs/nobody"));
+    assert_eq!(missing.status, 404);
+    let stranger = host.control_send(&Request::get("/mayfly/functions").unsigned());
+    assert_eq!(stranger.status, 403);
+    let invoked = host.invoke("f", "{}");
+    assert_eq!(invoked.status, 200);
+
+    let text = host.cli(&["audit", "--json"]).ok();
+    let entries = entries(&text);
+    let by_id = |id: String| {
+        let found = entries.iter().find(|entry| entry["requestId"] == *id);
+        found.cloned()
+    };
+    let entry = by_id(listed.request_id()).unwrap();
+    let signer = host.root_signer();
+    assert_eq!(entry["action"], "mayfly:ListFunctions");
+    assert_eq!(entry["decision"], "allowed");
+    assert_eq!(entry["caller"], "arn:aws:iam::000000000000:root");
+    assert_eq!(entry["accessKeyId"], *signer.access_key_id);
+    assert_eq!(entry["sourceIp"], "127.0.0.1");
+    assert_eq!(entry["status"], 200);
+    let entry = by_id(missing.request_id()).unwrap();
+    assert_eq!(
+        (&entry["status"], &entry["decision"]),
+        (&404.into(), &"allowed".into())
+    );
+    assert_eq!(entry["error"], "ResourceNotFoundException");
+    let entry = by_id(stranger.request_id()).unwrap();
+    assert_eq!(
+        (&entry["status"], &entry["decision"]),
+        (&403.into(), &"none".into())
+    );
+    assert_eq!(entry["caller"], Value::Null);
+    assert_eq!(by_id(invoked.request_id()), None, "the ledger has it");
+    assert!(!text.contains(&signer.secret));
+
+    // A look at the log is in the log, and a look without a server at what is stored is not.
+    let again = host.cli(&["audit", "--action", "mayfly:ReadAudit"]).ok();
+    assert_eq!(again.lines().count(), 1, "{again}");
+    let site = host.site().clone();
+    host.stop();
+    let data = site.data();
+    let stored = site.run(&["audit", "--data", data.to_str().unwrap(), "--user", "root"]);
+    let stored = stored.ok();
+    assert!(stored.contains(" mayfly:ListFunctions "), "{stored}");
+    for file in fs::read_dir(data.join("audit")).unwrap() {
+        let text = fs::read_to_string(file.unwrap().path()).unwrap();
+        assert!(!text.contains(&signer.secret));
+    }
+}
+
+#[test]
+fn invocations_are_written_when_that_is_configured() {
+    let host = Site::builder().env("MAYFLY_AUDIT_INVOKE", "true").start();
+    host.deploy("f", &printing("1"));
+    let invoked = host.invoke("f", "{}");
+    let text = host
+        .cli(&["audit", "--json", "--action", "lambda:Invoke*"])
+        .ok();
+    let entries = entries(&text);
+    let [entry] = of_action(&entries, "lambda:InvokeFunction")[..] else {
+        panic!("{text}");
+    };
+    assert_eq!(entry["requestId"], *invoked.request_id());
+}
+
+#[test]
+fn strangers_can_not_fill_the_log_and_are_counted() {
+    let host = TestHost::start();
+    let strange = Request::get("/mayfly/functions").unsigned();
+    for _ in 0..100 {
+        let _refused = host.control_send(&strange);
+    }
+    // The count comes with the first stranger of a later second.
+    let (lines, left_out) = until("a line with a count", || {
+        let _refused = host.control_send(&strange);
+        let entries = entries(&host.cli(&["audit", "--json"]).ok());
+        let strangers = entries.iter().filter(|entry| entry["caller"].is_null());
+        let left_out: u64 = strangers
+            .clone()
+            .map(|entry| entry["leftOut"].as_u64().unwrap_or(0))
+            .sum();
+        (left_out > 0).then(|| (strangers.count() as u64, left_out))
+    });
+    assert!(lines + left_out <= 200, "{lines} {left_out}");
+}
