@@ -80,13 +80,6 @@ impl Request {
         self
     }
 
-    /// The same with another body.
-    #[must_use]
-    pub fn with_body(mut self, body: impl Into<Vec<u8>>) -> Self {
-        self.body = body.into();
-        self
-    }
-
     /// Is sent to the control API without a signature.
     #[must_use]
     pub fn unsigned(mut self) -> Self {
