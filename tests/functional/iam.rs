@@ -379,3 +379,54 @@ fn an_api_key_is_shown_once_and_kept_as_its_hash() {
         );
     }
 }
+
+#[test]
+fn the_policy_of_a_function_lets_a_user_in_for_what_it_names() {
+    let host = TestHost::start();
+    host.deploy("f", &printing("1"));
+    let (bob, eve) = (user(&host, "bob"), user(&host, "eve"));
+    let permission = json!({"StatementId": "bob", "Action": "lambda:InvokeFunction",
+        "Principal": "arn:aws:iam::000000000000:user/bob"});
+    let add = Request::post("/2015-03-31/functions/f/policy", permission.to_string());
+    let added = host.control_send(&add);
+    assert_eq!(added.status, 201, "{}", added.text());
+    assert_eq!(invoke(&host, &bob, "f").status, 200);
+    assert_eq!(invoke(&host, &bob, "f:$LATEST").status, 403);
+    assert_eq!(invoke(&host, &eve, "f").status, 403);
+    let read = bob.sign(&Request::get("/2015-03-31/functions/f"), host.control());
+    assert_eq!(host.control_send(&read).status, 403);
+    let simulate = ["policy", "simulate", "bob", "lambda:InvokeFunction", "f"];
+    let said = host.cli(&simulate).ok();
+    assert!(
+        said.contains(": bob of the policy of arn:aws:lambda:"),
+        "{said}"
+    );
+    // A Deny of the user's own outranks it.
+    put_policy(
+        &host,
+        "bob",
+        &json!({"Effect": "Deny", "Action": "*", "Resource": "*"}),
+    );
+    assert_eq!(invoke(&host, &bob, "f").status, 403);
+}
+
+#[test]
+fn a_route_with_api_keys_answers_those_that_are_enabled() {
+    let host = TestHost::start();
+    let manifest = "[[http]]\npath = \"/f\"\nauth = \"api-key\"\n";
+    host.deploy_with("f", manifest, &printing("1"));
+    let key = host.cli(&["api-keys", "create", "partner"]).ok();
+    let with = |key: &str| {
+        host.send(&Request::get("/f").header("x-api-key", key))
+            .status
+    };
+    assert_eq!(with(key.trim()), 200);
+    assert_eq!(with("x"), 403);
+    assert_eq!(host.get("/f").status, 403);
+    assert_eq!(host.cli(&["api-keys", "disable", "partner"]).ok(), "");
+    assert_eq!(with(key.trim()), 403);
+    assert_eq!(host.cli(&["api-keys", "enable", "partner"]).ok(), "");
+    assert_eq!(with(key.trim()), 200);
+    assert_eq!(host.cli(&["api-keys", "delete", "partner"]).ok(), "");
+    assert_eq!(with(key.trim()), 403);
+}

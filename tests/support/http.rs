@@ -48,6 +48,13 @@ impl Request {
         }
     }
 
+    /// With this body.
+    #[must_use]
+    pub fn with_body(mut self, body: impl Into<Vec<u8>>) -> Self {
+        self.body = body.into();
+        self
+    }
+
     /// Adds a header. `host` replaces the usual one.
     #[must_use]
     pub fn header(mut self, name: &str, value: &str) -> Self {

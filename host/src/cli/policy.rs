@@ -183,7 +183,7 @@ fn list(client: &Client, user: &str) -> anyhow::Result<()> {
     answer(text)
 }
 
-/// An answer of SimulatePrincipalPolicy.
+/// An answer of `SimulatePrincipalPolicy`.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Simulated {

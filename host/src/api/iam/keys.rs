@@ -1,4 +1,4 @@
-//! CreateAccessKey, ListAccessKeys, UpdateAccessKey, DeleteAccessKey, GetAccessKeyLastUsed.
+//! The operations on access keys.
 
 use super::{Call, DONE, page};
 use crate::api::error::ApiError;

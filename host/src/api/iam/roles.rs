@@ -1,5 +1,4 @@
-//! CreateRole, GetRole, ListRoles, DeleteRole, UpdateAssumeRolePolicy. Deployment tools make roles for
-//! functions; a function here needs none.
+//! The operations on roles. Deployment tools make roles for functions; a function here needs none.
 
 use super::users::tags;
 use super::{Call, DONE, names, page, role_name};

@@ -1,4 +1,4 @@
-//! SimulatePrincipalPolicy: what a user or role may do, and which statement says so.
+//! `SimulatePrincipalPolicy`: what a user or role may do, and which statement says so.
 //!
 //! Asks the evaluator that decides real requests, with the policies that are in force, those of the
 //! resource among them. `Statement` in a match is ours: its `Sid`, or which one it is.

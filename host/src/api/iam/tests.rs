@@ -161,7 +161,7 @@ fn a_rename_needs_a_right_to_both_names() {
 }
 
 #[test]
-fn users_and_keys_are_made_listed_changed_and_deleted() {
+fn users_are_made_renamed_and_deleted() {
     let home = Home::new();
     let tags = json!({"UserName": "bob", "Path": "/dev/", "Tags.member.1.Key": "team", "Tags.member.1.Value": "a"});
     let user = ask(&home, "CreateUser", tags).unwrap();
@@ -183,6 +183,30 @@ fn users_and_keys_are_made_listed_changed_and_deleted() {
         user
     );
 
+    ask(
+        &home,
+        "UpdateUser",
+        json!({"UserName": "bob", "NewUserName": "rob"}),
+    )
+    .unwrap();
+    refused(
+        ask(&home, "DeleteUser", json!({"UserName": "bob"})),
+        404,
+        "NoSuchEntity",
+    );
+    let deleted = ask(&home, "DeleteUser", json!({"UserName": "rob"}));
+    assert_eq!(deleted.unwrap(), Value::Null);
+}
+
+#[test]
+fn keys_are_made_listed_disabled_and_deleted() {
+    let home = Home::new();
+    ask(
+        &home,
+        "CreateUser",
+        json!({"UserName": "bob", "Path": "/dev/"}),
+    )
+    .unwrap();
     let key = ask(&home, "CreateAccessKey", json!({"UserName": "bob"})).unwrap();
     let id = key["AccessKey"]["AccessKeyId"].as_str().unwrap();
     assert_eq!(
@@ -231,21 +255,6 @@ fn users_and_keys_are_made_listed_changed_and_deleted() {
         json!({"UserName": "bob", "AccessKeyId": id}),
     )
     .unwrap();
-    ask(
-        &home,
-        "UpdateUser",
-        json!({"UserName": "bob", "NewUserName": "rob"}),
-    )
-    .unwrap();
-    refused(
-        ask(&home, "DeleteUser", json!({"UserName": "bob"})),
-        404,
-        "NoSuchEntity",
-    );
-    assert_eq!(
-        ask(&home, "DeleteUser", json!({"UserName": "rob"})).unwrap(),
-        Value::Null
-    );
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! CreateUser, GetUser, ListUsers, UpdateUser, DeleteUser.
+//! The operations on users.
 
 use domain::names::ACCOUNT_ID;
 

@@ -218,7 +218,11 @@ impl Guard {
         let caller = app.authentication.verify(pending, body, true);
         let caller = caller.map_err(|error| refusal_of_signature(&error))?;
         let keys = [("lambda:FunctionUrlAuthType", "AWS_IAM")];
-        let keys = if action == doors::URL_ACTION { &keys[..] } else { &[] };
+        let keys = if action == doors::URL_ACTION {
+            &keys[..]
+        } else {
+            &[]
+        };
         auth::authorise_with(app, &caller, action, &resource, keys).map_err(|_| FORBIDDEN)?;
         let authorizer = Authorizer::Iam {
             user_id: user_id(app, &caller.identity),

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use domain::names::ACCOUNT_ID;
 use domain::policy::{Context, PolicyDocument, Principal, Request, evaluate};
+use domain::routing::RequestPath;
 use http::HeaderMap;
 use http::request::Parts;
 use serde_json::json;
@@ -65,8 +66,9 @@ pub(super) fn signer(
     }
     let (action, resource) = match errand {
         Signed::Route { resource } => {
-            let path = parts.uri.path().trim_start_matches('/');
-            let resource = format!("{resource}{}/{path}", parts.method);
+            // Decoded, as it was routed: no spelling of a path gets around a policy.
+            let path = RequestPath::parse(parts.uri.path()).map_err(|_| FORBIDDEN)?;
+            let resource = format!("{resource}{}{}", parts.method, path.decoded());
             ("execute-api:Invoke", resource)
         }
         Signed::Url { resource } => (URL_ACTION, resource.clone()),
