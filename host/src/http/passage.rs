@@ -64,9 +64,14 @@ impl Functions {
                 .map_err(|refusal| self.refused(refusal))?,
         };
         // The room is held as long as the event may be.
-        let (body, _room) = read_body(body, self.body_limits, &self.app.room)
-            .await
-            .map_err(Stopped::Body)?;
+        let (body, _room) = read_body(
+            body,
+            self.body_limits,
+            &self.app.room,
+            asked.peer.remote.ip(),
+        )
+        .await
+        .map_err(Stopped::Body)?;
         let authorizer = match guard {
             None => Authorizer::Open,
             Some(guard) => guard

@@ -15,7 +15,7 @@ use serde_json::json;
 use super::{Entrant, FORBIDDEN, Refusal, Signed, Signing};
 use crate::app::App;
 use crate::auth::Identity;
-use crate::auth::authentication::Source;
+use crate::auth::authentication::{Listener, Source};
 use crate::auth::jwt::{JwtError, Token, token_of};
 use crate::auth::sigv4::AuthError;
 use crate::http::listener::Peer;
@@ -54,6 +54,7 @@ pub(super) fn signer(
     let source = Source {
         address: peer.remote.ip(),
         is_secure: peer.is_secure,
+        listener: Listener::Functions,
     };
     let pending = app.authentication.head(parts, source);
     let pending = pending.map_err(|error| refusal_of_signature(&error))?;
