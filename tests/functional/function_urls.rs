@@ -129,6 +129,10 @@ fn who_signs_may_use_a_url_with_iam_and_others_may_not() {
         context["authorizer"]["iam"]["userArn"],
         "arn:aws:iam::000000000000:root"
     );
+    let signer = host.root_signer().for_service("lambda");
+    let twice = Request::get(&format!("/_url/{id}/x//y"));
+    let answer = host.send(&signer.sign(&twice, host.http()));
+    assert_eq!(answer.status, 400, "{}", answer.text());
     check_forbidden(&signed("execute-api"));
     check_forbidden(&host.send(&request));
     // A policy for anybody is about URLs without signatures.

@@ -3,8 +3,6 @@
 //! One request, one connection, bounded in time and bytes; redirects are not followed. Errors are
 //! texts, for the operator's log.
 
-use std::fs::File;
-use std::io::Read as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,6 +21,7 @@ use tokio::sync::OnceCell;
 use tokio::time::timeout;
 
 use crate::manifest::route_rules::is_fetchable;
+use crate::registry::read_file::read_file;
 
 /// Largest document, in bytes. The key sets of large issuers have about 5 KB.
 const DOCUMENT_BYTES_MAX: usize = 1 << 20;
@@ -104,20 +103,11 @@ async fn client() -> Result<HttpsClient, String> {
         .build(connector))
 }
 
-/// What a file holds.
-pub(super) async fn file(path: PathBuf) -> Result<Bytes, String> {
-    let read = move || {
-        let file = File::open(path)?;
-        if !file.metadata()?.is_file() {
-            return Err(std::io::Error::other("not a regular file"));
-        }
-        let mut bytes = Vec::new();
-        file.take(DOCUMENT_BYTES_MAX as u64)
-            .read_to_end(&mut bytes)?;
-        Ok(Bytes::from(bytes))
-    };
+/// What a file in the functions folder holds.
+pub(super) async fn file(folder: PathBuf, path: PathBuf) -> Result<Bytes, String> {
+    let read = move || read_file(&folder, &path, DOCUMENT_BYTES_MAX as u64);
     match tokio::task::spawn_blocking(read).await {
-        Ok(read) => read.map_err(|error: std::io::Error| error.to_string()),
+        Ok(read) => read.map(Bytes::from).map_err(|error| error.to_string()),
         Err(error) => Err(error.to_string()),
     }
 }
