@@ -1,12 +1,13 @@
 //! Functions that are changed through the API while they are invoked, and while the server is killed:
 //! what answers is a function that somebody made, never a mix of two, and what was acknowledged stays.
 //!
-//! The function says which code it is and which environment it sees: `code=N;STATE=M`. Both are numbers
-//! below [`STATES`], so that few modules are compiled.
+//! The function says which code it is and which environment it sees. Both are numbers below [`STATES`],
+//! so that few modules are compiled.
 
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -19,7 +20,7 @@ use support::load::Load;
 use support::wait::pass;
 use support::{Request, Response, Signer, Site, TestHost, count, report};
 
-/// Codes and environments that differ.
+/// Codes and environments that differ; at most ten.
 const STATES: usize = 8;
 
 /// Code `code` and environment `environment`.
@@ -40,39 +41,46 @@ impl State {
     /// What a function says of itself.
     #[track_caller]
     fn said(answer: &Response) -> Self {
-        let text = answer.text();
-        let parse = || {
-            let (code, environment) = text.strip_prefix("code=")?.split_once(';')?;
-            let mut variables = environment.split('\0');
-            let environment = variables.find_map(|pair| pair.strip_prefix("STATE="))?;
-            Some(Self {
-                code: code.parse().ok()?,
-                environment: environment.parse().ok()?,
-            })
+        let said: Value = answer.json();
+        let number = |member: &str| {
+            let number = said[member]
+                .as_u64()
+                .and_then(|number| usize::try_from(number).ok());
+            number.unwrap_or_else(|| panic!("{}: {said}", answer.status))
         };
-        parse().unwrap_or_else(|| panic!("{}: {text}", answer.status))
+        Self {
+            code: number("code"),
+            environment: number("state"),
+        }
     }
 }
 
-/// A `command` that says `code=N;` and its environment, with a NUL behind each variable.
+/// A `command` that says its number, and the digit of `STATE` in its environment.
 fn telling(code: usize) -> String {
-    let code = format!("code={code};");
+    let answer = format!("{{\"code\":{code},\"state\":_}}");
+    let length = answer.len();
+    let (digit_at, answer) = (4096 + length - 2, answer.replace('"', "\\\""));
     format!(
         r#"(module
   (import "wasi_snapshot_preview1" "environ_sizes_get" (func $sizes (param i32 i32) (result i32)))
   (import "wasi_snapshot_preview1" "environ_get" (func $get (param i32 i32) (result i32)))
   (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
   (memory (export "memory") 2)
-  (data (i32.const 4096) "{code}")
-  (func (export "_start")
+  (data (i32.const 4096) "{answer}")
+  (func (export "_start") (local $at i32)
     (if (call $sizes (i32.const 16) (i32.const 20)) (then (unreachable)))
     (if (call $get (i32.const 64) (i32.const 8192)) (then (unreachable)))
+    (local.set $at (i32.const 8191))
+    ;; "STAT" and "E=", and an end when there is none.
+    (loop $next
+      (if (i32.gt_u (local.get $at) (i32.const 65536)) (then (unreachable)))
+      (local.set $at (i32.add (local.get $at) (i32.const 1)))
+      (br_if $next (i32.ne (i32.load (local.get $at)) (i32.const 0x54415453)))
+      (br_if $next (i32.ne (i32.load16_u offset=4 (local.get $at)) (i32.const 0x3d45))))
+    (i32.store8 (i32.const {digit_at}) (i32.load8_u offset=6 (local.get $at)))
     (i32.store (i32.const 32) (i32.const 4096))
-    (i32.store (i32.const 36) (i32.const {}))
-    (i32.store (i32.const 40) (i32.const 8192))
-    (i32.store (i32.const 44) (i32.load (i32.const 20)))
-    (drop (call $write (i32.const 1) (i32.const 32) (i32.const 2) (i32.const 8)))))"#,
-        code.len()
+    (i32.store (i32.const 36) (i32.const {length}))
+    (drop (call $write (i32.const 1) (i32.const 32) (i32.const 1) (i32.const 8)))))"#
     )
 }
 
@@ -97,7 +105,10 @@ fn new_code(state: State) -> Request {
 }
 
 fn new_environment(state: State) -> Request {
-    put("f/configuration", &json!({"Environment": environment(state)}))
+    put(
+        "f/configuration",
+        &json!({"Environment": environment(state)}),
+    )
 }
 
 fn publish() -> Request {
@@ -113,7 +124,9 @@ fn done(host: &TestHost, request: &Request, status: u16) -> Response {
 
 /// Invokes `f` over and over.
 fn invoking(host: &TestHost) -> Load {
-    let request = host.root_signer().sign(&invocation("f", "{}"), host.control());
+    let request = host
+        .root_signer()
+        .sign(&invocation("f", "{}"), host.control());
     Load::start(host.control(), &[request], 2, None)
 }
 
@@ -157,25 +170,25 @@ fn a_version_that_is_published_during_changes_is_a_state_that_was() {
     let _made = done(&host, &create("f", State::both(0)), 201);
     let load = invoking(&host);
     let (signer, control) = (host.root_signer(), host.control());
-    let rounds = count(150, 1_000);
+    let rounds = count(100, 1_000);
+    let is_over = AtomicBool::new(false);
     let published = std::thread::scope(|scope| {
         let publishing = scope.spawn(|| {
             let mut answers = Vec::new();
-            for _ in 0..rounds {
+            while !is_over.load(Ordering::Relaxed) {
                 let answer = send(control, &signer.sign(&publish(), control)).unwrap();
                 assert_eq!(answer.status, 201, "{}", answer.text());
                 answers.push(answer.json());
             }
             answers
         });
-        let mut round = 1;
-        while !publishing.is_finished() {
+        for round in 1..=rounds {
             // Code first: what is live has the code of its environment, or the next one.
             let next = State::both(round);
             let _changed = done(&host, &new_code(next), 200);
             let _changed = done(&host, &new_environment(next), 200);
-            round += 1;
         }
+        is_over.store(true, Ordering::Relaxed);
         publishing.join().unwrap()
     });
     let is_a_state = |state: State| {
@@ -201,7 +214,10 @@ fn a_version_that_is_published_during_changes_is_a_state_that_was() {
         let known = codes.entry(state.code).or_insert(sha256);
         assert_eq!(*known, sha256, "version {version}");
     }
-    report("versions published during changes", versions.len());
+    report(
+        "changes of code and environment, versions published meanwhile",
+        format!("{rounds}, {}", versions.len()),
+    );
 }
 
 /// What somebody who talks to the server knows of it.
@@ -279,11 +295,12 @@ fn a_server_that_is_killed_during_changes_has_each_of_them_whole_or_not() {
     for round in 0..count(10, 200) {
         let (signer, control) = (host.root_signer(), host.control());
         let before = known.clone();
-        let changing = std::thread::spawn(move || {
-            change_until_killed((&signer, control), before, number)
-        });
+        let changing =
+            std::thread::spawn(move || change_until_killed((&signer, control), before, number));
         // From the first change to the middle of a later one.
-        pass(Duration::from_millis(u64::try_from(round * 41 % 331).unwrap()));
+        pass(Duration::from_millis(
+            u64::try_from(round * 41 % 331).unwrap(),
+        ));
         host.kill();
         let (acknowledged, next, made) = changing.join().unwrap();
         number += made.len();
@@ -291,17 +308,20 @@ fn a_server_that_is_killed_during_changes_has_each_of_them_whole_or_not() {
         host = site.start();
         let latest = State::said(&host.invoke("f", "{}"));
         let live = State::said(&host.invoke("f:live", "{}"));
-        let listed = host.lambda_ok("GET", &format!("{FUNCTIONS}/f/versions"), &Value::Null, 200);
-        let count = listed["Versions"].as_array().unwrap().len() - 1;
+        let versions = host.function("f").unwrap()["versions"].as_u64().unwrap();
         let is = |state: &Known| {
             let alias = state.versions[&state.live];
-            (latest, live, count) == (state.latest, alias, state.versions.len())
+            (latest, live, versions) == (state.latest, alias, state.versions.len() as u64)
         };
         if is(&acknowledged) {
             known = acknowledged;
             without += 1;
         } else {
-            assert!(is(&next), "{latest:?} {live:?} {count} of {acknowledged:?} {next:?}");
+            let found = (latest, live, versions);
+            assert!(
+                is(&next),
+                "round {round}: {found:?} of {acknowledged:?} {next:?}"
+            );
             known = next;
             with += 1;
         }

@@ -130,7 +130,9 @@ fn who_may_nothing_is_told_the_same_of_what_is_there_and_of_what_is_not() {
     assert_eq!(host.invoke("f", "{}").text(), "1");
 
     // Each of them is in the audit log, with what was asked for.
-    let text = host.cli(&["audit", "--denied", "--json", "-n", "10000"]).ok();
+    let text = host
+        .cli(&["audit", "--denied", "--json", "-n", "10000"])
+        .ok();
     for line in text.lines() {
         let entry: Value = serde_json::from_str(line).unwrap();
         assert_eq!(entry["decision"], "denied");
@@ -170,7 +172,11 @@ fn a_permission_is_for_one_action_on_one_thing() {
     for row in rows().iter().filter(|row| !row.is_free()) {
         let (resource, other) = row.resources();
         // What takes a function or an alias away would leave nothing for the rows behind it.
-        let _there = host.lambda("POST", FUNCTIONS, &support::lambda::creation("f", &printing("1")));
+        let _there = host.lambda(
+            "POST",
+            FUNCTIONS,
+            &support::lambda::creation("f", &printing("1")),
+        );
 
         // Everything but this; an ARN is no name for what is about everything.
         let all_else = json!({"Effect": "Allow", "NotAction": row.action, "Resource": "*"});
@@ -206,11 +212,17 @@ fn who_one_is_nobody_is_denied() {
     host.put_policy("nobody", &statement("Deny", "*", "*"));
     let rows: Vec<Row> = rows().into_iter().filter(Row::is_free).collect();
     let names: Vec<_> = rows.iter().map(|row| row.name).collect();
-    assert_eq!(names, ["GetCallerIdentity", "AssumeRole", "GetSessionToken"]);
+    assert_eq!(
+        names,
+        ["GetCallerIdentity", "AssumeRole", "GetSessionToken"]
+    );
     let answers: Vec<_> = rows.iter().map(|row| send(&host, &nobody, row)).collect();
     let text = answers[0].text();
     assert_eq!(answers[0].status, 200, "{text}");
-    assert!(text.contains("<Arn>arn:aws:iam::000000000000:user/nobody</Arn>"), "{text}");
+    assert!(
+        text.contains("<Arn>arn:aws:iam::000000000000:user/nobody</Arn>"),
+        "{text}"
+    );
     for answer in &answers[1..] {
         assert_eq!(error_code(answer).as_deref(), Some("UnsupportedOperation"));
     }

@@ -28,7 +28,9 @@ fn an_ended_key_is_refused_by_the_next_request_also_under_load() {
         host.iam(&format!("Action={action}&UserName=bob&AccessKeyId={id}"));
     };
 
-    check_end(&host, &bob, || of_key("UpdateAccessKey&Status=Inactive", &bob));
+    check_end(&host, &bob, || {
+        of_key("UpdateAccessKey&Status=Inactive", &bob)
+    });
     of_key("UpdateAccessKey&Status=Active", &bob);
     assert_eq!(host.invoke_as(&bob, "f").status, 200);
 

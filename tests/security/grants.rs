@@ -201,7 +201,10 @@ fn policies_are_understood_whole_or_refused() {
         ("Effect", json!("Maybe")),
         ("Effect", json!("allow")),
         ("Principal", json!("*")),
-        ("Condition", json!({"StringLooksLike": {"aws:username": "bob"}})),
+        (
+            "Condition",
+            json!({"StringLooksLike": {"aws:username": "bob"}}),
+        ),
         ("Colour", json!("red")),
     ] {
         let mut broken = statement("Allow", INVOKE, &arn("f"));
@@ -229,7 +232,16 @@ fn the_policy_of_a_function_or_alias_lets_in_whom_it_names_to_what_it_names() {
     let (bob, eve) = (host.user("bob"), host.user("eve"));
     let user = "arn:aws:iam::000000000000:user/bob";
     add_permission(&host, "", INVOKE, user);
-    check(&host, &bob, &[("f", 200), ("f:$LATEST", 403), ("f:live", 403), ("f:1", 403)]);
+    check(
+        &host,
+        &bob,
+        &[
+            ("f", 200),
+            ("f:$LATEST", 403),
+            ("f:live", 403),
+            ("f:1", 403),
+        ],
+    );
     check(&host, &eve, &[("f", 403)]);
     add_permission(&host, "?Qualifier=live", INVOKE, user);
     check(&host, &bob, &[("f:live", 200), ("f:1", 403)]);
@@ -246,10 +258,19 @@ fn the_policy_of_a_function_or_alias_lets_in_whom_it_names_to_what_it_names() {
     // Nothing else than what it says.
     for (method, target) in [("GET", "f"), ("DELETE", "f"), ("GET", "f/policy")] {
         let request = Request::new(method, &format!("{FUNCTIONS}/{target}"));
-        assert_eq!(host.send_as(&bob, &request).status, 403, "{method} {target}");
+        assert_eq!(
+            host.send_as(&bob, &request).status,
+            403,
+            "{method} {target}"
+        );
     }
     // It goes with the alias and with the function: a new one of the name begins with none.
-    let _gone = host.lambda_ok("DELETE", &format!("{FUNCTIONS}/f/aliases/live"), &Value::Null, 204);
+    let _gone = host.lambda_ok(
+        "DELETE",
+        &format!("{FUNCTIONS}/f/aliases/live"),
+        &Value::Null,
+        204,
+    );
     let again = json!({"Name": "live", "FunctionVersion": "1"});
     let _made = host.lambda_ok("POST", &format!("{FUNCTIONS}/f/aliases"), &again, 201);
     check(&host, &bob, &[("f:live", 403), ("f", 200)]);
@@ -269,7 +290,8 @@ fn a_function_url_for_signers_asks_for_its_own_permission() {
     let target = url.strip_prefix(&base).unwrap();
     let get = |signer: &Signer| {
         let signer = signer.clone().for_service("lambda");
-        host.send(&signer.sign(&Request::get(target), host.http())).status
+        host.send(&signer.sign(&Request::get(target), host.http()))
+            .status
     };
     assert_eq!(get(&host.root_signer()), 200);
     assert_eq!(get(&bob), 403);
@@ -286,7 +308,11 @@ fn a_function_url_for_signers_asks_for_its_own_permission() {
         host.put_policy("bob", &statements);
         assert_eq!(get(&bob), status, "{statements}");
     }
-    assert_eq!(host.ledger().entries.len(), 2, "who is refused runs nothing");
+    assert_eq!(
+        host.ledger().entries.len(),
+        2,
+        "who is refused runs nothing"
+    );
 }
 
 #[test]

@@ -208,10 +208,9 @@ pub(super) fn rows() -> Vec<super::matrix::Row> {
             target: format!("{}{}", spec.path, query.unwrap_or_default()),
             about: match spec.resource {
                 Resource::Account => "*",
-                Resource::Qualified
-                | Resource::Function
-                | Resource::InBody
-                | Resource::Tagged => "function",
+                Resource::Qualified | Resource::Function | Resource::InBody | Resource::Tagged => {
+                    "function"
+                }
                 Resource::Alias => "alias",
             },
         }

@@ -68,7 +68,11 @@ fn request((service, name): (&str, &str), method: &str, target: &str) -> Request
             request(target, &form).header("content-type", FORM)
         }
         "mayfly" => {
-            let label = if target.contains("api-keys") { "k" } else { "f" };
+            let label = if target.contains("api-keys") {
+                "k"
+            } else {
+                "f"
+            };
             request(&target.replace("{}", label), "{}")
         }
         other => panic!("how is {other} asked?"),
