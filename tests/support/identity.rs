@@ -55,13 +55,19 @@ impl TestHost {
         self.control_send(&signer.sign(request, self.control()))
     }
 
+    /// Asks IAM or STS as `signer`, with exactly this form.
+    #[track_caller]
+    #[must_use]
+    pub fn ask_as(&self, signer: &Signer, service: &str, form: &str) -> Response {
+        let request = Request::post("/", form).header("content-type", FORM);
+        self.send_as(&signer.clone().for_service(service), &request)
+    }
+
     /// Asks IAM as `signer`.
     #[track_caller]
     #[must_use]
     pub fn iam_as(&self, signer: &Signer, form: &str) -> Response {
-        let form = format!("{form}&Version=2010-05-08");
-        let request = Request::post("/", form).header("content-type", FORM);
-        self.send_as(&signer.clone().for_service("iam"), &request)
+        self.ask_as(signer, "iam", &format!("{form}&Version=2010-05-08"))
     }
 
     /// Asks IAM as the owner, who is not refused; the answer.
@@ -69,6 +75,7 @@ impl TestHost {
     pub fn iam(&self, form: &str) -> String {
         let response = self.iam_as(&self.root_signer(), form);
         assert_eq!(response.status, 200, "{form}: {}", response.text());
+        assert_eq!(response.header("content-type"), Some("text/xml"));
         response.text()
     }
 
