@@ -8,7 +8,7 @@ use support::guests::{guest, printing};
 use support::http::{Request, Response};
 use support::identity::{element, statement};
 use support::issuer::{DocumentServer, Issuer, forged};
-use support::{Signer, Site, TestHost, until};
+use support::{Site, TestHost, until};
 
 const ISSUER: &str = "https://issuer.example/";
 

@@ -29,7 +29,7 @@ fn an_ended_key_is_refused_by_the_next_request_also_under_load() {
     };
 
     check_end(&host, &bob, || {
-        of_key("UpdateAccessKey&Status=Inactive", &bob)
+        of_key("UpdateAccessKey&Status=Inactive", &bob);
     });
     of_key("UpdateAccessKey&Status=Active", &bob);
     assert_eq!(host.invoke_as(&bob, "f").status, 200);
