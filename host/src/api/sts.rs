@@ -1,10 +1,10 @@
 //! The STS API: who one is. Temporary credentials are not offered.
 
 use domain::names::ACCOUNT_ID;
-use http::StatusCode;
+use http::{Method, StatusCode};
 
 use super::error::ApiError;
-use super::form::Form;
+use super::form::{Encoding, Form};
 use super::request::ApiRequest;
 use super::xml::{Node, reply};
 use crate::auth::Identity;
@@ -40,7 +40,13 @@ impl Operation {
 /// Answers a request for this API.
 pub(super) fn answer(request: &ApiRequest<'_>) -> Result<HttpResponse, ApiError> {
     let encoding = request.encoding();
-    let form = Form::parse(&request.body, encoding)?;
+    // A presigned request has its parameters beside its signature: login tools send such links.
+    let form = if request.parts.method == Method::GET {
+        let query = request.parts.uri.query().unwrap_or("");
+        Form::parse(query.as_bytes(), Encoding::Form)?
+    } else {
+        Form::parse(&request.body, encoding)?
+    };
     let action = form.required("Action")?;
     let version = form.text("Version").unwrap_or(VERSION);
     let known = Operation::ALL.into_iter().find(|o| o.name() == action);

@@ -36,7 +36,11 @@ impl Protocol {
                 .as_bytes()
                 .starts_with(b"application/x-www-form-urlencoded")
         });
+        let query = parts.uri.query().unwrap_or("");
         match (parts.uri.path(), &parts.method) {
+            ("/", &Method::GET) if query.split('&').any(|pair| pair.starts_with("Action=")) => {
+                Self::QueryXml
+            }
             ("/", &Method::POST) if parts.headers.contains_key("x-amz-target") => Self::Json11,
             ("/", &Method::POST) if is_form => Self::QueryXml,
             _ => Self::RestJson,
