@@ -102,7 +102,7 @@ fn what_can_not_be_done_says_why_and_what_to_do() {
             &["create", "g", "nowhere.wasm"],
             "reading `nowhere.wasm` failed",
         ),
-        (&["create", "g", text], "wasm"),
+        (&["create", "g", text], "unzip"),
         (&["create", "g", &one, "--memory", "9000"], "memorySize"),
         (&["create", "g", &one, "--env", "AWS_X=1"], "AWS_X"),
         (
@@ -112,7 +112,7 @@ fn what_can_not_be_done_says_why_and_what_to_do() {
         (&["create", "g", &one, "--env", "A1"], "NAME=VALUE"),
         (&["create", "a.b", &one], "a.b"),
         (&["update", "g", &one], "Function not found"),
-        (&["update", "f", text], "wasm"),
+        (&["update", "f", text], "unzip"),
         (&["update", "dropped", &one], "functions folder"),
         (&["publish", "g"], "Function not found"),
         (&["publish", "f", "--description", &long], "description"),

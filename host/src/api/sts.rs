@@ -1,10 +1,13 @@
 //! The STS API: who one is. Temporary credentials are not offered.
+//!
+//! A GET has its parameters in the query: whoever is handed such an address, presigned, learns who signed
+//! it, and other systems let people in by that.
 
 use domain::names::ACCOUNT_ID;
-use http::StatusCode;
+use http::{Method, StatusCode};
 
 use super::error::ApiError;
-use super::form::Form;
+use super::form::{Encoding, Form};
 use super::request::ApiRequest;
 use super::xml::{Node, reply};
 use crate::auth::Identity;
@@ -15,8 +18,14 @@ const NAMESPACE: &str = "https://sts.amazonaws.com/doc/2011-06-15/";
 
 /// Answers a request for this API.
 pub(super) fn answer(request: &ApiRequest<'_>) -> Result<HttpResponse, ApiError> {
-    let encoding = request.encoding();
-    let form = Form::parse(&request.body, encoding)?;
+    let (encoding, form) = if request.parts.method == Method::GET {
+        let query = request.parts.uri.query().unwrap_or_default();
+        let form = Form::parse(query.as_bytes(), Encoding::Form)?;
+        (Encoding::Form, form)
+    } else {
+        let encoding = request.encoding();
+        (encoding, Form::parse(&request.body, encoding)?)
+    };
     let action = form.required("Action")?;
     let version = form.text("Version").unwrap_or(VERSION);
     match action {
