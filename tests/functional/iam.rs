@@ -121,6 +121,30 @@ fn identity_is_told_to_anybody_and_nothing_else_is() {
         "arn:aws:iam::000000000000:root"
     );
 
+    // As presigned addresses have it.
+    let asking = |signer: Signer, query: &str| {
+        let request = Request::get(&format!("/?{query}"));
+        let signed = signer.for_service("sts").sign(&request, host.control());
+        support::http::send(host.control(), &signed).unwrap()
+    };
+    let told = asking(bob.clone(), "Action=GetCallerIdentity&Version=2011-06-15");
+    assert_eq!(told.status, 200);
+    let arn = element(&told.text(), "Arn").to_owned();
+    assert_eq!(arn, "arn:aws:iam::000000000000:user/bob");
+    let other = asking(bob.clone(), "Action=CreateUser&UserName=eve");
+    assert_eq!(
+        (other.status, other.header("content-type")),
+        (400, Some("text/xml"))
+    );
+    assert_eq!(element(&other.text(), "Code"), "InvalidAction");
+    let mut wrong = bob.clone();
+    wrong.secret.push('x');
+    let refused = asking(wrong, "Action=GetCallerIdentity");
+    assert_eq!(
+        (refused.status, refused.header("content-type")),
+        (403, Some("text/xml"))
+    );
+
     for form in [
         "Action=ListUsers",
         "Action=GetUser",

@@ -1,4 +1,7 @@
 //! The STS API: who one is. Temporary credentials are not offered.
+//!
+//! A GET has its parameters in the query: whoever is handed such an address, presigned, learns who signed
+//! it, and other systems let people in by that.
 
 use domain::names::ACCOUNT_ID;
 use http::{Method, StatusCode};
@@ -39,13 +42,13 @@ impl Operation {
 
 /// Answers a request for this API.
 pub(super) fn answer(request: &ApiRequest<'_>) -> Result<HttpResponse, ApiError> {
-    let encoding = request.encoding();
-    // A presigned request has its parameters beside its signature: login tools send such links.
-    let form = if request.parts.method == Method::GET {
-        let query = request.parts.uri.query().unwrap_or("");
-        Form::parse(query.as_bytes(), Encoding::Form)?
+    let (encoding, form) = if request.parts.method == Method::GET {
+        let query = request.parts.uri.query().unwrap_or_default();
+        let form = Form::parse(query.as_bytes(), Encoding::Form)?;
+        (Encoding::Form, form)
     } else {
-        Form::parse(&request.body, encoding)?
+        let encoding = request.encoding();
+        (encoding, Form::parse(&request.body, encoding)?)
     };
     let action = form.required("Action")?;
     let version = form.text("Version").unwrap_or(VERSION);
