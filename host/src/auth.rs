@@ -82,30 +82,9 @@ impl Caller {
     }
 }
 
-/// Proof that a caller may do one thing to one resource.
+/// Proof that a caller may do what they ask for. Whoever acts for a caller holds one.
 #[derive(Debug)]
-pub(crate) struct Grant {
-    caller: Caller,
-    action: &'static str,
-    resource: String,
-}
-
-impl Grant {
-    /// Whose it is.
-    pub(crate) fn caller(&self) -> &Caller {
-        &self.caller
-    }
-
-    /// What it allows, such as `lambda:InvokeFunction`.
-    pub(crate) fn action(&self) -> &'static str {
-        self.action
-    }
-
-    /// On what: a resource name, or `*`.
-    pub(crate) fn resource(&self) -> &str {
-        &self.resource
-    }
-}
+pub(crate) struct Grant(());
 
 /// Nobody allowed it, or somebody forbade it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

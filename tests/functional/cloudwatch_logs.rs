@@ -233,6 +233,10 @@ fn a_stream_is_read_from_both_ends_and_its_last_token_comes_back() {
 }
 
 #[test]
+#[expect(
+    clippy::too_many_lines,
+    reason = "a table of requests and their refusals"
+)]
 fn bad_input_is_refused_in_the_words_of_aws() {
     let host = TestHost::start();
     host.deploy("f", &speaking("1", "x\n", 0));

@@ -97,10 +97,6 @@ impl ApiError {
         )
     }
 
-    pub(super) fn status(&self) -> StatusCode {
-        self.status
-    }
-
     /// The error's name, such as `AccessDeniedException`.
     pub(super) fn code(&self) -> &'static str {
         self.code

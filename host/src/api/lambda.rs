@@ -196,6 +196,7 @@ async fn act(call: &Call<'_>) -> Result<HttpResponse, ApiError> {
 /// The operations for the table that the tests from outside go over.
 #[cfg(test)]
 pub(super) fn rows() -> Vec<super::matrix::Row> {
+    use self::operation::Resource;
     let row = |operation: Operation| {
         let spec = operation.spec();
         let query = spec.query.map(|(name, value)| format!("?{name}={value}"));
@@ -203,13 +204,15 @@ pub(super) fn rows() -> Vec<super::matrix::Row> {
             service: "lambda",
             name: spec.name,
             action: spec.action,
-            method: match spec.method {
-                Method::GET => "GET",
-                Method::PUT => "PUT",
-                Method::DELETE => "DELETE",
-                _ => "POST",
-            },
+            method: super::matrix::method(&spec.method),
             target: format!("{}{}", spec.path, query.unwrap_or_default()),
+            about: match spec.resource {
+                Resource::Account => "*",
+                Resource::Qualified | Resource::Function | Resource::InBody | Resource::Tagged => {
+                    "function"
+                }
+                Resource::Alias => "alias",
+            },
         }
     };
     Operation::ALL.into_iter().map(row).collect()

@@ -63,11 +63,7 @@ pub(crate) fn authorise_with(
     if !app.audit.allows(action) {
         return Err(Refused::Unrecorded);
     }
-    Ok(Grant {
-        caller: caller.clone(),
-        action,
-        resource: resource.to_owned(),
-    })
+    Ok(Grant(()))
 }
 
 /// Why a caller may not; `None` when the caller may.

@@ -340,7 +340,7 @@ impl Operation {
 
 /// What stands where `pattern` has `{}`, if `path` fits it; older models of the AWS clients write a
 /// slash at the end.
-fn labels<'a>(pattern: &str, path: &'a str) -> Option<Vec<&'a str>> {
+pub(in crate::api) fn labels<'a>(pattern: &str, path: &'a str) -> Option<Vec<&'a str>> {
     let path = path.strip_suffix('/').unwrap_or(path);
     let mut segments = path.split('/');
     let mut labels = Vec::new();

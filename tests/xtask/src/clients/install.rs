@@ -155,20 +155,20 @@ fn debian(home: &Path, packages: &Path) -> anyhow::Result<PathBuf> {
 
 /// The suite beside the packages that it imports.
 fn node_modules(home: &Path, sources: &Path) -> anyhow::Result<()> {
-    let lock = "package-lock.json";
-    let wanted = fs::read(sources.join(lock))?;
-    let is_there = home.join("node_modules").is_dir()
-        && fs::read(home.join(lock)).is_ok_and(|found| found == wanted);
+    let done = home.join("installed.json");
+    let wanted = fs::read(sources.join("package-lock.json"))?;
     fs::create_dir_all(home)?;
     for file in fs::read_dir(sources)? {
         let file = file?;
         fs::copy(file.path(), home.join(file.file_name()))?;
     }
-    if !is_there {
-        run(Command::new("npm")
-            .args(["ci", "--silent", "--ignore-scripts"])
-            .current_dir(home))?;
+    if fs::read(&done).is_ok_and(|found| found == wanted) {
+        return Ok(());
     }
+    run(Command::new("npm")
+        .args(["ci", "--loglevel=error", "--ignore-scripts"])
+        .current_dir(home))?;
+    fs::write(&done, &wanted)?;
     Ok(())
 }
 

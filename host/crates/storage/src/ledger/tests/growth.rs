@@ -130,9 +130,10 @@ fn the_short_answer_is_the_one_of_the_long_one() {
 fn a_failed_sync_is_in_the_short_answer() {
     let root = tempfile::tempdir().unwrap();
     let ledger = open(root.path());
-    append(&ledger, 0..1);
+    // First, so that there is something left to sync, whoever comes to it.
     let journal = &ledger.shared().journal;
     journal.fail_next_sync.store(true, Ordering::Relaxed);
+    append(&ledger, 0..1);
     ledger.flush().unwrap_err();
     assert!(!ledger.is_writable());
 }
