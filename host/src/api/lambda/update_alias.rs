@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::super::error::ApiError;
 use super::call::{Call, alias_name, version_id};
-use super::change::revision;
+use super::change::{Revised, revision};
 use super::checks::Checks;
 use super::create_alias::{additional, check_versions, show};
 use super::wire::RoutingConfig;
@@ -49,7 +49,7 @@ pub(super) async fn update_alias(call: &Call<'_>) -> Result<HttpResponse, ApiErr
         version,
         additional: routing,
         description: request.description,
-        revision: revision(request.revision_id.as_deref())?,
+        revision: revision(request.revision_id.as_deref(), Revised::Function)?,
     };
     let (name, changed) = (function.name.clone(), alias.clone());
     let (function, _alias) = call
