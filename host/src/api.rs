@@ -8,6 +8,7 @@
 //! Knows nothing of how a function runs, and offers no way around the spine.
 
 mod body;
+mod checks;
 mod code_download;
 mod error;
 mod event_stream;

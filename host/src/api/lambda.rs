@@ -7,7 +7,6 @@ pub(super) mod operation;
 
 mod call;
 mod change;
-mod checks;
 pub(super) mod code;
 mod declaration;
 mod environment;
@@ -71,6 +70,7 @@ use http::request::Parts;
 
 use self::call::Call;
 use self::operation::{Body, NoOperation, Operation};
+use super::checks;
 use super::error::ApiError;
 use super::request::ApiRequest;
 use crate::http::body::BodyError;

@@ -268,8 +268,9 @@ mod tests {
         let error = take_place(&uploads).unwrap_err();
         assert_eq!(error.code(), "TooManyRequestsException");
         assert!(error.message().contains("16 uploads"), "{error:?}");
-        places.pop();
+        drop(places.pop());
         drop(take_place(&uploads).unwrap());
+        assert_eq!(places.len(), UPLOADS_MAX - 1);
     }
 
     #[test]
