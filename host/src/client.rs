@@ -27,9 +27,12 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
-use domain::{Clock, FunctionName};
+use domain::Clock;
 
 use crate::auth::sigv4::{Signer, sign};
+
+/// Where functions are.
+pub(crate) const FUNCTIONS: &str = "/2015-03-31/functions";
 
 /// Where IAM is asked; our client asks nothing else there.
 const IAM_PATH: &str = "/";
@@ -38,6 +41,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// For answers that the server has at hand.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// For code, which has to get there and is compiled before it is answered.
+const UPLOAD_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// The longest a function may run, and time to spare.
 const INVOKE_TIMEOUT: Duration = Duration::from_secs(960);
@@ -192,6 +198,19 @@ pub(crate) enum ClientError {
     },
 }
 
+/// What Invoke is asked for.
+#[derive(Debug)]
+pub(crate) struct Asked<'a> {
+    /// The function in any spelling: a name, a name with a qualifier, an ARN.
+    pub(crate) function: &'a str,
+    /// A version or an alias.
+    pub(crate) qualifier: Option<&'a str>,
+    /// Whether the end of the log is to come along.
+    pub(crate) with_log: bool,
+    /// Whether it is only asked if it could run.
+    pub(crate) dry_run: bool,
+}
+
 /// What Invoke answered with.
 #[derive(Debug)]
 pub(crate) struct Invoked {
@@ -260,10 +279,45 @@ impl Client {
         path: &str,
         body: &Value,
     ) -> Result<T, ClientError> {
+        self.send_within(ANSWER_TIMEOUT, method, path, body)
+    }
+
+    /// Sends JSON with code in it, and reads the answer as a `T`.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`].
+    pub(crate) fn upload<T: DeserializeOwned>(
+        &self,
+        method: &Method,
+        path: &str,
+        body: &Value,
+    ) -> Result<T, ClientError> {
+        self.send_within(UPLOAD_TIMEOUT, method, path, body)
+    }
+
+    fn send_within<T: DeserializeOwned>(
+        &self,
+        patience: Duration,
+        method: &Method,
+        path: &str,
+        body: &Value,
+    ) -> Result<T, ClientError> {
         let body = Bytes::from(body.to_string());
         let request = self.request(method.clone(), path, body, &[])?;
-        let answer = self.runtime.block_on(self.send(request, ANSWER_TIMEOUT))?;
+        let answer = self.runtime.block_on(self.send(request, patience))?;
         serde_json::from_slice(&answer.body).map_err(|error| self.unexpected(&error))
+    }
+
+    /// Deletes what is at `path_and_query`.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`].
+    pub(crate) fn delete(&self, path_and_query: &str) -> Result<(), ClientError> {
+        let request = self.request(Method::DELETE, path_and_query, Bytes::new(), &[])?;
+        self.runtime.block_on(self.send(request, ANSWER_TIMEOUT))?;
+        Ok(())
     }
 
     /// Posts to `path_and_query`, without a body; the JSON that comes back, read as a `T`.
@@ -326,7 +380,11 @@ impl Client {
 
     /// Where the server is.
     pub(crate) fn endpoint_url(&self) -> String {
-        format!("http://{}", self.server.authority)
+        let scheme = match self.server.tls {
+            Some(_) => "https",
+            None => "http",
+        };
+        format!("{scheme}://{}", self.server.authority)
     }
 
     /// Runs a function on an event and waits for its answer.
@@ -334,15 +392,18 @@ impl Client {
     /// # Errors
     ///
     /// [`ClientError`] when it did not run. A function that ran and failed is not an error here.
-    pub(crate) fn invoke(
-        &self,
-        function: &FunctionName,
-        event: Bytes,
-        with_log: bool,
-    ) -> Result<Invoked, ClientError> {
-        let path = format!("/2015-03-31/functions/{function}/invocations");
-        let log = if with_log { "Tail" } else { "None" };
-        let request = self.request(Method::POST, &path, event, &[("x-amz-log-type", log)])?;
+    pub(crate) fn invoke(&self, asked: &Asked<'_>, event: Bytes) -> Result<Invoked, ClientError> {
+        let qualifier = query(&[("Qualifier", asked.qualifier.map(str::to_owned))]);
+        let function = encode(asked.function);
+        let path = format!("{FUNCTIONS}/{function}/invocations{qualifier}");
+        let log = if asked.with_log { "Tail" } else { "None" };
+        let kind = if asked.dry_run {
+            "DryRun"
+        } else {
+            "RequestResponse"
+        };
+        let headers = [("x-amz-log-type", log), ("x-amz-invocation-type", kind)];
+        let request = self.request(Method::POST, &path, event, &headers)?;
         let answer = self.runtime.block_on(self.send(request, INVOKE_TIMEOUT))?;
         let header = |name: &str| {
             answer

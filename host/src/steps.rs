@@ -211,6 +211,7 @@ fn each_step_of_the_path_is_measured() {
             id,
             event: event.clone(),
             arn: None,
+            client_context: None,
             deadline: app.clock.now() + version.configuration.limits.timeout.duration(),
             deadline_unix_ms: 0,
             observed: Observed::new(),
@@ -228,6 +229,7 @@ fn each_step_of_the_path_is_measured() {
         qualifier: None,
         trigger: Trigger::Http,
         event,
+        client_context: None,
         keep_log: false,
     };
     after_the_sandbox(&app, &version, &invocation, &outcome);

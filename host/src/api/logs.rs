@@ -335,6 +335,11 @@ pub(super) fn rows() -> Vec<super::matrix::Row> {
             action: spec.action,
             method: "POST",
             target: "/".to_owned(),
+            about: match spec.rule {
+                Rule::AllGroups => "groups",
+                Rule::Group | Rule::Groups | Rule::Resource => "group",
+                Rule::Stream => "stream",
+            },
         }
     };
     Operation::ALL.into_iter().map(row).collect()

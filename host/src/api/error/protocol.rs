@@ -36,13 +36,12 @@ impl Protocol {
                 .as_bytes()
                 .starts_with(b"application/x-www-form-urlencoded")
         });
-        let query = parts.uri.query().unwrap_or("");
+        let query = parts.uri.query().unwrap_or_default();
+        let has_action = query.split('&').any(|pair| pair.starts_with("Action="));
         match (parts.uri.path(), &parts.method) {
-            ("/", &Method::GET) if query.split('&').any(|pair| pair.starts_with("Action=")) => {
-                Self::QueryXml
-            }
             ("/", &Method::POST) if parts.headers.contains_key("x-amz-target") => Self::Json11,
             ("/", &Method::POST) if is_form => Self::QueryXml,
+            ("/", &Method::GET) if has_action => Self::QueryXml,
             _ => Self::RestJson,
         }
     }

@@ -5,6 +5,7 @@ use http::StatusCode;
 use serde::Deserialize;
 
 use super::super::error::ApiError;
+use super::super::json::object;
 use super::call::{Call, alias_name, reply, version_id};
 use super::checks::Checks;
 use super::wire::{AliasConfiguration, RoutingConfig};
@@ -17,6 +18,7 @@ struct Request {
     name: Option<String>,
     function_version: Option<String>,
     description: Option<String>,
+    #[serde(default, deserialize_with = "object")]
     routing_config: Option<RoutingConfig>,
 }
 

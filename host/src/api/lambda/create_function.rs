@@ -6,6 +6,7 @@ use http::StatusCode;
 use serde::Deserialize;
 
 use super::super::error::ApiError;
+use super::super::json::object;
 use super::super::request::read_json;
 use super::call::{Call, reply};
 use super::checks::Checks;
@@ -19,6 +20,7 @@ use crate::registry::{Declared, NewFunction};
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Request {
+    #[serde(default, deserialize_with = "object")]
     code: Option<CodeSource>,
     package_type: Option<String>,
     publish: Option<bool>,

@@ -5,6 +5,7 @@ use http::StatusCode;
 use serde::Deserialize;
 
 use super::super::error::ApiError;
+use super::super::json::object;
 use super::call::{Call, alias_name, version_id};
 use super::change::{Revised, revision};
 use super::checks::Checks;
@@ -18,6 +19,7 @@ use crate::registry::AliasChange;
 struct Request {
     function_version: Option<String>,
     description: Option<String>,
+    #[serde(default, deserialize_with = "object")]
     routing_config: Option<RoutingConfig>,
     revision_id: Option<String>,
 }

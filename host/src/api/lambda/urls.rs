@@ -5,6 +5,7 @@ use http::StatusCode;
 use serde::{Deserialize, Serialize};
 
 use super::super::error::ApiError;
+use super::super::json::object;
 use super::call::{Call, reply};
 use super::checks::Checks;
 use super::wire::lambda_time;
@@ -17,6 +18,7 @@ use crate::registry::{InvokeMode, UrlAuth, UrlConfig};
 #[serde(rename_all = "PascalCase")]
 pub(super) struct UrlRequest {
     pub(super) auth_type: Option<String>,
+    #[serde(default, deserialize_with = "object")]
     pub(super) cors: Option<CorsWire>,
     pub(super) invoke_mode: Option<String>,
 }

@@ -67,7 +67,7 @@ pub(super) fn run(function: &str, event: Bytes, config: &Config) -> anyhow::Resu
         }
         Err(payload) => {
             print_answer(&payload)?;
-            failed(&local.name, "Unhandled")
+            failed(local.name.as_str(), "Unhandled")
         }
     })
 }
@@ -118,6 +118,7 @@ impl Host<'_> {
             function: name.clone(),
             qualifier: None,
             trigger: Trigger::Invoke,
+            client_context: None,
             keep_log: true,
             event,
         };
@@ -127,6 +128,7 @@ impl Host<'_> {
             id: invocation.id,
             event: invocation.event.clone(),
             arn: None,
+            client_context: None,
             deadline: clock.now() + limits.timeout.duration(),
             deadline_unix_ms: clock.unix_ms() + u64::from(limits.timeout.ms()),
             observed: Arc::clone(&observed),
