@@ -30,6 +30,7 @@ struct Request {
 }
 
 pub(super) async fn create_function(call: &Call<'_>) -> Result<HttpResponse, ApiError> {
+    let _place = code::take_place(&call.request.app.uploads)?;
     let body = call.request.body.clone();
     let read = move |_app: &crate::app::App| read(&body);
     let (request, uploaded) = call.blocking(read).await??;
