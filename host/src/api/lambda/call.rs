@@ -48,6 +48,20 @@ pub(super) struct Call<'a> {
     subject: Subject,
 }
 
+/// Why settings are not changed.
+enum Refused {
+    /// What was asked for does not fit them.
+    Asked(ApiError),
+    /// The registry did not take the change.
+    Change(ChangeError),
+}
+
+impl From<ChangeError> for Refused {
+    fn from(error: ChangeError) -> Self {
+        Self::Change(error)
+    }
+}
+
 /// What a request is about.
 #[derive(Debug)]
 struct Subject {
@@ -192,20 +206,15 @@ impl<'a> Call<'a> {
         change: impl FnOnce(&Function, &mut Settings) -> Result<T, ApiError> + Send + 'static,
     ) -> Result<T, ApiError> {
         let name = self.target()?.name.clone();
-        let changed = self.change(move |app| {
-            let mut refused = None;
-            let changed = app.registry.update_settings(&name, |function, settings| {
-                change(function, settings).map_err(|error| {
-                    refused = Some(error);
-                    ChangeError::Invalid("refused".to_owned())
-                })
-            });
-            match refused {
-                Some(error) => Ok(Err(error)),
-                None => changed.map(Ok),
-            }
+        let changed = self.blocking(move |app| {
+            app.registry.update_settings(&name, |function, settings| {
+                change(function, settings).map_err(Refused::Asked)
+            })
         });
-        changed.await?
+        changed.await?.map_err(|refused| match refused {
+            Refused::Asked(error) => error,
+            Refused::Change(error) => self.change_error(error),
+        })
     }
 
     /// The function, if the version or alias that is named exists.
