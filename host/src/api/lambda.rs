@@ -10,6 +10,7 @@ mod change;
 mod checks;
 mod client_context;
 pub(super) mod code;
+mod condition_keys;
 mod declaration;
 mod environment;
 mod event_invoke;
