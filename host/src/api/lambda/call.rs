@@ -8,14 +8,14 @@ use std::sync::Arc;
 use domain::names::NameError;
 use domain::{AliasName, FunctionRef, FunctionRefError, Qualifier, VersionId};
 use http::{Response, StatusCode};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 
 use super::super::error::ApiError;
-use super::super::json;
 use super::super::query::Query;
 use super::super::request::{ApiRequest, decode};
 use super::checks::Checks;
+use super::condition_keys::{Asked, Said};
 use super::operation::{Operation, Resource};
 use crate::app::App;
 use crate::auth::{self, Grant};
@@ -84,13 +84,27 @@ impl<'a> Call<'a> {
         labels: &[&str],
     ) -> Result<Self, ApiError> {
         let query = request.query()?;
+        let said = Said::of(request, operation).await?;
         let named = match operation.spec().resource {
-            Resource::InBody => Some(name_in_body(request).await?),
+            Resource::InBody => Some(said.function_name()?),
             _ => None,
         };
         let subject = subject(request, operation, labels, named, &query)?;
         let action = operation.spec().action;
-        let grant = auth::authorise(request.app, &request.caller, action, &subject.resource)?;
+        let target = subject.function.as_ref();
+        let stored = target.and_then(|target| request.app.registry.function(&target.name));
+        let asked = Asked {
+            operation,
+            said: &said,
+            target,
+            label: subject.label.as_deref(),
+            query: &query,
+            stored: stored.as_deref(),
+        };
+        let keys = asked.keys();
+        let keys: Vec<_> = keys.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
+        let (app, caller) = (request.app, &request.caller);
+        let grant = auth::authorise_with(app, caller, action, &subject.resource, &keys)?;
         Ok(Self {
             request,
             operation,
@@ -271,24 +285,6 @@ pub(super) fn no_content() -> HttpResponse {
     let mut response = Response::default();
     *response.status_mut() = StatusCode::NO_CONTENT;
     response
-}
-
-/// The member that a `CreateFunction` request names its function with.
-#[derive(Deserialize)]
-struct Named {
-    #[serde(rename = "FunctionName")]
-    function_name: Option<String>,
-}
-
-/// The name in the body, which may be large: it is looked for on a thread for that.
-async fn name_in_body(request: &ApiRequest<'_>) -> Result<String, ApiError> {
-    let body = request.body.clone();
-    let reading = tokio::task::spawn_blocking(move || json::peek::<Named>(&body));
-    let named = reading.await.map_err(|_| internal())??;
-    let mut checks = Checks::default();
-    checks.required("functionName", named.function_name.as_ref());
-    checks.done()?;
-    named.function_name.ok_or_else(internal)
 }
 
 fn subject(
