@@ -227,7 +227,10 @@ impl Guard {
         // Clients send one signature twice within a second, and an event may run twice.
         let caller = app.authentication.verify(pending, body, true);
         let caller = caller.map_err(|error| refused_signature(app, &error, asks))?;
-        let keys = [("lambda:FunctionUrlAuthType", "AWS_IAM")];
+        let keys = [
+            ("lambda:FunctionUrlAuthType", "AWS_IAM"),
+            ("lambda:InvokedViaFunctionUrl", "true"),
+        ];
         let keys = if action == doors::URL_ACTION {
             &keys[..]
         } else {
