@@ -7,9 +7,9 @@ pub(super) mod operation;
 
 mod call;
 mod change;
-mod checks;
 mod client_context;
 pub(super) mod code;
+mod condition_keys;
 mod declaration;
 mod environment;
 mod event_invoke;
@@ -72,6 +72,7 @@ use http::request::Parts;
 
 use self::call::Call;
 use self::operation::{Body, Operation};
+use super::checks;
 use super::error::ApiError;
 use super::request::ApiRequest;
 use crate::http::body::BodyError;
