@@ -9,6 +9,7 @@ mod call;
 mod change;
 mod client_context;
 pub(super) mod code;
+mod condition_keys;
 mod declaration;
 mod environment;
 mod event_invoke;

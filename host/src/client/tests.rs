@@ -1,7 +1,7 @@
 //! The client against a server that says exactly what a test wants.
 
 use std::io::{Read as _, Write as _};
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::thread::JoinHandle;
 
 use super::*;

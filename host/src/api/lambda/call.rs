@@ -12,11 +12,12 @@ use http::{Response, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use self::subject::{Subject, name_in_body, subject};
+use self::subject::{Subject, subject};
 use super::super::error::ApiError;
 use super::super::query::Query;
 use super::super::request::ApiRequest;
 use super::checks::Checks;
+use super::condition_keys::{Asked, Said};
 use super::operation::{Operation, Resource};
 use crate::app::App;
 use crate::auth::{self, Grant};
@@ -38,6 +39,20 @@ pub(super) struct Call<'a> {
     subject: Subject,
 }
 
+/// Why settings are not changed.
+enum Refused {
+    /// What was asked for does not fit them.
+    Asked(ApiError),
+    /// The registry did not take the change.
+    Change(ChangeError),
+}
+
+impl From<ChangeError> for Refused {
+    fn from(error: ChangeError) -> Self {
+        Self::Change(error)
+    }
+}
+
 impl<'a> Call<'a> {
     /// Reads what a request is about and asks whether its caller may.
     ///
@@ -50,13 +65,27 @@ impl<'a> Call<'a> {
         labels: &[&str],
     ) -> Result<Self, ApiError> {
         let query = request.query()?;
+        let said = Said::of(request, operation).await?;
         let named = match operation.spec().resource {
-            Resource::InBody => Some(name_in_body(request).await?),
+            Resource::InBody => Some(said.function_name()?),
             _ => None,
         };
         let subject = subject(request, operation, labels, named, &query)?;
         let action = operation.spec().action;
-        let grant = auth::authorise(request.app, &request.caller, action, &subject.resource)?;
+        let target = subject.function.as_ref();
+        let stored = target.and_then(|target| request.app.registry.function(&target.name));
+        let asked = Asked {
+            operation,
+            said: &said,
+            target,
+            label: subject.label.as_deref(),
+            query: &query,
+            stored: stored.as_deref(),
+        };
+        let keys = asked.keys();
+        let keys: Vec<_> = keys.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
+        let (app, caller) = (request.app, &request.caller);
+        let grant = auth::authorise_with(app, caller, action, &subject.resource, &keys)?;
         Ok(Self {
             request,
             operation,
@@ -172,20 +201,15 @@ impl<'a> Call<'a> {
         change: impl FnOnce(&Function, &mut Settings) -> Result<T, ApiError> + Send + 'static,
     ) -> Result<T, ApiError> {
         let name = self.target()?.name.clone();
-        let changed = self.change(move |app| {
-            let mut refused = None;
-            let changed = app.registry.update_settings(&name, |function, settings| {
-                change(function, settings).map_err(|error| {
-                    refused = Some(error);
-                    ChangeError::Invalid("refused".to_owned())
-                })
-            });
-            match refused {
-                Some(error) => Ok(Err(error)),
-                None => changed.map(Ok),
-            }
+        let changed = self.blocking(move |app| {
+            app.registry.update_settings(&name, |function, settings| {
+                change(function, settings).map_err(Refused::Asked)
+            })
         });
-        changed.await?
+        changed.await?.map_err(|refused| match refused {
+            Refused::Asked(error) => error,
+            Refused::Change(error) => self.change_error(error),
+        })
     }
 
     /// The function, if the version or alias that is named exists.

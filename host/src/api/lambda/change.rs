@@ -104,9 +104,10 @@ impl Call<'_> {
             ChangeError::TooFewUnreserved { minimum, .. } => ApiError::validation(format!(
                 "Specified ReservedConcurrentExecutions for function decreases account's UnreservedConcurrentExecution below its minimum value of [{minimum}]."
             )),
-            error @ (ChangeError::FromDropFolder { .. } | ChangeError::InUse { .. }) => {
-                ApiError::conflict(error.to_string())
-            }
+            error @ (ChangeError::FromDropFolder { .. }
+            | ChangeError::Absent { .. }
+            | ChangeError::UnreadableAlias { .. }
+            | ChangeError::InUse { .. }) => ApiError::conflict(error.to_string()),
             error @ (ChangeError::NothingBefore { .. }
             | ChangeError::WhichAlias { .. }
             | ChangeError::Invalid(_)) => ApiError::validation(error.to_string()),
@@ -121,9 +122,9 @@ impl Call<'_> {
 
 fn publish_error(error: &PublishError) -> ApiError {
     match error {
-        PublishError::CaseClash { .. } | PublishError::RouteTaken { .. } => {
-            ApiError::conflict(error.to_string())
-        }
+        PublishError::CaseClash { .. }
+        | PublishError::RouteTaken { .. }
+        | PublishError::Unreadable { .. } => ApiError::conflict(error.to_string()),
         error if error.fault() == Fault::Caller => ApiError::validation(chain(error)),
         error => {
             tracing::error!("publishing a function failed: {}", chain(error));

@@ -5,13 +5,11 @@
 
 use domain::names::NameError;
 use domain::{FunctionRef, FunctionRefError, Qualifier};
-use serde::Deserialize;
 
 use super::super::checks::Checks;
 use super::super::operation::{Operation, Resource};
 use super::{alias_name, internal};
 use crate::api::error::ApiError;
-use crate::api::json;
 use crate::api::query::Query;
 use crate::api::request::{ApiRequest, decode};
 
@@ -34,24 +32,6 @@ pub(super) struct Subject {
     pub(super) label: Option<String>,
     /// For policies.
     pub(super) resource: String,
-}
-
-/// The member that a `CreateFunction` request names its function with.
-#[derive(Deserialize)]
-struct Named {
-    #[serde(rename = "FunctionName")]
-    function_name: Option<String>,
-}
-
-/// The name in the body, which may be large: it is looked for on a thread for that.
-pub(super) async fn name_in_body(request: &ApiRequest<'_>) -> Result<String, ApiError> {
-    let body = request.body.clone();
-    let reading = tokio::task::spawn_blocking(move || json::peek::<Named>(&body));
-    let named = reading.await.map_err(|_| internal())??;
-    let mut checks = Checks::default();
-    checks.required("functionName", named.function_name.as_ref());
-    checks.done()?;
-    named.function_name.ok_or_else(internal)
 }
 
 /// What a request is about. `in_body` is the name in its body.
