@@ -108,7 +108,7 @@ impl Host<'_> {
             version: VersionId::Latest,
             arn: name.arn(&config.region),
             region: config.region.clone(),
-            log_stream: format!("{day}/[{}]{}", VersionId::Latest, random.hex()),
+            log_stream: format!("{day}/[{}]{}", VersionId::Latest, random.hex()).into(),
         });
         sandboxes.compile(artifact, wasm)?;
 
