@@ -6,35 +6,33 @@
 //! Every request is signed. Knows nothing of what the answers mean; each command has its own types for
 //! them.
 
+mod connection;
 mod download;
+mod error;
+mod query;
+mod server;
 
-use std::net::{SocketAddr, ToSocketAddrs as _};
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HOST, HeaderMap};
 use http::{Method, Request, StatusCode};
 use http_body_util::{BodyExt as _, Full, Limited};
-use hyper_rustls::ConfigBuilderExt as _;
-use hyper_util::rt::TokioIo;
-use rustls::pki_types::ServerName;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
 use tokio::time::timeout;
-use tokio_rustls::TlsConnector;
 
 use domain::{Clock, FunctionName};
 
 use crate::auth::sigv4::{Signer, sign};
 
+pub(crate) use error::ClientError;
+pub(crate) use query::{encode, query};
+pub(crate) use server::Server;
+
 /// Where IAM is asked; our client asks nothing else there.
 const IAM_PATH: &str = "/";
-
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// For answers that the server has at hand.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
@@ -54,142 +52,12 @@ pub(crate) struct Client {
     runtime: tokio::runtime::Runtime,
 }
 
-/// Whom to ask.
-#[derive(Debug, Clone)]
-pub(crate) struct Server {
-    address: SocketAddr,
-    /// For the `Host` header.
-    authority: String,
-    /// The name that its certificate must be for, when it speaks TLS.
-    tls: Option<ServerName<'static>>,
-}
-
 /// What requests are signed with.
 #[derive(Debug, Clone)]
 pub(crate) struct Key {
     pub(crate) signer: Signer,
     /// Where it was found, for whoever is refused with it.
     pub(crate) found_in: String,
-}
-
-impl From<SocketAddr> for Server {
-    fn from(address: SocketAddr) -> Self {
-        Self {
-            address,
-            authority: address.to_string(),
-            tls: None,
-        }
-    }
-}
-
-impl Server {
-    /// Whether it is no server but a wish for any free port.
-    pub(crate) fn is_any_port(&self) -> bool {
-        self.address.port() == 0
-    }
-
-    /// The server of an `endpoint_url`; its name is looked up.
-    ///
-    /// # Errors
-    ///
-    /// [`ClientError::Endpoint`].
-    pub(crate) fn of_url(url: &str) -> Result<Self, ClientError> {
-        let wrong = |reason: &str| ClientError::Endpoint {
-            url: url.to_owned(),
-            reason: reason.to_owned(),
-        };
-        let uri: http::Uri = url.parse().map_err(|_| wrong("it is not a URL"))?;
-        let is_tls = match uri.scheme_str() {
-            Some("http") => false,
-            Some("https") => true,
-            _ => return Err(wrong("it must be http://HOST:PORT or https://HOST:PORT")),
-        };
-        if !matches!(uri.path(), "" | "/") || uri.query().is_some() {
-            return Err(wrong("it must end after the port"));
-        }
-        let authority = uri.authority().ok_or_else(|| wrong("it has no host"))?;
-        let host = authority.host();
-        let bare = host.trim_start_matches('[').trim_end_matches(']');
-        let usual_port = if is_tls { 443 } else { 80 };
-        let tls = is_tls
-            .then(|| ServerName::try_from(bare.to_owned()))
-            .transpose()
-            .map_err(|error| wrong(&error.to_string()))?;
-        let mut addresses = (bare, authority.port_u16().unwrap_or(usual_port))
-            .to_socket_addrs()
-            .map_err(|error| wrong(&error.to_string()))?;
-        let address = addresses.next();
-        Ok(Self {
-            address: address.ok_or_else(|| wrong("its host has no address"))?,
-            authority: authority.as_str().to_owned(),
-            tls,
-        })
-    }
-}
-
-/// Why there is no answer.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum ClientError {
-    /// No thread or file descriptor could be had for the connection.
-    #[error("preparing a connection failed")]
-    Runtime(#[source] std::io::Error),
-    /// Nobody listens.
-    #[error(
-        "no Mayfly server answers at {address}; start one with `mayfly dev` or `mayfly serve`, or say where with --control"
-    )]
-    NoServer {
-        /// Where we looked.
-        address: SocketAddr,
-    },
-    /// Someone listens, and did not answer in time.
-    #[error("the server at {address} did not answer within {} s", waited.as_secs())]
-    Late {
-        /// Whom we asked.
-        address: SocketAddr,
-        /// For how long.
-        waited: Duration,
-    },
-    /// What the credentials file says of the server can't be used.
-    #[error("endpoint_url {url} can't be used: {reason}")]
-    Endpoint {
-        /// As written.
-        url: String,
-        /// What does not fit.
-        reason: String,
-    },
-    /// A request that can't be signed.
-    #[error("the request can't be signed with the key from {found_in}")]
-    Unsigned {
-        /// Where the key is from.
-        found_in: String,
-    },
-    /// The connection broke, or the answer was not HTTP.
-    #[error("talking to the server at {address} failed: {reason}")]
-    Broken {
-        /// Whom we asked.
-        address: SocketAddr,
-        /// What happened.
-        reason: String,
-    },
-    /// The server said no; its message is for whoever reads it.
-    #[error("{message}")]
-    Refused {
-        /// The HTTP status.
-        status: StatusCode,
-        /// The server's words.
-        message: String,
-    },
-    /// The answer is not what this version of Mayfly expects.
-    #[error(
-        "the server at {address} answered with something else than expected ({reason}); is it a Mayfly server of version {}?",
-        env!("CARGO_PKG_VERSION")
-    )]
-    Unexpected {
-        /// Whom we asked.
-        address: SocketAddr,
-        /// What does not fit.
-        reason: String,
-    },
 }
 
 /// What Invoke answered with.
@@ -326,7 +194,12 @@ impl Client {
 
     /// Where the server is.
     pub(crate) fn endpoint_url(&self) -> String {
-        format!("http://{}", self.server.authority)
+        let scheme = if self.server.tls.is_some() {
+            "https"
+        } else {
+            "http"
+        };
+        format!("{scheme}://{}", self.server.authority)
     }
 
     /// Runs a function on an event and waits for its answer.
@@ -403,73 +276,17 @@ impl Client {
         request: Request<Full<Bytes>>,
         patience: Duration,
     ) -> Result<Answer, ClientError> {
-        let address = self.server.address;
-        let connecting = timeout(CONNECT_TIMEOUT, TcpStream::connect(address));
-        let Ok(Ok(stream)) = connecting.await else {
-            return Err(ClientError::NoServer { address });
-        };
+        let mut connection = self.connect().await?;
         let exchange = async {
-            match self.server.tls.clone() {
-                None => self.exchange(stream, request).await,
-                Some(name) => {
-                    let connector = self.connector()?;
-                    let stream = connector.connect(name, stream).await;
-                    let stream = stream.map_err(|error| self.broken(&error))?;
-                    self.exchange(stream, request).await
-                }
-            }
+            let response = connection.send(request).await;
+            let (head, body) = response.map_err(|error| self.broken(&error))?.into_parts();
+            let body = Limited::new(body, ANSWER_BYTES_MAX).collect().await;
+            let body = body.map_err(|error| self.broken(error.as_ref()))?;
+            self.judge(head.status, head.headers, body.to_bytes())
         };
         match timeout(patience, exchange).await {
             Ok(answer) => answer,
-            Err(_) => Err(ClientError::Late {
-                address,
-                waited: patience,
-            }),
-        }
-    }
-
-    /// TLS with the certificates that this machine trusts, or those of `SSL_CERT_FILE`.
-    fn connector(&self) -> Result<TlsConnector, ClientError> {
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let config = rustls::ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .map_err(|error| self.broken(&error))?
-            .with_native_roots()
-            .map_err(|error| self.broken(&error))?
-            .with_no_client_auth();
-        Ok(TlsConnector::from(Arc::new(config)))
-    }
-
-    async fn exchange(
-        &self,
-        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-        request: Request<Full<Bytes>>,
-    ) -> Result<Answer, ClientError> {
-        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
-            .await
-            .map_err(|error| self.broken(&error))?;
-        let asking = async {
-            let response = sender
-                .send_request(request)
-                .await
-                .map_err(|e| self.broken(&e))?;
-            let (head, body) = response.into_parts();
-            let body = Limited::new(body, ANSWER_BYTES_MAX)
-                .collect()
-                .await
-                .map_err(|error| self.broken(error.as_ref()))?
-                .to_bytes();
-            self.judge(head.status, head.headers, body)
-        };
-        // The connection moves the bytes; it is not done before the answer is.
-        let moving = async {
-            let ended = connection.await;
-            std::future::pending::<()>().await;
-            ended
-        };
-        tokio::select! {
-            answer = asking => answer,
-            ended = moving => Err(self.broken(&ended.err().map_or_else(String::new, |e| e.to_string()))),
+            Err(_) => Err(self.late(patience)),
         }
     }
 
@@ -513,6 +330,13 @@ impl Client {
         }
     }
 
+    fn late(&self, waited: Duration) -> ClientError {
+        ClientError::Late {
+            address: self.server.address,
+            waited,
+        }
+    }
+
     fn unexpected(&self, error: &impl std::fmt::Display) -> ClientError {
         ClientError::Unexpected {
             address: self.server.address,
@@ -526,33 +350,6 @@ impl Client {
 struct Refusal {
     #[serde(alias = "Message")]
     message: Option<String>,
-}
-
-/// A query from the pairs that have a value, such as `?a=1&b=2`; empty without one.
-pub(crate) fn query(pairs: &[(&str, Option<String>)]) -> String {
-    let mut query = String::new();
-    for (name, value) in pairs {
-        let Some(value) = value else { continue };
-        query.push(if query.is_empty() { '?' } else { '&' });
-        query.push_str(name);
-        query.push('=');
-        query.push_str(&encode(value));
-    }
-    query
-}
-
-/// Text percent-encoded, all but letters, digits and `-._~`.
-pub(crate) fn encode(text: &str) -> String {
-    let mut encoded = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
-                encoded.push(char::from(byte));
-            }
-            _ => encoded.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    encoded
 }
 
 #[cfg(test)]
