@@ -175,7 +175,10 @@ fn a_backup_takes_no_space_from_the_ledger() {
         );
         return;
     };
-    let site = Site::builder().data(&disk.path().join("data")).build();
+    let site = Site::builder()
+        .data(&disk.path().join("data"))
+        .announce("a backup could not be made")
+        .build();
     let host = site.start();
     host.deploy("f", &printing("1"));
     let file = host.root().join("site.tar");
