@@ -6,6 +6,7 @@
 use std::time::{Duration, SystemTime};
 
 use serde::Deserialize;
+use serde_json::Value;
 
 use crate::error::{BAD_EVENT, Error};
 
@@ -36,6 +37,7 @@ pub struct Context {
     function_version: String,
     function_arn: String,
     memory_mb: u32,
+    client_context: Option<Value>,
 }
 
 /// The context as the host writes it. Keys that are not listed here are for later versions.
@@ -48,6 +50,7 @@ struct Wire {
     function_version: String,
     function_arn: String,
     memory_mb: u32,
+    client_context: Option<Value>,
 }
 
 impl Context {
@@ -70,6 +73,7 @@ impl Context {
             function_version: "$LATEST".into(),
             function_arn: "arn:aws:lambda:local:000000000000:function:test".into(),
             memory_mb: 128,
+            client_context: None,
         }
     }
 
@@ -95,6 +99,15 @@ impl Context {
     #[must_use]
     pub fn with_deadline(self, deadline: SystemTime) -> Self {
         Self { deadline, ..self }
+    }
+
+    /// The same context with a client context, as a caller may send one along.
+    #[must_use]
+    pub fn with_client_context(self, client_context: Value) -> Self {
+        Self {
+            client_context: Some(client_context),
+            ..self
+        }
     }
 
     /// The id of this invocation: the same as in logs, the report and response headers.
@@ -137,6 +150,12 @@ impl Context {
     pub fn memory_mb(&self) -> u32 {
         self.memory_mb
     }
+
+    /// What the caller said of the client that it serves (`X-Amz-Client-Context`): a JSON object of
+    /// at most 3,583 bytes in base64. `None` unless an Invoke brought one.
+    pub fn client_context(&self) -> Option<&Value> {
+        self.client_context.as_ref()
+    }
 }
 
 impl TryFrom<Wire> for Context {
@@ -154,6 +173,7 @@ impl TryFrom<Wire> for Context {
             function_version: wire.function_version,
             function_arn: wire.function_arn,
             memory_mb: wire.memory_mb,
+            client_context: wire.client_context,
         })
     }
 }
@@ -177,11 +197,22 @@ mod tests {
             "arn:aws:lambda:local:1:function:hello"
         );
         assert_eq!(context.memory_mb(), 256);
+        assert_eq!(context.client_context(), None);
         let since_epoch = context
             .deadline()
             .duration_since(SystemTime::UNIX_EPOCH)
             .unwrap();
         assert_eq!(since_epoch, Duration::from_millis(1_763_830_000_000));
+    }
+
+    #[test]
+    fn what_a_caller_said_of_its_client_is_there_as_json() {
+        let json = JSON.replace(
+            "\"later\"",
+            "\"clientContext\":{\"custom\":{\"a\":1}},\"later\"",
+        );
+        let context = Context::from_json(json.as_bytes()).unwrap();
+        assert_eq!(context.client_context().unwrap()["custom"]["a"], 1);
     }
 
     #[test]

@@ -8,16 +8,20 @@
 //!
 //! Knows nothing of how functions run or are served; it asks `lifecycle`, `client` and `sandbox`.
 
+mod code_file;
 mod output;
 mod places;
 mod since;
 mod table;
 
+mod alias;
 mod api_keys;
 mod audit;
 mod backup;
 mod billing;
 mod build;
+mod create;
+mod delete;
 mod dev;
 mod invoke;
 mod keys;
@@ -25,9 +29,11 @@ mod list;
 mod logs;
 mod new;
 mod policy;
+mod publish;
 mod restore;
 mod rollback;
 mod serve;
+mod update;
 mod users;
 
 use std::process::ExitCode;
@@ -66,7 +72,12 @@ enum Command {
     List(list::List),
     Invoke(invoke::Invoke),
     Logs(logs::Logs),
+    Create(create::Create),
+    Update(update::Update),
+    Publish(publish::Publish),
+    Alias(alias::Alias),
     Rollback(rollback::Rollback),
+    Delete(delete::Delete),
     Billing(billing::Billing),
     Users(users::Users),
     Audit(audit::Audit),
@@ -118,6 +129,11 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::List(command) => list::run(&command, places),
         Command::Invoke(command) => invoke::run(&command, places),
         Command::Logs(command) => logs::run(&command, places),
+        Command::Create(command) => create::run(&command, places),
+        Command::Update(command) => update::run(&command, places),
+        Command::Publish(command) => publish::run(&command, places),
+        Command::Alias(command) => alias::run(&command, places),
+        Command::Delete(command) => delete::run(&command, places),
         Command::Rollback(command) => rollback::run(&command, places),
         Command::Billing(command) => billing::run(&command, places),
         Command::Users(command) => users::run(&command, places),

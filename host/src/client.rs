@@ -9,27 +9,27 @@
 mod connection;
 mod download;
 mod error;
-mod query;
+mod exchange;
+mod invoke;
 mod server;
 
 use std::time::Duration;
 
 use bytes::Bytes;
+use domain::Clock;
 use http::header::{CONTENT_TYPE, HOST, HeaderMap};
-use http::{Method, Request, StatusCode};
-use http_body_util::{BodyExt as _, Full, Limited};
-use serde::Deserialize;
+use http::{Method, Request};
+use http_body_util::Full;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use tokio::time::timeout;
 
-use domain::{Clock, FunctionName};
-
+pub(crate) use self::error::ClientError;
+pub(crate) use self::invoke::Asked;
+pub(crate) use self::server::Server;
 use crate::auth::sigv4::{Signer, sign};
 
-pub(crate) use error::ClientError;
-pub(crate) use query::{encode, query};
-pub(crate) use server::Server;
+/// Where functions are.
+pub(crate) const FUNCTIONS: &str = "/2015-03-31/functions";
 
 /// Where IAM is asked; our client asks nothing else there.
 const IAM_PATH: &str = "/";
@@ -37,8 +37,8 @@ const IAM_PATH: &str = "/";
 /// For answers that the server has at hand.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// The longest a function may run, and time to spare.
-const INVOKE_TIMEOUT: Duration = Duration::from_secs(960);
+/// For code, which has to get there and is compiled before it is answered.
+const UPLOAD_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// Bytes of an answer that are read before we give up; a long ledger as JSON is large.
 const ANSWER_BYTES_MAX: usize = 1 << 30;
@@ -58,17 +58,6 @@ pub(crate) struct Key {
     pub(crate) signer: Signer,
     /// Where it was found, for whoever is refused with it.
     pub(crate) found_in: String,
-}
-
-/// What Invoke answered with.
-#[derive(Debug)]
-pub(crate) struct Invoked {
-    /// The function's answer, or its error object.
-    pub(crate) payload: Bytes,
-    /// `X-Amz-Function-Error`, when the function failed.
-    pub(crate) function_error: Option<String>,
-    /// `X-Amz-Log-Result` as it came, in base64, when it was asked for.
-    pub(crate) log_base64: Option<String>,
 }
 
 /// An answer with a status that means success.
@@ -128,10 +117,45 @@ impl Client {
         path: &str,
         body: &Value,
     ) -> Result<T, ClientError> {
+        self.send_within(ANSWER_TIMEOUT, method, path, body)
+    }
+
+    /// Sends JSON with code in it, and reads the answer as a `T`.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`].
+    pub(crate) fn upload<T: DeserializeOwned>(
+        &self,
+        method: &Method,
+        path: &str,
+        body: &Value,
+    ) -> Result<T, ClientError> {
+        self.send_within(UPLOAD_TIMEOUT, method, path, body)
+    }
+
+    fn send_within<T: DeserializeOwned>(
+        &self,
+        patience: Duration,
+        method: &Method,
+        path: &str,
+        body: &Value,
+    ) -> Result<T, ClientError> {
         let body = Bytes::from(body.to_string());
         let request = self.request(method.clone(), path, body, &[])?;
-        let answer = self.runtime.block_on(self.send(request, ANSWER_TIMEOUT))?;
+        let answer = self.runtime.block_on(self.send(request, patience))?;
         serde_json::from_slice(&answer.body).map_err(|error| self.unexpected(&error))
+    }
+
+    /// Deletes what is at `path_and_query`.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`].
+    pub(crate) fn delete(&self, path_and_query: &str) -> Result<(), ClientError> {
+        let request = self.request(Method::DELETE, path_and_query, Bytes::new(), &[])?;
+        self.runtime.block_on(self.send(request, ANSWER_TIMEOUT))?;
+        Ok(())
     }
 
     /// Posts to `path_and_query`, without a body; the JSON that comes back, read as a `T`.
@@ -194,41 +218,11 @@ impl Client {
 
     /// Where the server is.
     pub(crate) fn endpoint_url(&self) -> String {
-        let scheme = if self.server.tls.is_some() {
-            "https"
-        } else {
-            "http"
+        let scheme = match self.server.tls {
+            Some(_) => "https",
+            None => "http",
         };
         format!("{scheme}://{}", self.server.authority)
-    }
-
-    /// Runs a function on an event and waits for its answer.
-    ///
-    /// # Errors
-    ///
-    /// [`ClientError`] when it did not run. A function that ran and failed is not an error here.
-    pub(crate) fn invoke(
-        &self,
-        function: &FunctionName,
-        event: Bytes,
-        with_log: bool,
-    ) -> Result<Invoked, ClientError> {
-        let path = format!("/2015-03-31/functions/{function}/invocations");
-        let log = if with_log { "Tail" } else { "None" };
-        let request = self.request(Method::POST, &path, event, &[("x-amz-log-type", log)])?;
-        let answer = self.runtime.block_on(self.send(request, INVOKE_TIMEOUT))?;
-        let header = |name: &str| {
-            answer
-                .headers
-                .get(name)
-                .and_then(|value| value.to_str().ok())
-                .map(str::to_owned)
-        };
-        Ok(Invoked {
-            function_error: header("x-amz-function-error"),
-            log_base64: header("x-amz-log-result"),
-            payload: answer.body,
-        })
     }
 
     /// Lets `time` pass.
@@ -270,86 +264,33 @@ impl Client {
         })?;
         Ok(Request::from_parts(parts, Full::new(body)))
     }
-
-    async fn send(
-        &self,
-        request: Request<Full<Bytes>>,
-        patience: Duration,
-    ) -> Result<Answer, ClientError> {
-        let mut connection = self.connect().await?;
-        let exchange = async {
-            let response = connection.send(request).await;
-            let (head, body) = response.map_err(|error| self.broken(&error))?.into_parts();
-            let body = Limited::new(body, ANSWER_BYTES_MAX).collect().await;
-            let body = body.map_err(|error| self.broken(error.as_ref()))?;
-            self.judge(head.status, head.headers, body.to_bytes())
-        };
-        match timeout(patience, exchange).await {
-            Ok(answer) => answer,
-            Err(_) => Err(self.late(patience)),
-        }
-    }
-
-    fn judge(
-        &self,
-        status: StatusCode,
-        headers: HeaderMap,
-        body: Bytes,
-    ) -> Result<Answer, ClientError> {
-        if status.is_success() {
-            return Ok(Answer { headers, body });
-        }
-        let refusal = serde_json::from_slice::<Refusal>(&body).unwrap_or_default();
-        let error_type = headers
-            .get("x-amzn-errortype")
-            .and_then(|value| value.to_str().ok());
-        let mut message = refusal
-            .message
-            .filter(|message| !message.is_empty())
-            .unwrap_or_else(|| {
-                let error_type = error_type.map_or_else(String::new, |text| format!(" ({text})"));
-                format!(
-                    "the server at {} answered with {status}{error_type}",
-                    self.server.address
-                )
-            });
-        if let Some("UnrecognizedClientException" | "InvalidSignatureException") = error_type {
-            let Key { signer, found_in } = &self.key;
-            message.push_str(&format!(
-                " (the key {} is from {found_in})",
-                signer.access_key_id
-            ));
-        }
-        Err(ClientError::Refused { status, message })
-    }
-
-    fn broken(&self, error: &(impl std::fmt::Display + ?Sized)) -> ClientError {
-        ClientError::Broken {
-            address: self.server.address,
-            reason: error.to_string(),
-        }
-    }
-
-    fn late(&self, waited: Duration) -> ClientError {
-        ClientError::Late {
-            address: self.server.address,
-            waited,
-        }
-    }
-
-    fn unexpected(&self, error: &impl std::fmt::Display) -> ClientError {
-        ClientError::Unexpected {
-            address: self.server.address,
-            reason: error.to_string(),
-        }
-    }
 }
 
-/// The body of an error answer.
-#[derive(Debug, Default, Deserialize)]
-struct Refusal {
-    #[serde(alias = "Message")]
-    message: Option<String>,
+/// A query from the pairs that have a value, such as `?a=1&b=2`; empty without one.
+pub(crate) fn query(pairs: &[(&str, Option<String>)]) -> String {
+    let mut query = String::new();
+    for (name, value) in pairs {
+        let Some(value) = value else { continue };
+        query.push(if query.is_empty() { '?' } else { '&' });
+        query.push_str(name);
+        query.push('=');
+        query.push_str(&encode(value));
+    }
+    query
+}
+
+/// Text percent-encoded, all but letters, digits and `-._~`.
+pub(crate) fn encode(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                encoded.push(char::from(byte));
+            }
+            _ => encoded.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    encoded
 }
 
 #[cfg(test)]

@@ -171,6 +171,7 @@ impl<'a> Admitted<'a> {
             id: self.invocation.id,
             event: self.invocation.event.clone(),
             arn: self.arn(),
+            client_context: self.invocation.client_context.clone(),
             deadline: self.app.clock.now() + timeout.duration(),
             deadline_unix_ms: started_ms + u64::from(timeout.ms()),
             observed: Arc::clone(&self.observed),

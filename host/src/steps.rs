@@ -167,6 +167,7 @@ fn app(root: &std::path::Path, background: &tokio::runtime::Runtime) -> App {
         backups: Arc::new(tokio::sync::Semaphore::new(1)),
         data_dir: data_dir.clone(),
         live_tails: Arc::new(tokio::sync::Semaphore::new(1)),
+        uploads: Arc::new(tokio::sync::Semaphore::new(1)),
         clock,
         draining: tokio::sync::watch::Sender::new(false),
         workers: background.handle().clone(),
@@ -210,6 +211,7 @@ fn each_step_of_the_path_is_measured() {
             id,
             event: event.clone(),
             arn: None,
+            client_context: None,
             deadline: app.clock.now() + version.configuration.limits.timeout.duration(),
             deadline_unix_ms: 0,
             observed: Observed::new(),
@@ -227,6 +229,7 @@ fn each_step_of_the_path_is_measured() {
         qualifier: None,
         trigger: Trigger::Http,
         event,
+        client_context: None,
         keep_log: false,
     };
     after_the_sandbox(&app, &version, &invocation, &outcome);

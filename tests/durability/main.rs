@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that can't set up must stop")]
 
+mod api_changes;
 mod compiled_code;
 mod disk_full;
 mod kill;

@@ -5,66 +5,15 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use serde_json::{Value, json};
 use support::guests::printing;
-use support::{Request, Response, Signer, TestHost};
-
-const FORM: &str = "application/x-www-form-urlencoded; charset=utf-8";
-
-/// Asks an operation as AWS clients do.
-fn ask(host: &TestHost, signer: &Signer, service: &str, form: &str) -> Response {
-    let request = Request::post("/", form).header("content-type", FORM);
-    let signer = signer.clone().for_service(service);
-    host.control_send(&signer.sign(&request, host.control()))
-}
-
-#[track_caller]
-fn iam(host: &TestHost, form: &str) -> String {
-    let form = format!("{form}&Version=2010-05-08");
-    let response = ask(host, &host.root_signer(), "iam", &form);
-    assert_eq!(response.status, 200, "{form}: {}", response.text());
-    assert_eq!(response.header("content-type"), Some("text/xml"));
-    response.text()
-}
-
-/// What stands in the first element of this name.
-fn element<'a>(xml: &'a str, name: &str) -> &'a str {
-    let after = xml.split(&format!("<{name}>")).nth(1).unwrap();
-    after.split(&format!("</{name}>")).next().unwrap()
-}
-
-/// A new user with a key, who may do nothing.
-fn user(host: &TestHost, name: &str) -> Signer {
-    iam(host, &format!("Action=CreateUser&UserName={name}"));
-    let key = iam(host, &format!("Action=CreateAccessKey&UserName={name}"));
-    Signer {
-        access_key_id: element(&key, "AccessKeyId").to_owned(),
-        secret: element(&key, "SecretAccessKey").to_owned(),
-        ..host.root_signer()
-    }
-}
-
-fn put_policy(host: &TestHost, user: &str, statements: &Value) {
-    let document = json!({"Version": "2012-10-17", "Statement": statements}).to_string();
-    let encoded: String = document
-        .bytes()
-        .map(|byte| format!("%{byte:02X}"))
-        .collect();
-    iam(
-        host,
-        &format!("Action=PutUserPolicy&UserName={user}&PolicyName=p&PolicyDocument={encoded}"),
-    );
-}
-
-fn invoke(host: &TestHost, signer: &Signer, function: &str) -> Response {
-    let request = support::host::invocation(function, "{}");
-    host.control_send(&signer.sign(&request, host.control()))
-}
+use support::identity::element;
+use support::{Request, Signer, TestHost};
 
 #[test]
 fn a_user_may_do_what_a_policy_allows_and_a_key_ends_at_once() {
     let host = TestHost::start();
     host.deploy("f", &printing("1"));
-    let bob = user(&host, "bob");
-    let denied = invoke(&host, &bob, "f");
+    let bob = host.user("bob");
+    let denied = host.invoke_as(&bob, "f");
     assert_eq!(denied.status, 403);
     assert_eq!(
         denied.header("x-amzn-errortype"),
@@ -78,65 +27,60 @@ fn a_user_may_do_what_a_policy_allows_and_a_key_ends_at_once() {
 
     let arn = "arn:aws:lambda:us-east-1:000000000000:function:f";
     let allow = json!({"Effect": "Allow", "Action": "lambda:InvokeFunction", "Resource": arn});
-    put_policy(&host, "bob", &json!([allow]));
-    assert_eq!(invoke(&host, &bob, "f").status, 200);
+    host.put_policy("bob", &json!([allow]));
+    assert_eq!(host.invoke_as(&bob, "f").status, 200);
     // The region that a request is signed for changes nothing.
     let elsewhere = Signer {
         region: "eu-west-1".to_owned(),
         ..bob.clone()
     };
-    assert_eq!(invoke(&host, &elsewhere, "f").status, 200);
+    assert_eq!(host.invoke_as(&elsewhere, "f").status, 200);
     for other in ["f:$LATEST", "f:live", "g", "F", "f*"] {
-        assert_ne!(invoke(&host, &bob, other).status, 200, "{other}");
+        assert_ne!(host.invoke_as(&bob, other).status, 200, "{other}");
     }
     let deny = json!({"Effect": "Deny", "Action": "*", "Resource": "*",
         "Condition": {"IpAddress": {"aws:SourceIp": "127.0.0.0/8"}}});
-    put_policy(&host, "bob", &json!([allow, deny]));
-    let denied = invoke(&host, &bob, "f");
+    host.put_policy("bob", &json!([allow, deny]));
+    let denied = host.invoke_as(&bob, "f");
     assert_eq!(denied.status, 403);
     let message = denied.json()["Message"].to_string();
     assert!(
         message.contains("with an explicit deny in an identity-based policy"),
         "{message}"
     );
-    put_policy(&host, "bob", &json!([allow]));
+    host.put_policy("bob", &json!([allow]));
 
     // Disabled, enabled, deleted: the next request knows.
     let id = &bob.access_key_id;
     let status = |status: &str| {
-        iam(
-            &host,
-            &format!("Action=UpdateAccessKey&UserName=bob&AccessKeyId={id}&Status={status}"),
-        );
+        host.iam(&format!(
+            "Action=UpdateAccessKey&UserName=bob&AccessKeyId={id}&Status={status}"
+        ));
     };
     status("Inactive");
-    let refused = invoke(&host, &bob, "f");
+    let refused = host.invoke_as(&bob, "f");
     assert_eq!(refused.status, 403);
     assert_eq!(
         refused.header("x-amzn-errortype"),
         Some("UnrecognizedClientException")
     );
     status("Active");
-    assert_eq!(invoke(&host, &bob, "f").status, 200);
-    let used = iam(
-        &host,
-        &format!("Action=GetAccessKeyLastUsed&AccessKeyId={id}"),
-    );
+    assert_eq!(host.invoke_as(&bob, "f").status, 200);
+    let used = host.iam(&format!("Action=GetAccessKeyLastUsed&AccessKeyId={id}"));
     assert_eq!(element(&used, "ServiceName"), "lambda");
-    iam(
-        &host,
-        &format!("Action=DeleteAccessKey&UserName=bob&AccessKeyId={id}"),
-    );
-    assert_eq!(invoke(&host, &bob, "f").status, 403);
+    host.iam(&format!(
+        "Action=DeleteAccessKey&UserName=bob&AccessKeyId={id}"
+    ));
+    assert_eq!(host.invoke_as(&bob, "f").status, 403);
 }
 
 #[test]
 fn users_and_their_keys_survive_a_kill() {
     let host = TestHost::start();
     host.deploy("f", &printing("1"));
-    let bob = user(&host, "bob");
+    let bob = host.user("bob");
     let allow = json!({"Effect": "Allow", "Action": "lambda:*", "Resource": "*"});
-    put_policy(&host, "bob", &json!(allow));
+    host.put_policy("bob", &json!(allow));
     let site = host.site().clone();
     host.kill();
     for file in fs::read_dir(site.data()).unwrap() {
@@ -150,31 +94,24 @@ fn users_and_their_keys_survive_a_kill() {
     }
     let host = site.start();
     host.wait_live("f");
-    assert_eq!(invoke(&host, &bob, "f").status, 200);
+    assert_eq!(host.invoke_as(&bob, "f").status, 200);
 }
 
 #[test]
 fn identity_is_told_to_anybody_and_nothing_else_is() {
     let host = TestHost::start();
-    let bob = user(&host, "bob");
-    put_policy(
-        &host,
+    let bob = host.user("bob");
+    host.put_policy(
         "bob",
         &json!([{"Effect": "Deny", "Action": "*", "Resource": "*"}]),
     );
-    let who = ask(
-        &host,
-        &bob,
-        "sts",
-        "Action=GetCallerIdentity&Version=2011-06-15",
-    );
+    let who = host.ask_as(&bob, "sts", "Action=GetCallerIdentity&Version=2011-06-15");
     assert_eq!(who.status, 200);
     let text = who.text();
     assert_eq!(element(&text, "Arn"), "arn:aws:iam::000000000000:user/bob");
     assert_eq!(element(&text, "Account"), "000000000000");
     assert!(element(&text, "UserId").starts_with("AIDA"), "{text}");
-    let root = ask(
-        &host,
+    let root = host.ask_as(
         &host.root_signer(),
         "sts",
         "Action=GetCallerIdentity&Version=2011-06-15",
@@ -184,6 +121,30 @@ fn identity_is_told_to_anybody_and_nothing_else_is() {
         "arn:aws:iam::000000000000:root"
     );
 
+    // As presigned addresses have it.
+    let asking = |signer: Signer, query: &str| {
+        let request = Request::get(&format!("/?{query}"));
+        let signed = signer.for_service("sts").sign(&request, host.control());
+        support::http::send(host.control(), &signed).unwrap()
+    };
+    let told = asking(bob.clone(), "Action=GetCallerIdentity&Version=2011-06-15");
+    assert_eq!(told.status, 200);
+    let told = told.text();
+    assert_eq!(element(&told, "Arn"), "arn:aws:iam::000000000000:user/bob");
+    let other = asking(bob.clone(), "Action=CreateUser&UserName=eve");
+    assert_eq!(
+        (other.status, other.header("content-type")),
+        (400, Some("text/xml"))
+    );
+    assert_eq!(element(&other.text(), "Code"), "InvalidAction");
+    let mut wrong = bob.clone();
+    wrong.secret.push('x');
+    let refused = asking(wrong, "Action=GetCallerIdentity");
+    assert_eq!(
+        (refused.status, refused.header("content-type")),
+        (403, Some("text/xml"))
+    );
+
     for form in [
         "Action=ListUsers",
         "Action=GetUser",
@@ -191,7 +152,7 @@ fn identity_is_told_to_anybody_and_nothing_else_is() {
         "Action=CreateUser&UserName=eve",
         "Action=AttachUserPolicy&UserName=bob&PolicyArn=arn:aws:iam::aws:policy/AdministratorAccess",
     ] {
-        let denied = ask(&host, &bob, "iam", &format!("{form}&Version=2010-05-08"));
+        let denied = host.ask_as(&bob, "iam", &format!("{form}&Version=2010-05-08"));
         assert_eq!(denied.status, 403, "{form}");
         assert_eq!(element(&denied.text(), "Code"), "AccessDenied", "{form}");
     }
@@ -251,16 +212,15 @@ fn what_iam_does_not_take_is_a_clear_error_in_xml() {
             "UnsupportedOperation",
         ),
     ] {
-        let response = ask(&host, &host.root_signer(), service, form);
+        let response = host.ask_as(&host.root_signer(), service, form);
         assert_eq!(response.status, status, "{form}: {}", response.text());
         let text = response.text();
         assert_eq!(element(&text, "Code"), code, "{form}");
         assert!(!element(&text, "Message").is_empty());
         let id = response.header("x-amzn-requestid");
-        assert_eq!(Some(element(&text, "RequestId")), id, "{form}");
+        assert_eq!(Some(&*element(&text, "RequestId")), id, "{form}");
     }
-    let twisted = ask(
-        &host,
+    let twisted = host.ask_as(
         &host.root_signer(),
         "iam",
         "Action=%3Cb%3E%26&Version=2010-05-08",
@@ -290,7 +250,7 @@ fn the_command_line_manages_users_keys_and_policies() {
         0o600
     );
     let ci = Signer::read(&file).unwrap();
-    assert_eq!(invoke(&host, &ci, "f").status, 403);
+    assert_eq!(host.invoke_as(&ci, "f").status, 403);
     let listed = cli(&["keys", "list"]).ok();
     assert!(
         listed.contains(&ci.access_key_id) && !listed.contains(&ci.secret),
@@ -317,7 +277,7 @@ fn the_command_line_manages_users_keys_and_policies() {
     let got: Value = serde_json::from_str(&cli(&["policy", "get", "ci", "call-f"]).ok()).unwrap();
     assert_eq!(got, document);
     assert_eq!(cli(&["policy", "list", "ci"]).ok(), "call-f\n");
-    assert_eq!(invoke(&host, &ci, "f").status, 200);
+    assert_eq!(host.invoke_as(&ci, "f").status, 200);
 
     // The new key is the only one after a rotation.
     let rotated = cli(&["keys", "rotate", &ci.access_key_id]).ok();
@@ -327,10 +287,10 @@ fn the_command_line_manages_users_keys_and_policies() {
     );
     fs::write(&file, rotated).unwrap();
     let new = Signer::read(&file).unwrap();
-    assert_eq!(invoke(&host, &ci, "f").status, 403);
-    assert_eq!(invoke(&host, &new, "f").status, 200);
+    assert_eq!(host.invoke_as(&ci, "f").status, 403);
+    assert_eq!(host.invoke_as(&new, "f").status, 200);
     assert_eq!(cli(&["keys", "disable", &new.access_key_id]).ok(), "");
-    assert_eq!(invoke(&host, &new, "f").status, 403);
+    assert_eq!(host.invoke_as(&new, "f").status, 403);
 
     let conflict = cli(&["users", "delete", "ci"]).failed();
     assert!(conflict.contains("access keys"), "{conflict}");
@@ -384,15 +344,15 @@ fn an_api_key_is_shown_once_and_kept_as_its_hash() {
 fn the_policy_of_a_function_lets_a_user_in_for_what_it_names() {
     let host = TestHost::start();
     host.deploy("f", &printing("1"));
-    let (bob, eve) = (user(&host, "bob"), user(&host, "eve"));
+    let (bob, eve) = (host.user("bob"), host.user("eve"));
     let permission = json!({"StatementId": "bob", "Action": "lambda:InvokeFunction",
         "Principal": "arn:aws:iam::000000000000:user/bob"});
     let add = Request::post("/2015-03-31/functions/f/policy", permission.to_string());
     let added = host.control_send(&add);
     assert_eq!(added.status, 201, "{}", added.text());
-    assert_eq!(invoke(&host, &bob, "f").status, 200);
-    assert_eq!(invoke(&host, &bob, "f:$LATEST").status, 403);
-    assert_eq!(invoke(&host, &eve, "f").status, 403);
+    assert_eq!(host.invoke_as(&bob, "f").status, 200);
+    assert_eq!(host.invoke_as(&bob, "f:$LATEST").status, 403);
+    assert_eq!(host.invoke_as(&eve, "f").status, 403);
     let read = bob.sign(&Request::get("/2015-03-31/functions/f"), host.control());
     assert_eq!(host.control_send(&read).status, 403);
     let simulate = ["policy", "simulate", "bob", "lambda:InvokeFunction", "f"];
@@ -402,12 +362,11 @@ fn the_policy_of_a_function_lets_a_user_in_for_what_it_names() {
         "{said}"
     );
     // A Deny of the user's own outranks it.
-    put_policy(
-        &host,
+    host.put_policy(
         "bob",
         &json!({"Effect": "Deny", "Action": "*", "Resource": "*"}),
     );
-    assert_eq!(invoke(&host, &bob, "f").status, 403);
+    assert_eq!(host.invoke_as(&bob, "f").status, 403);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The Invoke operation, as clients of Lambda call it.
 
 use serde_json::json;
-use support::bodies::from_base64;
+use support::bodies::{from_base64, to_base64};
 use support::guests::{guest, guest_with, printing, speaking};
 use support::host::invocation;
 use support::{Request, TestHost};
@@ -161,8 +161,13 @@ fn what_can_not_be_invoked_is_an_error_that_clients_know() {
     check(&log, 400, "ValidationException");
     check(
         &Request::get("/2015-03-31/functions/echo/invocations"),
-        405,
-        "MethodNotAllowedException",
+        404,
+        "UnknownOperationException",
+    );
+    check(
+        &Request::post("/2015-03-31/event-source-mappings", "{}"),
+        404,
+        "UnknownOperationException",
     );
     check(
         &Request::get("/2015-03-31/nothing"),
@@ -185,9 +190,55 @@ fn latest_may_be_named() {
 }
 
 #[test]
+fn what_a_caller_says_of_its_client_reaches_the_function() {
+    let host = TestHost::start();
+    host.deploy("f", &guest("sdk-context"));
+    let header = "x-amz-client-context";
+    let saying = |text: &str| invocation("f", "{}").header(header, &to_base64(text.as_bytes()));
+    let context = host
+        .control_send(&saying("{\"custom\": {\"a\": 1}}"))
+        .json();
+    assert_eq!(context["clientContext"], json!({"custom": {"a": 1}}));
+    let without = host.invoke("f", "{}").json();
+    assert_eq!(without.get("clientContext"), None, "{without}");
+    assert!(without["requestId"].is_string(), "{without}");
+
+    let ran = host.ledger().entries.len();
+    let long = format!("{{\"a\": \"{}\"}}", "x".repeat(3_000));
+    for request in [
+        invocation("f", "{}").header(header, "not base64"),
+        saying("secret, not JSON"),
+        saying("[\"secret\"]"),
+        saying("{}, \"requestId\": {}"),
+        saying(&long),
+    ] {
+        let refused = host.control_send(&request);
+        assert_eq!(refused.status, 400, "{request:?}");
+        let kind = refused.header("x-amzn-errortype");
+        assert_eq!(kind, Some("InvalidRequestContentException"));
+        let text = refused.text();
+        assert!(text.contains("Client context must be"), "{text}");
+        assert!(!text.contains("secret"), "{text}");
+    }
+    assert_eq!(host.ledger().entries.len(), ran, "nothing ran");
+}
+
+#[test]
+fn the_id_of_a_trace_comes_back() {
+    let host = with_echo();
+    let trace = "Root=1-67891233-abcdef012345678912345678;Sampled=1";
+    let sent = invocation("echo", "{}").header("x-amzn-trace-id", trace);
+    let answer = host.control_send(&sent);
+    assert_eq!(answer.header("x-amzn-trace-id"), Some(trace));
+    let made = host.invoke("echo", "{}");
+    let made = made.header("x-amzn-trace-id").unwrap();
+    assert!(made.starts_with("Root=1-") && made.len() == 50, "{made}");
+}
+
+#[test]
 fn the_largest_event_and_answer_pass_and_a_larger_answer_is_an_error() {
     let host = with_echo();
-    let largest = format!("\"{}\"", "x".repeat(6_291_554));
+    let largest = format!("\"{}\"", "x".repeat(6_291_454));
     let response = host.invoke("echo", largest.clone());
     assert_eq!(response.status, 200);
     assert_eq!(response.body.len(), largest.len());
@@ -206,7 +257,7 @@ fn the_largest_event_and_answer_pass_and_a_larger_answer_is_an_error() {
 fn an_event_beyond_the_limit_is_refused_and_not_run() {
     let host = with_echo();
     let file = host.root().join("large.json");
-    std::fs::write(&file, format!("\"{}\"", "x".repeat(6_291_556))).unwrap();
+    std::fs::write(&file, format!("\"{}\"", "x".repeat(6_291_455))).unwrap();
     let url = format!(
         "http://{}/2015-03-31/functions/echo/invocations",
         host.control()
@@ -233,5 +284,7 @@ fn an_event_beyond_the_limit_is_refused_and_not_run() {
         answer.contains("RequestEntityTooLargeException"),
         "{answer}"
     );
+    let said = "6291457 byte payload is too large for the RequestResponse invocation type (limit 6291456 bytes)";
+    assert!(answer.contains(said), "{answer}");
     assert!(host.ledger().entries.is_empty(), "nothing ran");
 }

@@ -225,13 +225,43 @@ fn what_can_not_be_created_says_why_and_leaves_nothing() {
             "AWS_REGION",
         ),
         (
+            with(
+                "Environment",
+                json!({"Variables": {"BIG": "x".repeat(5_000)}}),
+            ),
+            INVALID,
+            "exceeded the 4KB limit. String measured: 5010 bytes",
+        ),
+        (
+            with("Environment", json!({"Variables": {"A1": "secret\0"}})),
+            INVALID,
+            "variable A1 has a NUL",
+        ),
+        (
             with("Timeout", json!("3")),
             (400, "SerializationException"),
             "expected",
         ),
+        (
+            with("Environment", json!([{"A1": "secret"}])),
+            (400, "SerializationException"),
+            "expected an object",
+        ),
+        (
+            with("Code", json!([to_base64(b"secret")])),
+            (400, "SerializationException"),
+            "expected an object",
+        ),
     ] {
         let message = host.lambda_error(("POST", FUNCTIONS), &request, error);
         assert!(message.contains(part), "{message}");
+        assert!(!message.contains("secret"), "{message}");
+    }
+    for name in ["", "A", "1A", "A=B", "A\nB", "A\0", "A B", "_A"] {
+        let request = with("Environment", json!({"Variables": {name: "secret"}}));
+        let message = host.lambda_error(("POST", FUNCTIONS), &request, CONSTRAINT);
+        assert!(message.contains("'environment.variables'"), "{message}");
+        assert!(!message.contains("secret"), "{message}");
     }
     let listed = host.lambda_ok("GET", FUNCTIONS, &Value::Null, 200);
     assert_eq!(listed, json!({ "Functions": [] }));

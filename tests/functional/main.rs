@@ -11,6 +11,7 @@ mod cloudwatch_logs;
 mod control;
 mod cors;
 mod credentials;
+mod deploy_cli;
 mod dev;
 mod drop_folder;
 mod examples;

@@ -1,11 +1,14 @@
-//! More functions than may be loaded, and fewer descriptors than were promised.
+//! More functions than may be loaded, fewer descriptors than were promised, and thousands of functions.
 
 use std::fs;
+use std::time::Duration;
 
 use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
 use support::guests::printing;
 use support::http::Connection;
-use support::{Request, Site, TestHost};
+use support::lambda::{FUNCTIONS as PATH, creation};
+use support::wait::{PATIENCE, Stopwatch, within};
+use support::{Request, Site, TestHost, count, report};
 
 const FUNCTIONS: usize = 20;
 
@@ -92,4 +95,142 @@ fn functions_make_room_for_each_other_when_descriptors_run_out() {
     assert!(files < FUNCTIONS, "{files}");
     allow(maximum);
     assert!(host.metric("mayfly_functions_evicted", &[]) > 0);
+}
+
+/// A client of the control API over one connection; it signs before it measures.
+struct Client<'a> {
+    host: &'a TestHost,
+    signer: support::Signer,
+    connection: Connection,
+    took: Vec<Duration>,
+}
+
+impl<'a> Client<'a> {
+    fn new(host: &'a TestHost) -> Self {
+        Self {
+            host,
+            signer: host.root_signer(),
+            connection: Connection::open(host.control()).unwrap(),
+            took: Vec::new(),
+        }
+    }
+
+    #[track_caller]
+    fn ask(&mut self, request: &Request, status: u16) -> support::Response {
+        let signed = self.signer.sign(request, self.host.control());
+        let watch = Stopwatch::start();
+        let answer = self.connection.send(&signed).unwrap();
+        self.took.push(watch.elapsed());
+        assert_eq!(answer.status, status, "{request:?}: {}", answer.text());
+        answer
+    }
+
+    /// All names, page by page.
+    fn names(&mut self) -> Vec<String> {
+        let (mut names, mut query) = (Vec::new(), String::new());
+        loop {
+            let page = self.ask(&Request::get(&format!("{PATH}{query}")), 200);
+            let page = page.json();
+            let functions = page["Functions"].as_array().unwrap();
+            names.extend(
+                functions
+                    .iter()
+                    .map(|f| f["FunctionName"].as_str().unwrap().to_owned()),
+            );
+            match page["NextMarker"].as_str() {
+                Some(marker) => query = format!("?Marker={}", support::lambda::encode(marker)),
+                None => return names,
+            }
+        }
+    }
+
+    /// Says how long the requests since the last report took.
+    fn report(&mut self, what: &str) {
+        let mut took = std::mem::take(&mut self.took);
+        took.sort_unstable();
+        let at = |percent: usize| took[(took.len() - 1) * percent / 100].as_secs_f64() * 1e3;
+        report(
+            what,
+            format!(
+                "{:.2} ms at p50, {:.2} ms at p99, of {}",
+                at(50),
+                at(99),
+                took.len()
+            ),
+        );
+    }
+}
+
+/// What function `name` prints.
+fn printed(name: &str) -> String {
+    // A few different modules, so that it is not compiling what takes the time.
+    let number: usize = name[1..].parse().unwrap();
+    format!("{}", number % 10)
+}
+
+/// `count` of the names, from all over the list.
+fn some(names: &[String], count: usize) -> impl Iterator<Item = &String> {
+    names.iter().step_by((names.len() / count).max(1))
+}
+
+/// Lists, reads and invokes; every answer must be the right one.
+fn visit(host: &TestHost, names: &[String], when: &str) {
+    let mut client = Client::new(host);
+    assert_eq!(client.names(), names, "{when}");
+    client.report(&format!("a page of {} functions, {when}", names.len()));
+    for name in some(names, 500) {
+        let read = client.ask(&Request::get(&format!("{PATH}/{name}")), 200);
+        assert_eq!(
+            read.json()["Configuration"]["FunctionName"],
+            **name,
+            "{when}"
+        );
+    }
+    client.report(&format!("GetFunction, {when}"));
+    for round in ["first", "second"] {
+        for name in some(names, 500) {
+            let target = format!("{PATH}/{name}/invocations");
+            let answer = client.ask(&Request::post(&target, "{}"), 200);
+            assert_eq!(answer.text(), printed(name), "{name}, {when}");
+        }
+        client.report(&format!("Invoke, {round} of each, {when}"));
+    }
+}
+
+#[test]
+fn thousands_of_functions_are_all_there_before_and_after_a_restart() {
+    let (dropped, created) = (count(200, 8_000), count(100, 2_000));
+    let site = Site::new();
+    let host = site.start();
+    let watch = Stopwatch::start();
+    for number in 0..dropped {
+        let name = format!("d{number:05}");
+        site.drop_wat(&name, &printing(printed(&name)));
+    }
+    let are_live = || (host.metric("mayfly_functions", &[]) == dropped as u64).then_some(());
+    within(PATIENCE * 15, are_live).unwrap();
+    report(
+        &format!("{dropped} files dropped until all are live, s"),
+        format!("{:.1}", watch.elapsed().as_secs_f64()),
+    );
+    let mut client = Client::new(&host);
+    for number in 0..created {
+        let name = format!("c{number:05}");
+        let body = creation(&name, &printing(printed(&name))).to_string();
+        let made = client.ask(&Request::post(PATH, body), 201);
+        assert_eq!(made.json()["FunctionName"], *name);
+    }
+    client.report("CreateFunction");
+    let mut names: Vec<String> = (0..created).map(|number| format!("c{number:05}")).collect();
+    names.extend((0..dropped).map(|number| format!("d{number:05}")));
+    visit(&host, &names, "as they were made");
+    host.stop();
+
+    let watch = Stopwatch::start();
+    let host = site.start();
+    report(
+        &format!("start with {} functions until it is ready, ms", names.len()),
+        watch.elapsed().as_millis(),
+    );
+    visit(&host, &names, "after a restart");
 }

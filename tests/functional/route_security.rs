@@ -6,8 +6,9 @@ use jsonwebtoken::{Algorithm, Header};
 use serde_json::{Value, json};
 use support::guests::{guest, printing};
 use support::http::{Request, Response};
+use support::identity::{element, statement};
 use support::issuer::{DocumentServer, Issuer, forged};
-use support::{Signer, Site, TestHost, until};
+use support::{Site, TestHost, until};
 
 const ISSUER: &str = "https://issuer.example/";
 
@@ -310,6 +311,9 @@ fn who_signs_and_may_is_served_and_the_function_hears_who_it_is() {
         assert_eq!(iam["cognitoIdentity"], Value::Null);
         assert!(iam["accessKey"].as_str().unwrap().starts_with("AKIA"));
         assert_eq!(event["body"], "body");
+        // A function can't sign with what let the request in.
+        assert_eq!(event["headers"]["authorization"], Value::Null, "{event}");
+        assert!(event["headers"]["x-amz-date"].is_string());
     }
 }
 
@@ -342,47 +346,15 @@ fn who_does_not_sign_or_signs_something_else_runs_nothing() {
     assert_eq!(host.send(&good).status, 200);
 }
 
-/// Asks IAM as the owner; the answer.
-#[track_caller]
-fn iam(host: &TestHost, form: &str) -> String {
-    let form_type = "application/x-www-form-urlencoded; charset=utf-8";
-    let request = Request::post("/", format!("{form}&Version=2010-05-08"));
-    let signer = host.root_signer().for_service("iam");
-    let request = signer.sign(&request.header("content-type", form_type), host.control());
-    let answer = host.control_send(&request);
-    assert_eq!(answer.status, 200, "{form}: {}", answer.text());
-    answer.text()
-}
-
 #[test]
 fn a_user_needs_a_policy_for_method_and_path() {
     let host = start_for_signers();
-    let user = iam(&host, "Action=CreateUser&UserName=bob");
-    let key = iam(&host, "Action=CreateAccessKey&UserName=bob");
-    let element = |xml: &str, name: &str| {
-        let after = xml.split(&format!("<{name}>")).nth(1).unwrap();
-        after.split('<').next().unwrap().to_owned()
-    };
-    let bob = Signer {
-        access_key_id: element(&key, "AccessKeyId"),
-        secret: element(&key, "SecretAccessKey"),
-        ..host.root_signer().for_service("execute-api")
-    };
+    let user = host.iam("Action=CreateUser&UserName=bob");
+    let bob = host.new_key("bob").for_service("execute-api");
     let get = |target: &str| host.send(&bob.sign(&Request::get(target), host.http()));
     assert_eq!(get("/f/orders").status, 403);
-    let document = json!({"Version": "2012-10-17", "Statement": [{
-        "Effect": "Allow", "Action": "execute-api:Invoke",
-        "Resource": "arn:aws:execute-api:us-east-1:000000000000:f/$default/GET/f/orders*",
-    }]});
-    let document: String = document
-        .to_string()
-        .bytes()
-        .map(|byte| format!("%{byte:02X}"))
-        .collect();
-    iam(
-        &host,
-        &format!("Action=PutUserPolicy&UserName=bob&PolicyName=p&PolicyDocument={document}"),
-    );
+    let resource = "arn:aws:execute-api:us-east-1:000000000000:f/$default/GET/f/orders*";
+    host.put_policy("bob", &statement("Allow", "execute-api:Invoke", resource));
     let answer = get("/f/orders/5");
     assert_eq!(answer.status, 200, "{}", answer.text());
     let who = &answer.json()["requestContext"]["authorizer"]["iam"];
@@ -395,10 +367,9 @@ fn a_user_needs_a_policy_for_method_and_path() {
     let post = bob.sign(&Request::post("/f/orders", "x"), host.http());
     assert_eq!(host.send(&post).status, 403);
     let id = &bob.access_key_id;
-    iam(
-        &host,
-        &format!("Action=DeleteAccessKey&UserName=bob&AccessKeyId={id}"),
-    );
+    host.iam(&format!(
+        "Action=DeleteAccessKey&UserName=bob&AccessKeyId={id}"
+    ));
     assert_eq!(
         get("/f/orders").status,
         403,

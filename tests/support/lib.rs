@@ -23,6 +23,7 @@ pub mod bodies;
 pub mod guests;
 pub mod host;
 pub mod http;
+pub mod identity;
 pub mod issuer;
 pub mod lambda;
 pub mod ledger;

@@ -29,8 +29,9 @@ use super::request::ApiRequest;
 use super::xml::{Node, reply};
 use crate::auth::decide::ResourceSide;
 use crate::auth::identities::{Identities, IdentityError, Owner, State};
-use crate::auth::{self, Caller, Identity};
+use crate::auth::{self, Caller, Denied, Identity, Refused};
 use crate::http::error::HttpResponse;
+use crate::tokens::Tokens;
 
 const VERSION: &str = "2010-05-08";
 const NAMESPACE: &str = "https://iam.amazonaws.com/doc/2010-05-08/";
@@ -127,6 +128,8 @@ struct Call<'a> {
     identities: &'a Identities,
     caller: &'a Caller,
     form: &'a Form,
+    /// Makes and reads markers of lists.
+    tokens: &'a Tokens,
     /// The server's own region.
     region: &'a str,
     /// In Unix microseconds.
@@ -151,7 +154,8 @@ pub(super) async fn answer(request: &ApiRequest<'_>) -> Result<HttpResponse, Api
         .into_iter()
         .collect();
     for resource in resources(operation.target(), &app.identities.now(), &caller, &form)? {
-        let _grant = auth::authorise_with(&app, &caller, operation.action(), &resource, &keys)?;
+        let _grant = auth::authorise_with(&app, &caller, operation.action(), &resource, &keys)
+            .map_err(|refused| as_asked(refused, operation, &form))?;
     }
     // Changes wait for the disk.
     let acting = tokio::task::spawn_blocking(move || {
@@ -159,6 +163,7 @@ pub(super) async fn answer(request: &ApiRequest<'_>) -> Result<HttpResponse, Api
             identities: &app.identities,
             caller: &caller,
             form: &form,
+            tokens: &app.tokens,
             region: &app.config.region,
             now_us: app.clock.unix_us(),
             resource_side: &|resource| ResourceSide::of(&app, resource),
@@ -175,6 +180,22 @@ pub(super) async fn answer(request: &ApiRequest<'_>) -> Result<HttpResponse, Api
         encoding,
         request.id,
     ))
+}
+
+/// Who may not do something to a user or a role is told its name as they wrote it, as on AWS: the path
+/// would say whether there is one.
+fn as_asked(refused: Refused, operation: Operation, form: &Form) -> ApiError {
+    let name = match operation.target() {
+        Target::User | Target::Rename => form.text("UserName").map(|name| format!("user {name}")),
+        Target::Role => form.text("RoleName").map(|name| format!("role {name}")),
+        _ => None,
+    };
+    match (refused, name) {
+        (Refused::Denied(denied), Some(resource)) => {
+            Refused::Denied(Denied { resource, ..denied }).into()
+        }
+        (refused, _) => refused.into(),
+    }
 }
 
 fn operation(form: &Form) -> Result<Operation, ApiError> {
@@ -359,4 +380,26 @@ impl From<IdentityError> for ApiError {
         };
         Self::new(status, code, error.to_string())
     }
+}
+
+/// The operations for the table that the tests from outside go over.
+#[cfg(test)]
+pub(super) fn rows() -> Vec<super::matrix::Row> {
+    let row = |operation: &Operation| super::matrix::Row {
+        service: "iam",
+        name: operation.name(),
+        action: operation.action(),
+        method: "POST",
+        target: "/".to_owned(),
+        about: match operation.target() {
+            Target::Any => "*",
+            Target::User | Target::Rename => "user",
+            Target::Role => "role",
+            Target::Policy | Target::NewPolicy => "policy",
+            Target::AllUsers => "users",
+            Target::AllRoles => "roles",
+            Target::AllPolicies => "policies",
+        },
+    };
+    Operation::ALL.iter().map(row).collect()
 }

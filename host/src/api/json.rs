@@ -5,7 +5,9 @@
 
 use std::collections::HashSet;
 use std::fmt;
+use std::marker::PhantomData;
 
+use serde::de::value::MapAccessDeserializer;
 use serde::de::{DeserializeOwned, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, de};
 
@@ -47,6 +49,31 @@ fn check_object(body: &[u8]) -> Result<(), JsonError> {
     match body.trim_ascii_start().first() {
         Some(b'{') | None => Ok(()),
         Some(_) => Err(JsonError::WrongType("expected an object".to_owned())),
+    }
+}
+
+/// Reads a member that is an object or null. Without this a list of its members' values would do.
+pub(super) fn object<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> Result<Option<T>, D::Error> {
+    deserializer.deserialize_any(Object(PhantomData))
+}
+
+struct Object<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for Object<T> {
+    type Value = Option<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_unit<E: de::Error>(self) -> Result<Option<T>, E> {
+        Ok(None)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<Option<T>, A::Error> {
+        T::deserialize(MapAccessDeserializer::new(members)).map(Some)
     }
 }
 
@@ -131,7 +158,14 @@ mod tests {
     use super::*;
 
     #[derive(Debug, PartialEq, Deserialize)]
+    struct Inner {
+        deep: Option<u32>,
+    }
+
+    #[derive(Debug, PartialEq, Deserialize)]
     struct Wanted {
+        #[serde(default, deserialize_with = "object")]
+        inner: Option<Inner>,
         #[serde(default)]
         size: Option<u32>,
         #[serde(default)]
@@ -146,6 +180,7 @@ mod tests {
     fn members_that_are_not_known_or_null_are_nothing() {
         let read = wanted(br#"{"other": [1, {"a": null}], "size": null}"#).unwrap();
         let nothing = Wanted {
+            inner: None,
             size: None,
             map: BTreeMap::new(),
         };
@@ -173,6 +208,24 @@ mod tests {
         for body in bodies {
             let error = wanted(body).unwrap_err();
             assert!(matches!(error, JsonError::Malformed(_)), "{error:?}");
+        }
+    }
+
+    #[test]
+    fn a_list_is_no_object() {
+        let inner = |text: &str| wanted(format!("{{\"inner\": {text}}}").as_bytes());
+        assert_eq!(inner("null").unwrap().inner, None);
+        let deep = inner("{\"deep\": 3}").unwrap().inner;
+        assert_eq!(deep, Some(Inner { deep: Some(3) }));
+        for other in ["[3]", "[]", "3", "\"deep\"", "true"] {
+            let error = inner(other).unwrap_err();
+            let JsonError::WrongType(reason) = error else {
+                panic!("{other}: {error:?}");
+            };
+            assert!(
+                reason.starts_with("expected an object at line 1"),
+                "{reason}"
+            );
         }
     }
 

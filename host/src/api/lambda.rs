@@ -7,8 +7,9 @@ pub(super) mod operation;
 
 mod call;
 mod change;
-mod checks;
+mod client_context;
 pub(super) mod code;
+mod condition_keys;
 mod declaration;
 mod environment;
 mod event_invoke;
@@ -70,7 +71,8 @@ use http::header::CONTENT_LENGTH;
 use http::request::Parts;
 
 use self::call::Call;
-use self::operation::{Body, NoOperation, Operation};
+use self::operation::{Body, Operation};
+use super::checks;
 use super::error::ApiError;
 use super::request::ApiRequest;
 use crate::http::body::BodyError;
@@ -79,13 +81,13 @@ use crate::http::error::HttpResponse;
 /// Most bytes that the body of a request may have, if it is one for this API. What the query says
 /// makes no difference.
 pub(super) fn body_bytes_max(method: &Method, path: &str) -> Option<usize> {
-    let (operation, _labels) = Operation::find(method, path, "").ok()?;
+    let (operation, _labels) = Operation::find(method, path, "")?;
     Some(operation.spec().body.bytes_max())
 }
 
 /// The error for a body that is longer, in the words of Lambda.
 pub(super) fn body_too_large(parts: &Parts) -> ApiError {
-    let Ok((operation, _labels)) = Operation::find(&parts.method, parts.uri.path(), "") else {
+    let Some((operation, _labels)) = Operation::find(&parts.method, parts.uri.path(), "") else {
         return BodyError::TooLarge.into();
     };
     let spec = operation.spec();
@@ -93,8 +95,9 @@ pub(super) fn body_too_large(parts: &Parts) -> ApiError {
     let announced = announced.and_then(|value| value.to_str().ok());
     ApiError::too_large(match spec.body {
         Body::Event => format!(
-            "{} byte payload is too large for the RequestResponse invocation type (limit 6291456 bytes)",
-            announced.unwrap_or("This")
+            "{} byte payload is too large for the RequestResponse invocation type (limit {} bytes)",
+            announced.unwrap_or("This"),
+            spec.body.bytes_max()
         ),
         Body::Json | Body::Code => format!(
             "Request must be smaller than {} bytes for the {} operation",
@@ -108,10 +111,8 @@ pub(super) fn body_too_large(parts: &Parts) -> ApiError {
 pub(super) async fn answer(request: &ApiRequest<'_>) -> Result<HttpResponse, ApiError> {
     let (method, uri) = (&request.parts.method, &request.parts.uri);
     let found = Operation::find(method, uri.path(), uri.query().unwrap_or(""));
-    let (operation, labels) = found.map_err(|none| match none {
-        NoOperation::Unknown => ApiError::unknown_operation(method, uri.path()),
-        NoOperation::OtherMethod(other) => ApiError::wrong_method(uri.path(), &other, method),
-    })?;
+    let (operation, labels) =
+        found.ok_or_else(|| ApiError::unknown_operation(method, uri.path()))?;
     let call = Call::authorised(request, operation, &labels).await?;
     act(&call).await
 }
@@ -196,6 +197,7 @@ async fn act(call: &Call<'_>) -> Result<HttpResponse, ApiError> {
 /// The operations for the table that the tests from outside go over.
 #[cfg(test)]
 pub(super) fn rows() -> Vec<super::matrix::Row> {
+    use self::operation::Resource;
     let row = |operation: Operation| {
         let spec = operation.spec();
         let query = spec.query.map(|(name, value)| format!("?{name}={value}"));
@@ -203,13 +205,15 @@ pub(super) fn rows() -> Vec<super::matrix::Row> {
             service: "lambda",
             name: spec.name,
             action: spec.action,
-            method: match spec.method {
-                Method::GET => "GET",
-                Method::PUT => "PUT",
-                Method::DELETE => "DELETE",
-                _ => "POST",
-            },
+            method: super::matrix::method(&spec.method),
             target: format!("{}{}", spec.path, query.unwrap_or_default()),
+            about: match spec.resource {
+                Resource::Account => "*",
+                Resource::Qualified | Resource::Function | Resource::InBody | Resource::Tagged => {
+                    "function"
+                }
+                Resource::Alias => "alias",
+            },
         }
     };
     Operation::ALL.into_iter().map(row).collect()

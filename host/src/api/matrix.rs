@@ -5,7 +5,9 @@
 
 use std::path::Path;
 
-use super::{lambda, logs};
+use http::Method;
+
+use super::{iam, lambda, logs, mayfly, sts};
 
 /// One operation.
 pub(super) struct Row {
@@ -15,12 +17,33 @@ pub(super) struct Row {
     pub(super) method: &'static str,
     /// Path and query, labels written `{}`.
     pub(super) target: String,
+    /// What a policy has to allow the action on: `*` for nothing in particular, `-` when nobody's
+    /// permission is asked, else the kind of thing that the request names.
+    pub(super) about: &'static str,
+}
+
+/// A method as the table writes it.
+pub(super) fn method(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::PUT => "PUT",
+        Method::DELETE => "DELETE",
+        _ => "POST",
+    }
 }
 
 fn table() -> String {
-    let mut text = "# service\toperation\taction\tmethod\ttarget\n".to_owned();
+    let mut text = "# service\toperation\taction\tmethod\ttarget\tabout\n".to_owned();
     for row in rows() {
-        let fields = [row.service, row.name, row.action, row.method, &row.target];
+        let Row {
+            service,
+            name,
+            action,
+            method,
+            target,
+            about,
+        } = &row;
+        let fields = [service, name, action, method, target.as_str(), about];
         text.push_str(&fields.join("\t"));
         text.push('\n');
     }
@@ -28,7 +51,14 @@ fn table() -> String {
 }
 
 fn rows() -> impl Iterator<Item = Row> {
-    lambda::rows().into_iter().chain(logs::rows())
+    let tables = [
+        lambda::rows(),
+        logs::rows(),
+        iam::rows(),
+        sts::rows(),
+        mayfly::rows(),
+    ];
+    tables.into_iter().flatten()
 }
 
 #[test]

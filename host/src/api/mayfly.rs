@@ -13,125 +13,150 @@ use http::Method;
 
 use super::body::{ApiResponse, whole};
 use super::error::ApiError;
+use super::health::{self, Series};
+use super::lambda::operation::labels;
 use super::request::{ApiRequest, decode};
 use crate::auth;
 
-/// What can be asked for.
-#[derive(Debug, PartialEq, Eq)]
-enum Operation {
-    ListFunctions,
-    RollBack { function: FunctionName },
-    ListBilling,
-    SummariseBilling,
-    ReadLogs { function: String },
-    CreateApiKey,
-    ListApiKeys,
-    UpdateApiKey { name: String },
-    DeleteApiKey { name: String },
-    ReadAudit,
-    Backup,
+/// What an operation is about, for policies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum About {
+    /// Nothing in particular.
+    Any,
+    /// The function that the label names.
+    Function,
+    /// The log that the label names.
+    Log,
+    /// The API key that the label names.
+    ApiKey,
 }
 
-impl Operation {
+/// What is known of an operation before it is looked into.
+#[derive(Debug)]
+struct Spec {
     /// What a policy has to allow.
-    fn action(&self) -> &'static str {
-        match self {
-            Self::ListFunctions => "mayfly:ListFunctions",
-            Self::RollBack { .. } => "mayfly:RollBack",
-            Self::ListBilling => "mayfly:ListBilling",
-            Self::SummariseBilling => "mayfly:SummariseBilling",
-            Self::ReadLogs { .. } => "mayfly:ReadLogs",
-            Self::CreateApiKey => "mayfly:CreateApiKey",
-            Self::ListApiKeys => "mayfly:ListApiKeys",
-            Self::UpdateApiKey { .. } => "mayfly:UpdateApiKey",
-            Self::DeleteApiKey { .. } => "mayfly:DeleteApiKey",
-            Self::ReadAudit => "mayfly:ReadAudit",
-            Self::Backup => "mayfly:Backup",
-        }
-    }
+    action: &'static str,
+    method: Method,
+    /// The path; `{}` stands for the label.
+    path: &'static str,
+    about: About,
+}
 
-    /// What it is about, for policies.
-    fn resource(&self, region: &str) -> String {
-        match self {
-            Self::ListFunctions
-            | Self::ListBilling
-            | Self::SummariseBilling
-            | Self::ReadAudit
-            | Self::Backup
-            | Self::CreateApiKey
-            | Self::ListApiKeys => "*".to_owned(),
-            Self::UpdateApiKey { name } | Self::DeleteApiKey { name } => {
-                format!("arn:aws:mayfly:::api-key/{name}")
+/// Makes [`Operation`] and what is known of each: `NAME => METHOD PATH, ABOUT`.
+macro_rules! operations {
+    ($($name:ident => $method:ident $path:literal, $about:ident;)*) => {
+        /// What can be asked for.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        enum Operation { $($name),* }
+
+        impl Operation {
+            const ALL: &[Self] = &[$(Self::$name),*];
+
+            fn spec(self) -> Spec {
+                match self {
+                    $(Self::$name => Spec {
+                        action: concat!("mayfly:", stringify!($name)),
+                        method: Method::$method,
+                        path: $path,
+                        about: About::$about,
+                    }),*
+                }
             }
-            Self::RollBack { function } => function.arn(region),
-            Self::ReadLogs { function } => format!("arn:aws:mayfly:::logs/{function}"),
         }
-    }
+    };
+}
+
+operations! {
+    ListFunctions => GET "/mayfly/functions", Any;
+    RollBack => POST "/mayfly/functions/{}/rollback", Function;
+    ListBilling => GET "/mayfly/billing", Any;
+    SummariseBilling => GET "/mayfly/billing/summary", Any;
+    ReadLogs => GET "/mayfly/logs/{}", Log;
+    ListApiKeys => GET "/mayfly/api-keys", Any;
+    CreateApiKey => POST "/mayfly/api-keys", Any;
+    UpdateApiKey => PUT "/mayfly/api-keys/{}", ApiKey;
+    DeleteApiKey => DELETE "/mayfly/api-keys/{}", ApiKey;
+    ReadAudit => GET "/mayfly/audit", Any;
+    Backup => GET "/mayfly/backup", Any;
+    GetMetrics => GET "/metrics", Any;
 }
 
 /// Answers a request for this API.
 pub(super) async fn answer(request: &ApiRequest<'_>) -> Result<ApiResponse, ApiError> {
-    let operation = operation(request)?;
-    let _grant = auth::authorise(
-        request.app,
-        &request.caller,
-        operation.action(),
-        &operation.resource(&request.app.config.region),
-    )?;
+    let (operation, label) = operation(request)?;
+    let Spec { action, about, .. } = operation.spec();
+    let resource = match about {
+        About::Any => "*".to_owned(),
+        About::Function => function(&label)?.arn(&request.app.config.region),
+        About::Log => format!("arn:aws:mayfly:::logs/{label}"),
+        About::ApiKey => {
+            api_keys::check_name(&label)?;
+            format!("arn:aws:mayfly:::api-key/{label}")
+        }
+    };
+    let _grant = auth::authorise(request.app, &request.caller, action, &resource)?;
     let app = request.app;
     let query = request.query()?;
     let answered = match operation {
         Operation::Backup => return backup::backup(app, &query).await,
         Operation::ReadAudit => audit::read_audit(app, &query).await,
         Operation::ListFunctions => Ok(functions::list_functions(app)),
-        Operation::RollBack { function } => rollback::roll_back(app, function, &query).await,
+        Operation::RollBack => rollback::roll_back(app, function(&label)?, &query).await,
         Operation::ListBilling => billing::list_billing(app, &query).await,
         Operation::SummariseBilling => billing::summarise_billing(app, &query).await,
-        Operation::ReadLogs { function } => logs::read_logs(app, &function, &query).await,
+        Operation::ReadLogs => logs::read_logs(app, &label, &query).await,
         Operation::CreateApiKey => api_keys::create(app, request.json()?).await,
         Operation::ListApiKeys => Ok(api_keys::list(app)),
-        Operation::UpdateApiKey { name } => api_keys::update(app, name, request.json()?).await,
-        Operation::DeleteApiKey { name } => api_keys::delete(app, name).await,
+        Operation::UpdateApiKey => api_keys::update(app, label, request.json()?).await,
+        Operation::DeleteApiKey => api_keys::delete(app, label).await,
+        Operation::GetMetrics => Ok(health::metrics(app, Series::All)),
     };
     answered.map(whole)
 }
 
-fn operation(request: &ApiRequest<'_>) -> Result<Operation, ApiError> {
+/// The operation of a request, and the label of its path, decoded; empty when the path has none.
+fn operation(request: &ApiRequest<'_>) -> Result<(Operation, String), ApiError> {
     let (method, path) = (&request.parts.method, request.parts.uri.path());
-    let offered = match request.segments().as_slice() {
-        ["mayfly", "functions"] => vec![(Method::GET, Operation::ListFunctions)],
-        ["mayfly", "functions", function, "rollback"] => {
-            let function = FunctionName::parse(&decode(function)?)
-                .map_err(|error| ApiError::validation(error.to_string()))?;
-            vec![(Method::POST, Operation::RollBack { function })]
+    let mut other = None;
+    for operation in Operation::ALL {
+        let spec = operation.spec();
+        let Some(labels) = labels(spec.path, path) else {
+            continue;
+        };
+        if spec.method == *method {
+            let label = labels.first().map(|label| decode(label)).transpose()?;
+            return Ok((*operation, label.unwrap_or_default()));
         }
-        ["mayfly", "audit"] => vec![(Method::GET, Operation::ReadAudit)],
-        ["mayfly", "backup"] => vec![(Method::GET, Operation::Backup)],
-        ["mayfly", "billing"] => vec![(Method::GET, Operation::ListBilling)],
-        ["mayfly", "billing", "summary"] => vec![(Method::GET, Operation::SummariseBilling)],
-        ["mayfly", "logs", function] => {
-            let function = decode(function)?;
-            vec![(Method::GET, Operation::ReadLogs { function })]
+        other = other.or(Some(spec.method));
+    }
+    Err(match other {
+        Some(other) => ApiError::wrong_method(path, &other, method),
+        None => ApiError::unknown_operation(method, path),
+    })
+}
+
+fn function(label: &str) -> Result<FunctionName, ApiError> {
+    FunctionName::parse(label).map_err(|error| ApiError::validation(error.to_string()))
+}
+
+/// The operations for the table that the tests from outside go over.
+#[cfg(test)]
+pub(super) fn rows() -> Vec<super::matrix::Row> {
+    let row = |operation: &Operation| {
+        let spec = operation.spec();
+        super::matrix::Row {
+            service: "mayfly",
+            name: spec.action.trim_start_matches("mayfly:"),
+            action: spec.action,
+            method: super::matrix::method(&spec.method),
+            target: spec.path.to_owned(),
+            about: match spec.about {
+                About::Any => "*",
+                About::Function => "function",
+                About::Log => "log",
+                About::ApiKey => "api-key",
+            },
         }
-        ["mayfly", "api-keys"] => vec![
-            (Method::GET, Operation::ListApiKeys),
-            (Method::POST, Operation::CreateApiKey),
-        ],
-        ["mayfly", "api-keys", name] => {
-            let name = decode(name)?;
-            api_keys::check_name(&name)?;
-            vec![
-                (Method::PUT, Operation::UpdateApiKey { name: name.clone() }),
-                (Method::DELETE, Operation::DeleteApiKey { name }),
-            ]
-        }
-        _ => return Err(ApiError::unknown_operation(method, path)),
     };
-    let expected = offered
-        .first()
-        .map_or(Method::GET, |(known, _)| known.clone());
-    let found = offered.into_iter().find(|(known, _)| known == method);
-    found
-        .map(|(_, operation)| operation)
-        .ok_or_else(|| ApiError::wrong_method(path, &expected, method))
+    Operation::ALL.iter().map(row).collect()
 }

@@ -28,14 +28,6 @@ pub(super) struct ApiRequest<'a> {
 }
 
 impl ApiRequest<'_> {
-    /// The segments of the path as they came, still percent-encoded, without one slash at the end:
-    /// older models of the AWS clients write one.
-    pub(super) fn segments(&self) -> Vec<&str> {
-        let path = self.parts.uri.path();
-        let trimmed = path.strip_suffix('/').unwrap_or(path);
-        trimmed.split('/').skip(1).collect()
-    }
-
     /// The query, decoded.
     ///
     /// # Errors

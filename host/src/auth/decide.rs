@@ -34,7 +34,8 @@ pub(crate) fn authorise(
 }
 
 /// As [`authorise`], with condition keys that only the operation knows, such as
-/// `lambda:FunctionUrlAuthType` or `aws:RequestTag/NAME`.
+/// `lambda:FunctionUrlAuthType` or `aws:RequestTag/NAME`. One that has more than one value is there
+/// more than once.
 ///
 /// # Errors
 ///
@@ -85,7 +86,7 @@ fn denial(
         context: of_request(caller, app.clock.unix_us()),
     };
     for (key, value) in keys {
-        question.context.set(key, *value);
+        question.context.add(key, *value);
     }
     let user = caller
         .identity
@@ -119,8 +120,12 @@ pub(crate) struct ResourceSide {
 }
 
 impl ResourceSide {
-    /// The policies and tags of the function, or of its version or alias, that a resource name is about.
+    /// The policies and tags of the function, or of its version or alias, that a resource name is about;
+    /// the tags of a user or role.
     pub(crate) fn of(app: &App, resource: &str) -> Self {
+        if resource.starts_with(IAM) {
+            return Self::of_identity(&app.identities.now(), resource);
+        }
         if !resource.starts_with("arn:aws:lambda:") {
             return Self::default();
         }
@@ -143,7 +148,24 @@ impl ResourceSide {
             tags: function.settings.tags.clone().into_iter().collect(),
         }
     }
+
+    /// The tags of the user or role of an ARN.
+    pub(crate) fn of_identity(state: &State, arn: &str) -> Self {
+        let name = arn.rsplit('/').next().unwrap_or(arn);
+        let user = state.users.get(name).filter(|user| user.arn() == arn);
+        let role = state.roles.get(name).filter(|role| role.arn() == arn);
+        let tags = user
+            .map(|user| &user.record.tags)
+            .or_else(|| role.map(|role| &role.record.tags));
+        Self {
+            policies: Vec::new(),
+            tags: tags.cloned().unwrap_or_default(),
+        }
+    }
 }
+
+/// What the names of users, roles and policies begin with.
+const IAM: &str = "arn:aws:iam:";
 
 /// What a stored policy says. One that is not understood any more denies everything: nobody knows what
 /// it was to protect.
@@ -200,35 +222,21 @@ impl Question<'_> {
         let principal = match who {
             Who::User(user) => {
                 arn = user.arn();
-                context.set("aws:username", &*user.record.name);
-                context.set("aws:userid", &*user.record.id);
-                context.set("aws:PrincipalType", "User");
-                for (name, value) in &user.record.tags {
-                    context.set(&format!("aws:PrincipalTag/{name}"), value);
-                }
                 Principal::User { arn: &arn }
             }
             Who::Role(role) => {
                 arn = role.arn();
                 let name = &role.record.name;
                 session = format!("arn:aws:sts::{ACCOUNT_ID}:assumed-role/{name}/simulated");
-                context.set("aws:PrincipalType", "AssumedRole");
                 Principal::Role {
                     role: &arn,
                     session: &session,
                 }
             }
         };
-        context.set("aws:PrincipalArn", &*arn);
-        context.set("aws:PrincipalAccount", ACCOUNT_ID);
-        context.set("aws:ResourceAccount", ACCOUNT_ID);
+        describe_principal(&mut context, who, &arn);
+        describe_resource(&mut context, self.resource, &self.own.tags);
         context.set("aws:RequestedRegion", self.region);
-        for (name, value) in &self.own.tags {
-            context.set(&format!("aws:ResourceTag/{name}"), value);
-        }
-        if self.resource.starts_with("arn:aws:lambda:") {
-            context.set("lambda:FunctionArn", self.resource);
-        }
         let (names, identity): (Vec<&str>, Vec<&PolicyDocument>) =
             state.documents(who.holdings()).into_iter().unzip();
         let resource: Vec<&PolicyDocument> = self.own.policies.iter().collect();
@@ -265,6 +273,42 @@ impl Question<'_> {
     }
 }
 
+/// What conditions may know of who asks.
+fn describe_principal(context: &mut Context, who: Who<'_>, arn: &str) {
+    let tags = match who {
+        Who::User(user) => {
+            context.set("aws:username", &*user.record.name);
+            context.set("aws:userid", &*user.record.id);
+            context.set("aws:PrincipalType", "User");
+            &user.record.tags
+        }
+        Who::Role(role) => {
+            context.set("aws:userid", format!("{}:simulated", role.record.id));
+            context.set("aws:PrincipalType", "AssumedRole");
+            &role.record.tags
+        }
+    };
+    for (name, value) in tags {
+        context.set(&format!("aws:PrincipalTag/{name}"), value);
+    }
+    context.set("aws:PrincipalArn", arn);
+    context.set("aws:PrincipalAccount", ACCOUNT_ID);
+}
+
+/// What conditions may know of what is asked for.
+fn describe_resource(context: &mut Context, resource: &str, tags: &[(String, String)]) {
+    context.set("aws:ResourceAccount", ACCOUNT_ID);
+    for (name, value) in tags {
+        context.set(&format!("aws:ResourceTag/{name}"), value);
+        if resource.starts_with(IAM) {
+            context.set(&format!("iam:ResourceTag/{name}"), value);
+        }
+    }
+    if resource.starts_with("arn:aws:lambda:") {
+        context.set("lambda:FunctionArn", resource);
+    }
+}
+
 /// What conditions may know of a request, apart from who asks for what.
 pub(crate) fn of_request(caller: &Caller, now_us: i64) -> Context {
     let mut context = of_time(now_us);
@@ -284,4 +328,46 @@ pub(crate) fn of_time(now_us: i64) -> Context {
     context.set("aws:ViaAWSService", "false");
     context.set("aws:PrincipalIsAWSService", "false");
     context
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::policy::{KeySource, condition_keys};
+
+    use super::*;
+    use crate::auth::identities::tests::Home;
+    use crate::auth::trail::Trail;
+
+    /// A Deny on a key that nobody sets would never come.
+    #[test]
+    fn every_key_that_comes_from_the_request_is_set() {
+        let home = Home::new();
+        let tags = vec![("team".to_owned(), "a".to_owned())];
+        let bob = home.identities.create_user("bob", "/", tags).unwrap();
+        let caller = Caller {
+            identity: Identity::User("bob".into()),
+            access_key_id: "AKIA".into(),
+            source: [127, 0, 0, 1].into(),
+            region: "us-east-1".into(),
+            user_agent: Some("Boto3".to_owned()),
+            is_secure: false,
+            trail: Trail::default(),
+        };
+        let mut context = of_request(&caller, 0);
+        context.set("aws:RequestedRegion", "local");
+        let arn = bob.arn();
+        describe_principal(&mut context, Who::User(&bob), &arn);
+        let own = ResourceSide::of_identity(&home.identities.now(), &arn);
+        describe_resource(&mut context, &arn, &own.tags);
+        describe_resource(
+            &mut context,
+            "arn:aws:lambda:local:000000000000:function:f",
+            &[],
+        );
+        for (key, source) in condition_keys() {
+            assert_eq!(context.has(key), source == KeySource::Request, "{key}");
+        }
+        let gone = ResourceSide::of_identity(&home.identities.now(), &arn.replace("bob", "rob"));
+        assert!(gone.tags.is_empty());
+    }
 }

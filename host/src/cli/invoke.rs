@@ -12,10 +12,11 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use base64::Engine as _;
 use bytes::Bytes;
-use domain::FunctionName;
+use domain::{FunctionRef, Qualifier};
 
 use super::output::{answer, note, printable};
 use super::places::Places;
+use crate::client::Asked;
 
 /// Longest event that is read, in bytes; the server's own limit says no much earlier.
 const EVENT_BYTES_MAX: u64 = 64 << 20;
@@ -35,12 +36,22 @@ const EVENT_BYTES_MAX: u64 = 64 << 20;
 Examples:
   mayfly invoke hello -d '{\"name\": \"Ada\"}'
   mayfly invoke hello -p event.json --tail
+  mayfly invoke hello:live               an alias, or hello:3 for a version
+  mayfly invoke hello --dry-run          whether it could run, without running it
   echo '{\"name\": \"Ada\"}' | mayfly invoke hello | jq .message
   mayfly invoke --local hello -d '{}'
   mayfly invoke --local ./module.wasm < event.json")]
 pub(super) struct Invoke {
-    /// Function to run; with --local also the path of a .wasm file
+    /// Function to run, as NAME or NAME:QUALIFIER; with --local NAME or the path of a .wasm file
     name: String,
+
+    /// Version or alias to run
+    #[arg(short, long, conflicts_with = "local")]
+    qualifier: Option<Qualifier>,
+
+    /// Only say whether it could run
+    #[arg(long, conflicts_with_all = ["local", "tail"])]
+    dry_run: bool,
 
     /// The event
     #[arg(short = 'd', long, value_name = "JSON", conflicts_with = "payload")]
@@ -66,22 +77,35 @@ pub(super) fn run(command: &Invoke, places: &Places) -> anyhow::Result<ExitCode>
     if command.local {
         return local::run(&command.name, event, &config);
     }
-    let name = FunctionName::parse(&command.name)?;
-    let invoked = Places::client(&config)?.invoke(&name, event, command.tail)?;
+    FunctionRef::parse(&command.name)?;
+    let qualifier = command.qualifier.as_ref().map(ToString::to_string);
+    let asked = Asked {
+        function: &command.name,
+        qualifier: qualifier.as_deref(),
+        with_log: command.tail,
+        dry_run: command.dry_run,
+    };
+    let invoked = Places::client(&config)?.invoke(&asked, event)?;
+    if command.dry_run {
+        let asked = qualifier.map_or_else(String::new, |qualifier| format!(":{qualifier}"));
+        note(&format!("{}{asked} can be invoked", command.name));
+        return Ok(ExitCode::SUCCESS);
+    }
     if let Some(log) = &invoked.log_base64 {
         print_log(log)?;
     }
     print_answer(&invoked.payload)?;
     Ok(match invoked.function_error {
         None => ExitCode::SUCCESS,
-        Some(error) => failed(&name, &error),
+        Some(error) => failed(&command.name, &error),
     })
 }
 
 /// Says on stderr that the function failed.
-fn failed(name: &FunctionName, error: &str) -> ExitCode {
+fn failed(name: &str, error: &str) -> ExitCode {
     note(&format!(
-        "error: function `{name}` failed: {}",
+        "error: function `{}` failed: {}",
+        printable(name),
         printable(error)
     ));
     ExitCode::FAILURE

@@ -1,4 +1,4 @@
-//! Why there is no answer, in words for whoever ran a command.
+//! Why a server gave no answer, or another one than was asked for, in words for whoever asked.
 
 use std::net::SocketAddr;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Which server to ask: an address, and the name it goes by.
+//! Which server is asked: its address, its name, and whether it speaks TLS.
 
 use std::net::{SocketAddr, ToSocketAddrs as _};
 

@@ -38,10 +38,6 @@ fn client(address: SocketAddr) -> Client {
     Client::new(address.into(), key).unwrap()
 }
 
-fn name(text: &str) -> FunctionName {
-    FunctionName::parse(text).unwrap()
-}
-
 #[test]
 fn a_request_names_the_host_and_reads_json() {
     let (address, thread) = server("HTTP/1.1 200 OK\ncontent-length: 7\n\n[1,2,3]");
@@ -67,15 +63,23 @@ fn an_invocation_asks_for_the_log_and_finds_the_error() {
     let (address, thread) = server(
         "HTTP/1.1 200 OK\nX-Amz-Function-Error: Unhandled\nX-Amz-Log-Result: QQ==\ncontent-length: 2\n\n{}",
     );
+    let asked = Asked {
+        function: "f:1",
+        qualifier: Some("a b"),
+        with_log: true,
+        dry_run: false,
+    };
     let invoked = client(address)
-        .invoke(&name("f"), Bytes::from_static(b"null"), true)
+        .invoke(&asked, Bytes::from_static(b"null"))
         .unwrap();
     assert_eq!(invoked.payload, "{}");
     assert_eq!(invoked.function_error.as_deref(), Some("Unhandled"));
     assert_eq!(invoked.log_base64.as_deref(), Some("QQ=="));
     let asked = thread.join().unwrap();
     assert!(
-        asked.starts_with("POST /2015-03-31/functions/f/invocations HTTP/1.1\r\n"),
+        asked.starts_with(
+            "POST /2015-03-31/functions/f%3A1/invocations?Qualifier=a%20b HTTP/1.1\r\n"
+        ),
         "{asked}"
     );
     assert!(asked.contains("x-amz-log-type: Tail\r\n"), "{asked}");

@@ -81,6 +81,7 @@ impl Functions {
             qualifier: destination.qualifier.cloned(),
             trigger: Trigger::Http,
             event: event.ok_or(Stopped::Body(BodyError::TooLarge))?,
+            client_context: None,
             keep_log: false,
         };
         invoke(&self.app, invocation).await.map_err(|error| {

@@ -3,6 +3,8 @@
 //! Knows nothing of HTTP or queues: a trigger makes one of these, and the trigger's name is all that
 //! is left of it.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
@@ -45,6 +47,8 @@ pub struct Invocation {
     pub trigger: Trigger,
     /// The payload given to the function; JSON for every trigger.
     pub event: Bytes,
+    /// What an Invoke says of the client it comes from: the text of a JSON object.
+    pub client_context: Option<Arc<str>>,
     /// Whether the caller wants the log back.
     pub keep_log: bool,
 }

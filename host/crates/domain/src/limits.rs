@@ -16,6 +16,13 @@ pub const MB: u64 = 1 << 20;
 /// Lambda's own figure, from the text of its `Function.ResponseSizeTooLarge` error (6 MB + 100 bytes).
 pub const PAYLOAD_BYTES_MAX: usize = 6_291_556;
 
+/// Largest event of an Invoke, in bytes: 6 MiB.
+///
+/// # Source
+///
+/// Lambda's own figure, from the text of its `RequestEntityTooLargeException`.
+pub const INVOKE_EVENT_BYTES_MAX: usize = 6 << 20;
+
 /// Log bytes kept of one invocation; what is beyond is counted and dropped.
 pub const LOG_BYTES_MAX: usize = 256 << 10;
 

@@ -7,20 +7,37 @@
 //! | `?a ?b` | have one of them; beside other terms these are ignored |
 //! | `a -b` | do not have `b` |
 //! | `"a b"` | have this text; `\"` is a quote in it |
+//! | `%a|b+%` | have a match of this regular expression (see [`regex`]) |
 //!
 //! Terms are compared with case, and where they begin or end with a letter, a digit or `_` the line's
-//! word must begin or end there too. Patterns for JSON (`{...}`), for columns (`[...]`) and regular
-//! expressions (`%...%`) are refused: [`LogFilterError`].
+//! word must begin or end there too. Patterns for JSON (`{...}`) and for columns (`[...]`) are refused:
+//! [`LogFilterError`].
+
+mod regex;
+
+use self::regex::Regex;
 
 /// Longest pattern, in characters; CloudWatch has the same bound.
 pub const FILTER_CHARS_MAX: usize = 1_024;
 
+/// Most regular expressions in a pattern; CloudWatch has the same bound.
+pub const FILTER_REGEXES_MAX: usize = 2;
+
 /// A pattern that was understood.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default)]
 pub struct LogFilter {
-    all: Vec<String>,
-    any: Vec<String>,
-    none: Vec<String>,
+    all: Vec<Term>,
+    any: Vec<Term>,
+    none: Vec<Term>,
+}
+
+/// What a line may have.
+#[derive(Debug, Clone)]
+enum Term {
+    /// A text, as whole words.
+    Text(String),
+    /// A match of it.
+    Regex(Box<Regex>),
 }
 
 /// Why a pattern is not one.
@@ -35,6 +52,15 @@ pub enum LogFilterError {
     /// A quoted text does not end.
     #[error("a quoted text has no end")]
     Unterminated,
+    /// A regular expression does not end.
+    #[error("a regular expression has no % at its end")]
+    UnterminatedRegex,
+    /// A regular expression is none, or is larger than it may be.
+    #[error("the regular expression can't be used: {0}")]
+    Regex(String),
+    /// There are too many regular expressions.
+    #[error("it has more than {FILTER_REGEXES_MAX} regular expressions")]
+    TooManyRegexes,
     /// There is nothing to look for.
     #[error("a term is empty")]
     EmptyTerm,
@@ -57,16 +83,28 @@ impl LogFilter {
             Some('[') => return Err(LogFilterError::Unsupported("columns")),
             _ => {}
         }
+        let mut regexes = 0;
         while !rest.is_empty() {
             let (terms, after_sign) = match rest.split_at_checked(1) {
                 Some(("?", after)) => (&mut filter.any, after),
                 Some(("-", after)) => (&mut filter.none, after),
                 _ => (&mut filter.all, rest),
             };
-            let (term, after) = term(after_sign)?;
-            if term.is_empty() {
-                return Err(LogFilterError::EmptyTerm);
-            }
+            let (term, after) = match after_sign.strip_prefix('%') {
+                Some(_) if regexes == FILTER_REGEXES_MAX => {
+                    return Err(LogFilterError::TooManyRegexes);
+                }
+                Some(after_mark) => {
+                    regexes += 1;
+                    let end = after_mark.split_once('%');
+                    let (expression, after) = end.ok_or(LogFilterError::UnterminatedRegex)?;
+                    (Term::Regex(Box::new(Regex::parse(expression)?)), after)
+                }
+                None => {
+                    let (text, after) = text_term(after_sign)?;
+                    (Term::Text(text), after)
+                }
+            };
             terms.push(term);
             rest = after.trim_start();
         }
@@ -79,7 +117,10 @@ impl LogFilter {
     /// Whether a line is wanted.
     #[must_use]
     pub fn matches(&self, line: &str) -> bool {
-        let has = |term: &String| has_term(line, term);
+        let has = |term: &Term| match term {
+            Term::Text(text) => has_text(line, text),
+            Term::Regex(regex) => regex.matches(line),
+        };
         self.all.iter().all(has)
             && (self.any.is_empty() || self.any.iter().any(has))
             && !self.none.iter().any(has)
@@ -87,10 +128,15 @@ impl LogFilter {
 }
 
 /// The term that `text` begins with, and what comes after it.
-fn term(text: &str) -> Result<(String, &str), LogFilterError> {
-    if text.starts_with('%') {
-        return Err(LogFilterError::Unsupported("regular expressions"));
+fn text_term(text: &str) -> Result<(String, &str), LogFilterError> {
+    let (term, after) = raw_term(text)?;
+    if term.is_empty() {
+        return Err(LogFilterError::EmptyTerm);
     }
+    Ok((term, after))
+}
+
+fn raw_term(text: &str) -> Result<(String, &str), LogFilterError> {
     let Some(quoted) = text.strip_prefix('"') else {
         let end = text.find(char::is_whitespace).unwrap_or(text.len());
         let (term, after) = text.split_at(end);
@@ -111,7 +157,7 @@ fn term(text: &str) -> Result<(String, &str), LogFilterError> {
 }
 
 /// Whether `term` stands in `line` as whole words.
-fn has_term(line: &str, term: &str) -> bool {
+fn has_text(line: &str, term: &str) -> bool {
     let is_word = |character: char| character.is_alphanumeric() || character == '_';
     let (first, last) = (term.chars().next(), term.chars().next_back());
     let begins_word = first.is_some_and(is_word);
@@ -189,6 +235,23 @@ mod tests {
     }
 
     #[test]
+    fn regular_expressions_are_searched_for_anywhere_in_the_line() {
+        check(
+            "%is (full|slow)%",
+            &["disk is full", "it is slower"],
+            &["is", "full"],
+        );
+        check("ERROR -%5[0-9]{2}%", &["ERROR 404"], &["ERROR 503", "404"]);
+        check("?%^a+$% ?b", &["aaa", "a b"], &["ab", "aab"]);
+        check(
+            r"%\d+\.\d \w{3}\s\x25%",
+            &["took 12.5 sec %"],
+            &["took 12 sec %"],
+        );
+        check("%r.d |é%", &["rod ", "été"], &["rd", "e"]);
+    }
+
+    #[test]
     fn an_occurrence_inside_a_word_does_not_hide_one_that_is_a_word() {
         check("\"a a\"", &["ba a a"], &["ba aa"]);
     }
@@ -204,10 +267,8 @@ mod tests {
             refused("[ip, user]"),
             LogFilterError::Unsupported("columns")
         );
-        assert_eq!(
-            refused("a %b+%"),
-            LogFilterError::Unsupported("regular expressions")
-        );
+        assert_eq!(refused("a %b+"), LogFilterError::UnterminatedRegex);
+        assert_eq!(refused("%a% %b% -%c%"), LogFilterError::TooManyRegexes);
         assert_eq!(refused("\"a"), LogFilterError::Unterminated);
         assert_eq!(refused("\"a\\\""), LogFilterError::Unterminated);
         for empty in ["-", "?", "\"\"", "a - b"] {

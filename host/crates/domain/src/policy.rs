@@ -8,7 +8,7 @@
 //! * else the answer is no.
 //!
 //! One thing can be stored and not be known: a condition on a key of a service that is not here
-//! (`s3:prefix`), since deployment tools write such policies. A statement that hangs on it never
+//! (`s3:prefix`), or on one that nobody looks at, since deployment tools write such policies. A statement that hangs on it never
 //! allows, and denies as if the condition held.
 //!
 //! **Decisions don't depend on the region.** A server answers to any region, so the region in the name
@@ -27,6 +27,7 @@ use std::collections::BTreeMap;
 
 pub use self::document::{DOCUMENT_BYTES_MAX, PolicyDocument, PolicyError};
 use self::document::{Effect, Statement};
+pub use self::keys::{KeySource, condition_keys};
 pub use self::principal::Principal;
 
 /// What is asked: may this principal do this to that.
@@ -57,6 +58,22 @@ impl Context {
     /// Says all values that `key` has in this request.
     pub fn set_all(&mut self, key: &str, values: Vec<String>) {
         self.0.insert(key.to_ascii_lowercase(), values);
+    }
+
+    /// Says one more value that `key` has in this request.
+    pub fn add(&mut self, key: &str, value: impl Into<String>) {
+        let values = self.0.entry(key.to_ascii_lowercase()).or_default();
+        values.push(value.into());
+    }
+
+    /// Whether the request has a key, or one that begins with it if it ends with `/`.
+    #[must_use]
+    pub fn has(&self, key: &str) -> bool {
+        let key = key.to_ascii_lowercase();
+        self.0.keys().any(|known| match key.strip_suffix('/') {
+            None => *known == key,
+            Some(_) => known.len() > key.len() && known.starts_with(&key),
+        })
     }
 
     /// The values of a key, which is lower case; `None` when the request does not have it.

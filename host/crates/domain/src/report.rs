@@ -292,6 +292,7 @@ mod tests {
             qualifier: None,
             trigger: Trigger::Http,
             event: Bytes::new(),
+            client_context: None,
             keep_log: false,
         };
         let ran = Ran {
@@ -379,6 +380,7 @@ mod tests {
             qualifier: None,
             trigger: Trigger::Invoke,
             event: Bytes::new(),
+            client_context: None,
             keep_log: false,
         };
         let ran = Ran {

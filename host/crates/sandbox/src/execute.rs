@@ -40,6 +40,8 @@ pub(crate) struct Event {
     pub(crate) payload: Bytes,
     /// Instead of the resource name in the guest's spec.
     pub(crate) arn: Option<String>,
+    /// The text of a JSON object.
+    pub(crate) client_context: Option<Arc<str>>,
     pub(crate) deadline: Instant,
     pub(crate) deadline_unix_ms: u64,
 }

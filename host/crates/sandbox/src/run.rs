@@ -45,6 +45,8 @@ pub struct RunRequest {
     /// The resource name that the guest sees as its own, if it is not that of its spec: an invocation
     /// that names a version or an alias carries it.
     pub arn: Option<String>,
+    /// The text of a JSON object that an `sdk` guest finds in its context.
+    pub client_context: Option<Arc<str>>,
     /// When the guest is stopped. If this run has to load the guest's code first, the time for that
     /// is added.
     pub deadline: Instant,

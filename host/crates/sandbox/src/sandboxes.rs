@@ -300,6 +300,7 @@ impl Shared {
             id,
             event,
             arn,
+            client_context,
             deadline,
             deadline_unix_ms,
             observed,
@@ -310,6 +311,7 @@ impl Shared {
             id,
             payload: event,
             arn,
+            client_context,
             deadline,
             deadline_unix_ms: deadline_unix_ms.saturating_add(init_ms),
         };

@@ -74,6 +74,10 @@ impl ContextTemplate {
         text.push_str(&self.text);
         text.push_str(r#","functionArn":"#);
         text.push_str(arn);
+        if let Some(client_context) = &event.client_context {
+            text.push_str(r#","clientContext":"#);
+            text.push_str(client_context);
+        }
         let written = write!(
             text,
             r#","requestId":"{}","deadlineMs":{}}}"#,

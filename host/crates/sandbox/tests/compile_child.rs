@@ -154,6 +154,7 @@ fn a_child_compiles_code_that_runs_here() {
         id: RequestId::new(0, [0; 10]),
         event: bytes::Bytes::from_static(b"{}"),
         arn: None,
+        client_context: None,
         deadline: clock.now() + limits.timeout.duration(),
         deadline_unix_ms: clock.unix_ms(),
         observed: Observed::new(),

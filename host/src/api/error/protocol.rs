@@ -36,13 +36,12 @@ impl Protocol {
                 .as_bytes()
                 .starts_with(b"application/x-www-form-urlencoded")
         });
-        let query = parts.uri.query().unwrap_or("");
+        let query = parts.uri.query().unwrap_or_default();
+        let has_action = query.split('&').any(|pair| pair.starts_with("Action="));
         match (parts.uri.path(), &parts.method) {
-            ("/", &Method::GET) if query.split('&').any(|pair| pair.starts_with("Action=")) => {
-                Self::QueryXml
-            }
             ("/", &Method::POST) if parts.headers.contains_key("x-amz-target") => Self::Json11,
             ("/", &Method::POST) if is_form => Self::QueryXml,
+            ("/", &Method::GET) if has_action => Self::QueryXml,
             _ => Self::RestJson,
         }
     }
@@ -91,12 +90,16 @@ fn json_11(error: &ApiError) -> HttpResponse {
         StatusCode::TOO_MANY_REQUESTS => StatusCode::TOO_MANY_REQUESTS,
         _ => StatusCode::BAD_REQUEST,
     };
-    let body = json!({ "__type": error.code, "message": error.message });
+    let code = match error.code {
+        "InvalidRequestContentException" => "SerializationException",
+        code => code,
+    };
+    let body = json!({ "__type": code, "message": error.message });
     let mut response = json_response(status, body.to_string());
     let headers = response.headers_mut();
     let content_type = HeaderValue::from_static("application/x-amz-json-1.1");
     headers.insert(CONTENT_TYPE, content_type);
-    headers.insert(ERROR_TYPE, HeaderValue::from_static(error.code));
+    headers.insert(ERROR_TYPE, HeaderValue::from_static(code));
     response
 }
 

@@ -8,14 +8,14 @@ use std::sync::Arc;
 use domain::names::NameError;
 use domain::{AliasName, FunctionRef, FunctionRefError, Qualifier, VersionId};
 use http::{Response, StatusCode};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 
 use super::super::error::ApiError;
-use super::super::json;
 use super::super::query::Query;
 use super::super::request::{ApiRequest, decode};
 use super::checks::Checks;
+use super::condition_keys::{Asked, Said};
 use super::operation::{Operation, Resource};
 use crate::app::App;
 use crate::auth::{self, Grant};
@@ -48,6 +48,20 @@ pub(super) struct Call<'a> {
     subject: Subject,
 }
 
+/// Why settings are not changed.
+enum Refused {
+    /// What was asked for does not fit them.
+    Asked(ApiError),
+    /// The registry did not take the change.
+    Change(ChangeError),
+}
+
+impl From<ChangeError> for Refused {
+    fn from(error: ChangeError) -> Self {
+        Self::Change(error)
+    }
+}
+
 /// What a request is about.
 #[derive(Debug)]
 struct Subject {
@@ -70,13 +84,27 @@ impl<'a> Call<'a> {
         labels: &[&str],
     ) -> Result<Self, ApiError> {
         let query = request.query()?;
+        let said = Said::of(request, operation).await?;
         let named = match operation.spec().resource {
-            Resource::InBody => Some(name_in_body(request).await?),
+            Resource::InBody => Some(said.function_name()?),
             _ => None,
         };
         let subject = subject(request, operation, labels, named, &query)?;
         let action = operation.spec().action;
-        let grant = auth::authorise(request.app, &request.caller, action, &subject.resource)?;
+        let target = subject.function.as_ref();
+        let stored = target.and_then(|target| request.app.registry.function(&target.name));
+        let asked = Asked {
+            operation,
+            said: &said,
+            target,
+            label: subject.label.as_deref(),
+            query: &query,
+            stored: stored.as_deref(),
+        };
+        let keys = asked.keys();
+        let keys: Vec<_> = keys.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
+        let (app, caller) = (request.app, &request.caller);
+        let grant = auth::authorise_with(app, caller, action, &subject.resource, &keys)?;
         Ok(Self {
             request,
             operation,
@@ -192,20 +220,15 @@ impl<'a> Call<'a> {
         change: impl FnOnce(&Function, &mut Settings) -> Result<T, ApiError> + Send + 'static,
     ) -> Result<T, ApiError> {
         let name = self.target()?.name.clone();
-        let changed = self.change(move |app| {
-            let mut refused = None;
-            let changed = app.registry.update_settings(&name, |function, settings| {
-                change(function, settings).map_err(|error| {
-                    refused = Some(error);
-                    ChangeError::Invalid("refused".to_owned())
-                })
-            });
-            match refused {
-                Some(error) => Ok(Err(error)),
-                None => changed.map(Ok),
-            }
+        let changed = self.blocking(move |app| {
+            app.registry.update_settings(&name, |function, settings| {
+                change(function, settings).map_err(Refused::Asked)
+            })
         });
-        changed.await?
+        changed.await?.map_err(|refused| match refused {
+            Refused::Asked(error) => error,
+            Refused::Change(error) => self.change_error(error),
+        })
     }
 
     /// The function, if the version or alias that is named exists.
@@ -262,24 +285,6 @@ pub(super) fn no_content() -> HttpResponse {
     let mut response = Response::default();
     *response.status_mut() = StatusCode::NO_CONTENT;
     response
-}
-
-/// The member that a `CreateFunction` request names its function with.
-#[derive(Deserialize)]
-struct Named {
-    #[serde(rename = "FunctionName")]
-    function_name: Option<String>,
-}
-
-/// The name in the body, which may be large: it is looked for on a thread for that.
-async fn name_in_body(request: &ApiRequest<'_>) -> Result<String, ApiError> {
-    let body = request.body.clone();
-    let reading = tokio::task::spawn_blocking(move || json::peek::<Named>(&body));
-    let named = reading.await.map_err(|_| internal())??;
-    let mut checks = Checks::default();
-    checks.required("functionName", named.function_name.as_ref());
-    checks.done()?;
-    named.function_name.ok_or_else(internal)
 }
 
 fn subject(

@@ -10,6 +10,7 @@ use domain::{Limits, MemoryMb, Timeout};
 use serde::Deserialize;
 
 use super::super::error::ApiError;
+use super::super::json::object;
 use super::checks::Checks;
 use super::environment::check_environment;
 use crate::registry::{Configuration, Declared, DeclaredLogging};
@@ -24,12 +25,17 @@ pub(super) struct Declaration {
     description: Option<String>,
     timeout: Option<i64>,
     memory_size: Option<i64>,
+    #[serde(deserialize_with = "object")]
     environment: Option<Environment>,
+    #[serde(deserialize_with = "object")]
     dead_letter_config: Option<DeadLetterConfig>,
+    #[serde(deserialize_with = "object")]
     tracing_config: Option<TracingConfig>,
     layers: Option<Vec<String>>,
     architectures: Option<Vec<String>>,
+    #[serde(deserialize_with = "object")]
     ephemeral_storage: Option<EphemeralStorage>,
+    #[serde(deserialize_with = "object")]
     logging_config: Option<LoggingConfig>,
 }
 

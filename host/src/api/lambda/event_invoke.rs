@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::super::error::ApiError;
+use super::super::json::object;
 use super::call::Call;
 use super::checks::Checks;
 use super::wire::settings_key;
@@ -25,13 +26,16 @@ const DESTINATION_CHARS_MAX: usize = 350;
 pub(super) struct EventInvokeRequest {
     maximum_retry_attempts: Option<i64>,
     maximum_event_age_in_seconds: Option<i64>,
+    #[serde(default, deserialize_with = "object")]
     destination_config: Option<DestinationConfig>,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct DestinationConfig {
+    #[serde(default, deserialize_with = "object")]
     on_success: Option<DestinationWire>,
+    #[serde(default, deserialize_with = "object")]
     on_failure: Option<DestinationWire>,
 }
 

@@ -13,8 +13,10 @@ use http::{HeaderName, HeaderValue, StatusCode};
 use storage::LogEvent;
 
 use super::super::error::ApiError;
+use super::super::request::ApiRequest;
 use super::call::{Call, function_not_found, internal, no_content};
 use super::checks::Checks;
+use super::client_context::client_context;
 use crate::answer::{self, Answer};
 use crate::app::App;
 use crate::concurrency::Refused;
@@ -28,6 +30,7 @@ const INVOCATION_TYPE: &str = "x-amz-invocation-type";
 const LOG_TYPE: &str = "x-amz-log-type";
 const FUNCTION_ERROR: HeaderName = HeaderName::from_static("x-amz-function-error");
 const LOG_RESULT: HeaderName = HeaderName::from_static("x-amz-log-result");
+const TRACE_ID: HeaderName = HeaderName::from_static("x-amzn-trace-id");
 const EXECUTED_VERSION: HeaderName = HeaderName::from_static("x-amz-executed-version");
 
 /// How the answer is to be sent.
@@ -51,7 +54,11 @@ impl Mode {
 
 pub(super) async fn invoke_function(call: &Call<'_>) -> Result<HttpResponse, ApiError> {
     match run(call, Mode::Buffered).await? {
-        Some(completed) => Ok(response(completed, call.request.id)),
+        Some(completed) => {
+            let mut response = response(completed, call.request.id);
+            response.headers_mut().extend(trace_id(call.request));
+            Ok(response)
+        }
         None => Ok(no_content()),
     }
 }
@@ -72,6 +79,7 @@ pub(super) async fn run(call: &Call<'_>, mode: Mode) -> Result<Option<Completed>
     checks.done()?;
     call.version()?;
     let event = checked_event(request.body.clone())?;
+    let client_context = client_context(request)?;
     match invocation_type {
         "DryRun" => return Ok(None),
         "Event" => return Err(no_queue()),
@@ -87,6 +95,7 @@ pub(super) async fn run(call: &Call<'_>, mode: Mode) -> Result<Option<Completed>
         qualifier,
         trigger: Trigger::Invoke,
         event,
+        client_context,
         keep_log: log_type == "Tail",
     };
     on_workers(call, invocation).await.map(Some)
@@ -173,6 +182,20 @@ fn response(completed: Completed, id: RequestId) -> HttpResponse {
         headers.insert(LOG_RESULT, tail);
     }
     response
+}
+
+/// The id that the caller follows its request by: its own, or one made of ours. Nothing is traced.
+pub(super) fn trace_id(request: &ApiRequest<'_>) -> Option<(HeaderName, HeaderValue)> {
+    let value = match request.parts.headers.get(&TRACE_ID) {
+        Some(sent) => sent.clone(),
+        None => {
+            let id = request.id.to_string().replace('-', "");
+            let seconds = request.app.clock.unix_ms() / 1_000;
+            let text = format!("Root=1-{seconds:08x}-{};Sampled=0", id.get(8..)?);
+            HeaderValue::try_from(text).ok()?
+        }
+    };
+    Some((TRACE_ID, value))
 }
 
 /// What the function answered with, and whether that says how it failed.

@@ -14,7 +14,7 @@ use serde_json::{Map, json};
 use super::super::error::ApiError;
 use super::super::event_stream::{CONTENT_TYPE as EVENT_STREAM, event};
 use super::call::{Call, no_content};
-use super::invoke::{Mode, log_tail, payload, run, version_header};
+use super::invoke::{Mode, log_tail, payload, run, trace_id, version_header};
 use crate::http::error::{HttpResponse, json_response};
 
 const REMAPPED_CONTENT_TYPE: HeaderName = HeaderName::from_static("x-amzn-remapped-content-type");
@@ -50,6 +50,7 @@ pub(super) async fn invoke_with_response_stream(call: &Call<'_>) -> Result<HttpR
     let json = HeaderValue::from_static("application/json");
     headers.insert(REMAPPED_CONTENT_TYPE, json);
     headers.extend(version);
+    headers.extend(trace_id(call.request));
     Ok(response)
 }
 

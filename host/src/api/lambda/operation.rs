@@ -5,7 +5,7 @@
 //!
 //! Knows nothing of what operations do, and reads no body.
 
-use domain::limits::PAYLOAD_BYTES_MAX;
+use domain::limits::INVOKE_EVENT_BYTES_MAX;
 use http::Method;
 
 /// Most bytes of a body that holds code, as on Lambda: 50 MiB of zip in base64, and some JSON.
@@ -97,7 +97,7 @@ impl Body {
         match self {
             Self::Json => JSON_BODY_BYTES_MAX,
             Self::Code => CODE_BODY_BYTES_MAX,
-            Self::Event => PAYLOAD_BYTES_MAX,
+            Self::Event => INVOKE_EVENT_BYTES_MAX,
         }
     }
 }
@@ -307,24 +307,21 @@ impl Operation {
     /// The operation of a request and the labels of its path, still percent-encoded. Method, path and
     /// query are all that it takes, so the bound on a body is known before the body is read.
     ///
-    /// # Errors
-    ///
-    /// [`NoOperation`].
+    /// `None` when there is no such operation; Lambda makes no difference between a path and a method
+    /// that it does not know.
     pub(in crate::api) fn find<'a>(
         method: &Method,
         path: &'a str,
         query: &str,
-    ) -> Result<(Self, Vec<&'a str>), NoOperation> {
-        let mut other = None;
+    ) -> Option<(Self, Vec<&'a str>)> {
         for operation in Self::ALL {
             let spec = operation.spec();
+            if *method != spec.method {
+                continue;
+            }
             let Some(labels) = labels(spec.path, path) else {
                 continue;
             };
-            if *method != spec.method {
-                other = Some(spec.method);
-                continue;
-            }
             let is_meant = spec.query.is_none_or(|(name, value)| {
                 let pair = (name, Some(value));
                 query.split('&').any(|part| {
@@ -334,25 +331,16 @@ impl Operation {
                 })
             });
             if is_meant {
-                return Ok((operation, labels));
+                return Some((operation, labels));
             }
         }
-        Err(other.map_or(NoOperation::Unknown, NoOperation::OtherMethod))
+        None
     }
-}
-
-/// Why a request is no operation.
-#[derive(Debug, PartialEq, Eq)]
-pub(in crate::api) enum NoOperation {
-    /// Nothing has this path.
-    Unknown,
-    /// The path is taken with this method.
-    OtherMethod(Method),
 }
 
 /// What stands where `pattern` has `{}`, if `path` fits it; older models of the AWS clients write a
 /// slash at the end.
-fn labels<'a>(pattern: &str, path: &'a str) -> Option<Vec<&'a str>> {
+pub(in crate::api) fn labels<'a>(pattern: &str, path: &'a str) -> Option<Vec<&'a str>> {
     let path = path.strip_suffix('/').unwrap_or(path);
     let mut segments = path.split('/');
     let mut labels = Vec::new();
@@ -405,16 +393,13 @@ mod tests {
             "/2015-03-31/functions/f/invocations/x",
             "/2015-03-31/function/f/invocations",
         ] {
-            assert_eq!(find(other), Err(NoOperation::Unknown), "{other}");
+            assert_eq!(find(other), None, "{other}");
         }
         assert_eq!(
             find("/2015-03-31/functions/f/invocations/"),
-            Ok(Operation::Invoke)
+            Some(Operation::Invoke)
         );
-        assert_eq!(
-            find("/2017-10-31/functions/f/concurrency").unwrap_err(),
-            NoOperation::OtherMethod(Method::DELETE)
-        );
+        assert_eq!(find("/2017-10-31/functions/f/concurrency"), None);
     }
 
     #[test]

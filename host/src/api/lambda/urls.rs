@@ -1,10 +1,11 @@
 //! What the operations on function URLs share: how a URL is asked for and shown.
 
-use domain::{Qualifier, VersionId};
+use domain::Qualifier;
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 
 use super::super::error::ApiError;
+use super::super::json::object;
 use super::call::{Call, reply};
 use super::checks::Checks;
 use super::wire::lambda_time;
@@ -17,6 +18,7 @@ use crate::registry::{InvokeMode, UrlAuth, UrlConfig};
 #[serde(rename_all = "PascalCase")]
 pub(super) struct UrlRequest {
     pub(super) auth_type: Option<String>,
+    #[serde(default, deserialize_with = "object")]
     pub(super) cors: Option<CorsWire>,
     pub(super) invoke_mode: Option<String>,
 }
@@ -180,8 +182,7 @@ pub(super) fn show(
 /// A URL belongs to a function or to an alias of it.
 pub(super) fn check_qualifier(call: &Call<'_>) -> Result<(), ApiError> {
     let mut checks = Checks::default();
-    if let Some(qualifier @ Qualifier::Version(version)) = &call.target()?.qualifier {
-        let _: &VersionId = version;
+    if let Some(qualifier @ Qualifier::Version(_)) = &call.target()?.qualifier {
         let pattern = "((?!^\\d+$)^[0-9a-zA-Z-_]+$)";
         checks.pattern("qualifier", Some(&qualifier.to_string()), pattern, |_| {
             false

@@ -49,6 +49,7 @@ pub(super) fn entries_table(entries: &[Entry]) -> String {
     let columns = [
         ("STARTED", Align::Left),
         ("FUNCTION", Align::Left),
+        ("VERSION", Align::Left),
         ("TRIGGER", Align::Left),
         ("STATUS", Align::Left),
         ("INIT MS", Align::Right),
@@ -65,6 +66,7 @@ pub(super) fn entries_table(entries: &[Entry]) -> String {
             vec![
                 entry.started_at.clone(),
                 entry.function.clone(),
+                entry.version.clone(),
                 entry.trigger.clone(),
                 entry
                     .error_type

@@ -217,7 +217,10 @@ impl Guard {
         // Clients send one signature twice within a second, and an event may run twice.
         let caller = app.authentication.verify(pending, body, true);
         let caller = caller.map_err(|error| refusal_of_signature(&error))?;
-        let keys = [("lambda:FunctionUrlAuthType", "AWS_IAM")];
+        let keys = [
+            ("lambda:FunctionUrlAuthType", "AWS_IAM"),
+            ("lambda:InvokedViaFunctionUrl", "true"),
+        ];
         let keys = if action == doors::URL_ACTION {
             &keys[..]
         } else {

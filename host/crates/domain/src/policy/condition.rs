@@ -4,8 +4,8 @@
 //! negated operators ask that none does. A key that the request does not have fits nothing, so a
 //! negated operator holds; `...IfExists` holds then in any case.
 //!
-//! A value of the request that an operator can't read (a number that is no number) and a key of a
-//! service that is not here leave the condition [`Truth::Unknown`].
+//! A value of the request that an operator can't read (a number that is no number), a key of a
+//! service that is not here and one that nobody looks at leave the condition [`Truth::Unknown`].
 
 use std::net::IpAddr;
 
@@ -165,7 +165,7 @@ impl Condition {
     }
 
     fn holds(&self, request: &Request<'_>) -> Truth {
-        if keys::kind(&self.key) == KeyKind::Foreign {
+        if keys::kind(&self.key) == KeyKind::Unseen {
             return Truth::Unknown;
         }
         let values = request

@@ -131,6 +131,7 @@ async fn take_apart(host: &Host, guest: &Arc<Guest>) -> Steps {
             id: request.id,
             payload: request.event,
             arn: None,
+            client_context: None,
             deadline: request.deadline,
             deadline_unix_ms: request.deadline_unix_ms,
         };

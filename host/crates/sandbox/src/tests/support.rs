@@ -222,6 +222,7 @@ impl Host {
             id: request_id(),
             event: event.into(),
             arn: None,
+            client_context: None,
             deadline: self.clock.now() + limits.timeout.duration(),
             deadline_unix_ms: 1_763_830_003_123,
             observed: Observed::new(),
@@ -329,6 +330,7 @@ impl State {
             id: request_id(),
             payload: Bytes::new(),
             arn: None,
+            client_context: None,
             deadline: clock.now(),
             deadline_unix_ms: 0,
         };

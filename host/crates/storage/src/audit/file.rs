@@ -61,7 +61,7 @@ impl Files {
         let mut files = Self {
             directory: directory.to_owned(),
             settings,
-            current: Open::open(directory, number)?,
+            current: Open::at(directory, number)?,
             earlier: Vec::new(),
             fail_writes: false,
             fail_syncs: false,
@@ -74,7 +74,7 @@ impl Files {
     /// Appends whole lines, or nothing.
     pub(super) fn append(&mut self, lines: &str) -> Result<(), StorageError> {
         if self.current.bytes >= self.settings.file_bytes {
-            let next = Open::open(&self.directory, self.current.number + 1)?;
+            let next = Open::at(&self.directory, self.current.number + 1)?;
             let full = std::mem::replace(&mut self.current, next);
             if full.synced_bytes < full.bytes {
                 self.earlier.push(full);
@@ -131,7 +131,7 @@ impl Files {
     /// Goes on in a new file that begins with `lines`, synced; what other files have beyond their last
     /// sync is cut off. Nothing is changed on an error.
     pub(super) fn begin_again(&mut self, lines: &str) -> Result<(), StorageError> {
-        let mut next = Open::open(&self.directory, self.current.number + 1)?;
+        let mut next = Open::at(&self.directory, self.current.number + 1)?;
         let path = path(&self.directory, next.number);
         // An earlier try may have left something.
         next.bytes = 0;
@@ -203,7 +203,7 @@ impl Files {
 }
 
 impl Open {
-    fn open(directory: &Path, number: u64) -> Result<Self, StorageError> {
+    fn at(directory: &Path, number: u64) -> Result<Self, StorageError> {
         let path = path(directory, number);
         let file = files::private()
             .create(true)

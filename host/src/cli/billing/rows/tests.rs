@@ -38,9 +38,9 @@ fn the_table_ends_with_the_exact_sum() {
         entries_table(&entries),
         format!(
             "\
-STARTED                   FUNCTION  TRIGGER  STATUS             INIT MS  DURATION MS  BILLED MS  MEMORY MB  USED MB      CHARGE USD  REQUEST ID
-2026-11-22T16:28:17.840Z  hello     http     success                  -         1.24          2        128        3  0.000000204167  {id}
-2026-11-22T16:28:17.840Z  hello     http     Runtime.ExitError    12.35         1.24          2        128        3  0.000000000001  {id}
+STARTED                   FUNCTION  VERSION  TRIGGER  STATUS             INIT MS  DURATION MS  BILLED MS  MEMORY MB  USED MB      CHARGE USD  REQUEST ID
+2026-11-22T16:28:17.840Z  hello     $LATEST  http     success                  -         1.24          2        128        3  0.000000204167  {id}
+2026-11-22T16:28:17.840Z  hello     $LATEST  http     Runtime.ExitError    12.35         1.24          2        128        3  0.000000000001  {id}
 
 total: 2 invocations, 1 error, 4 ms billed, 0.000000204168 USD
 "

@@ -111,6 +111,7 @@ pub(super) fn is_public(app: &App, policy: &PolicyDocument, resource: &str, peer
     let now_us = app.clock.unix_us();
     let mut context = Context::default();
     context.set("lambda:FunctionUrlAuthType", "NONE");
+    context.set("lambda:InvokedViaFunctionUrl", "true");
     context.set("aws:SourceIp", peer.remote.ip().to_canonical().to_string());
     context.set("aws:SecureTransport", peer.is_secure.to_string());
     context.set("aws:CurrentTime", rfc3339_ms(now_us));
