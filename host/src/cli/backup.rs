@@ -114,7 +114,7 @@ impl Part {
             Err(error) => return Err(error.into()),
         }
         let folder = to.parent().filter(|folder| !folder.as_os_str().is_empty());
-        File::open(folder.unwrap_or(Path::new(".")))?.sync_all()?;
+        File::open(folder.unwrap_or_else(|| Path::new(".")))?.sync_all()?;
         Ok(bytes)
     }
 }
