@@ -192,7 +192,7 @@ fn what_a_client_asked_for_before_it_hung_up_is_in_the_log_as_it_ended() {
     let signer = host.root_signer();
     for round in 0..40_u64 {
         let name = format!("f{round}");
-        let body = creation(&name, &printing(&round.to_string())).to_string();
+        let body = creation(&name, &printing(round.to_string())).to_string();
         let request = Request::post(FUNCTIONS, body);
         let request = signer.sign(&request, host.control());
         let mut connection = Connection::open(host.control()).unwrap();

@@ -69,8 +69,8 @@ fn a_url_answers_while_its_policy_changes() {
         let other = json!({
             "StatementId": "other", "Action": "lambda:InvokeFunction", "Principal": "000000000000",
         });
-        host.lambda_ok("POST", policy, &other, 201);
-        host.lambda_ok("DELETE", &format!("{policy}/other"), &Value::Null, 204);
+        let _answer = host.lambda_ok("POST", policy, &other, 201);
+        let _answer = host.lambda_ok("DELETE", &format!("{policy}/other"), &Value::Null, 204);
     }
     load.wait_answers(10);
     let shots = load.stop();

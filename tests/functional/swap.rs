@@ -63,9 +63,9 @@ fn a_deleted_file_leaves_what_it_does_not_hold() {
     };
     host.deploy("f", &numbered(1));
     let function = "/2015-03-31/functions/f";
-    host.lambda_ok("POST", &format!("{function}/versions"), &json!({}), 201);
+    let _answer = host.lambda_ok("POST", &format!("{function}/versions"), &json!({}), 201);
     let alias = json!({ "Name": "live", "FunctionVersion": "1" });
-    host.lambda_ok("POST", &format!("{function}/aliases"), &alias, 201);
+    let _answer = host.lambda_ok("POST", &format!("{function}/aliases"), &alias, 201);
     host.delete("f.wasm");
     wait_absent();
     assert_eq!(host.get("/f").status, 404);
@@ -79,7 +79,7 @@ fn a_deleted_file_leaves_what_it_does_not_hold() {
     host.lambda_error(("DELETE", function), &Value::Null, dropped);
     host.delete("f.wasm");
     wait_absent();
-    host.lambda_ok("DELETE", function, &Value::Null, 204);
+    let _answer = host.lambda_ok("DELETE", function, &Value::Null, 204);
     assert!(host.function("f").is_none());
     assert_eq!(host.invoke("f:live", "{}").status, 404);
 }

@@ -195,7 +195,7 @@ fn reserved_concurrency_is_a_limit_at_once_and_leaves_a_rest() {
     registry.create(new("g")).unwrap();
     let reserve = |function: &str, count: Option<u32>| {
         set(&site, function, |settings| {
-            settings.reserved_concurrency = count
+            settings.reserved_concurrency = count;
         })
     };
     let concurrency = crate::concurrency::Concurrency::new(1_000, u64::MAX);
