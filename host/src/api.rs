@@ -24,25 +24,29 @@ pub(crate) mod mayfly;
 mod query;
 mod request;
 mod sts;
+mod uploads;
 mod xml;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use domain::RequestId;
 use http::header::AUTHORIZATION;
 use http::request::Parts;
 use http::{Method, Request, StatusCode};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 
 use self::body::{ApiBody, ApiResponse, whole};
 use self::error::ApiError;
 use self::error::protocol::Protocol;
 use self::health::Series;
 use self::request::ApiRequest;
+use self::uploads::Unproven;
 use crate::app::App;
 use crate::audit::Answered;
-use crate::auth::authentication::{Source, may_repeat};
+use crate::auth::Caller;
+use crate::auth::authentication::{Listener, Pending, Source, may_repeat};
 use crate::auth::sigv4::AuthError;
 use crate::auth::trail::Trail;
 use crate::http::body::{BodyError, BodyLimits, Room, read_body};
@@ -65,8 +69,11 @@ const UPLOAD_TIMEOUT: Duration = Duration::from_secs(300);
 pub(crate) struct Control {
     app: Arc<App>,
     body_limits: BodyLimits,
-    /// Of this listener alone: uploads must not crowd out events.
+    /// For bodies up to [`BODY_BYTES_MAX`]. Of this listener alone: they must not crowd out events.
     room: Room,
+    /// For larger ones, so that small ones always fit.
+    large_room: Room,
+    unproven: Unproven,
     /// A drain is not over while a request is worked on, whether or not its client is still there.
     _drain: Drain,
 }
@@ -140,6 +147,8 @@ impl Control {
             app,
             body_limits,
             room: Room::default(),
+            large_room: Room::for_uploads(),
+            unproven: Unproven::default(),
             _drain: drain,
         }
     }
@@ -170,16 +179,30 @@ impl Control {
         let source = Source {
             address: peer.remote.ip(),
             is_secure: peer.is_secure,
+            listener: Listener::Control,
         };
         let pending = authentication.head(parts, source)?;
         let service = ApiService::of(pending.service(), path)?;
         // The room is held as long as what is done with the body.
         let limits = self.body_limits(service, parts);
-        let (body, _room) = read_body(body, limits, &self.room)
+        let is_large = limits.bytes_max > BODY_BYTES_MAX && is_large(body);
+        let place = if is_large && limits.bytes_max > self.body_limits.bytes_max {
+            let place = self.unproven.enter(pending.access_key_id(), source.address);
+            Some(place.ok_or_else(too_many_uploads)?)
+        } else {
+            None
+        };
+        let room = if is_large {
+            &self.large_room
+        } else {
+            &self.room
+        };
+        let (body, _room) = read_body(body, limits, room, source.address)
             .await
             .map_err(|error| too_large(service, parts, error))?;
         let may_repeat = may_repeat(&parts.method, service.name(), path);
-        let mut caller = authentication.verify(pending, &body, may_repeat)?;
+        let mut caller = self.verify(pending, &body, may_repeat).await?;
+        drop(place);
         let identities = &self.app.identities;
         identities.note_use(&caller.access_key_id, service.name(), &caller.region);
         trail.recognise(caller.arn(), Arc::clone(&caller.access_key_id));
@@ -201,6 +224,27 @@ impl Control {
             ApiService::Iam => iam::answer(&request).await.map(whole),
             ApiService::Sts => sts::answer(&request).map(whole),
             ApiService::Mayfly => mayfly::answer(&request).await,
+        }
+    }
+
+    /// Holds the signature against the body. Hashing a large one takes a while, so that is done elsewhere.
+    async fn verify(
+        &self,
+        pending: Pending,
+        body: &Bytes,
+        may_repeat: bool,
+    ) -> Result<Caller, ApiError> {
+        if body.len() <= BODY_BYTES_MAX {
+            return Ok(self.app.authentication.verify(pending, body, may_repeat)?);
+        }
+        let (app, body) = (Arc::clone(&self.app), body.clone());
+        let verifying = move || app.authentication.verify(pending, &body, may_repeat);
+        match tokio::task::spawn_blocking(verifying).await {
+            Ok(verified) => Ok(verified?),
+            Err(error) => {
+                tracing::error!(%error, "a signature was not verified");
+                Err(ApiError::service(StatusCode::INTERNAL_SERVER_ERROR))
+            }
         }
     }
 
@@ -274,6 +318,20 @@ impl Service for Control {
             whole(error.response(protocol, self.app.request_id()))
         })
     }
+}
+
+/// Whether a body is longer than most, or does not say how long it is.
+fn is_large(body: &Incoming) -> bool {
+    let upper = body.size_hint().upper();
+    upper.is_none_or(|bytes| bytes > BODY_BYTES_MAX as u64)
+}
+
+fn too_many_uploads() -> ApiError {
+    ApiError::new(
+        StatusCode::TOO_MANY_REQUESTS,
+        "TooManyRequestsException",
+        "Rate Exceeded. Two uploads are received already with this access key or from this address.",
+    )
 }
 
 /// Each operation of Lambda says in its own words that a body is too large.

@@ -1,4 +1,5 @@
-//! The audit log of the control API: one line for each decision about each request.
+//! The audit log: one line for each decision about each request of the control API, and for signed requests
+//! that the listener of functions refused.
 //!
 //! Requests of nobody we know are written up to a rate and counted beyond it, so that a stranger can't
 //! fill the disk. Invocations that were allowed are in the ledger; they are here only if configured.
@@ -42,9 +43,11 @@ pub(crate) struct AuditLog {
     /// Whether allowed invocations are written.
     invoke: bool,
     strangers: Mutex<Strangers>,
+    /// Of the listener of functions.
+    refused: Mutex<Strangers>,
 }
 
-/// Requests of nobody we know, in this second.
+/// Requests of nobody we know, or refused ones, in this second.
 #[derive(Debug, Default)]
 struct Strangers {
     second: i64,
@@ -69,6 +72,7 @@ impl AuditLog {
             audit,
             invoke,
             strangers: Mutex::default(),
+            refused: Mutex::default(),
         }
     }
 
@@ -96,7 +100,7 @@ impl AuditLog {
             let entry = entry(now_us, answered);
             match who {
                 Some(_) => self.audit.append(&entry),
-                None => self.record_stranger(now_us, entry),
+                None => self.record_some(&self.strangers, now_us, entry),
             }
             return;
         }
@@ -104,28 +108,28 @@ impl AuditLog {
             if decided.action == INVOKE && decided.denied.is_none() && !self.invoke {
                 continue;
             }
-            let Decided {
-                action,
-                resource,
-                denied,
-            } = decided;
-            self.audit.append(&AuditEntry {
-                action: Some(action.to_owned()),
-                resource: Some(resource),
-                decision: match denied {
-                    None => AuditDecision::Allowed,
-                    Some(_) => AuditDecision::Denied,
-                },
-                reason: denied,
-                ..entry(now_us, answered)
-            });
+            self.audit
+                .append(&with_decision(entry(now_us, answered), decided));
         }
     }
 
-    fn record_stranger(&self, now_us: i64, mut entry: AuditEntry) {
+    /// Writes that the listener of functions refused a signature or its maker. Up to a rate: functions are
+    /// asked by many, and often.
+    pub(crate) fn record_refused(&self, clock: &Clock, answered: &Answered<'_>) {
+        let now_us = clock.unix_us();
+        let denied = answered.trail.decided().into_iter().next_back();
+        let entry = entry(now_us, answered);
+        let entry = match denied {
+            None => entry,
+            Some(decided) => with_decision(entry, decided),
+        };
+        self.record_some(&self.refused, now_us, entry);
+    }
+
+    fn record_some(&self, counted: &Mutex<Strangers>, now_us: i64, mut entry: AuditEntry) {
         let second = now_us.div_euclid(MICROS_PER_SECOND);
         {
-            let mut strangers = self.strangers.lock();
+            let mut strangers = counted.lock();
             if strangers.second != second {
                 (strangers.second, strangers.written) = (second, 0);
             }
@@ -137,6 +141,24 @@ impl AuditLog {
             entry.left_out = std::mem::take(&mut strangers.left_out);
         }
         self.audit.append(&entry);
+    }
+}
+
+fn with_decision(entry: AuditEntry, decided: Decided) -> AuditEntry {
+    let Decided {
+        action,
+        resource,
+        denied,
+    } = decided;
+    AuditEntry {
+        action: Some(action.to_owned()),
+        resource: Some(resource),
+        decision: match denied {
+            None => AuditDecision::Allowed,
+            Some(_) => AuditDecision::Denied,
+        },
+        reason: denied,
+        ..entry
     }
 }
 

@@ -11,6 +11,7 @@ pub(crate) mod error;
 mod function_url;
 pub(crate) mod io;
 pub(crate) mod listener;
+pub(crate) mod network;
 mod passage;
 mod stream;
 pub(crate) mod tls;

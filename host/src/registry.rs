@@ -18,7 +18,7 @@ mod change;
 mod function;
 mod loading;
 mod publish;
-mod read_file;
+pub(crate) mod read_file;
 mod removal;
 mod settings;
 mod swap;

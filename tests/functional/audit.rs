@@ -9,7 +9,7 @@ use support::guests::printing;
 use support::http::Connection;
 use support::lambda::{FUNCTIONS, arn, creation};
 use support::wait::pass;
-use support::{Request, Site, TestHost, until};
+use support::{Request, Signer, Site, TestHost, until};
 
 /// The entries of an answer of `mayfly audit --json`.
 fn entries(text: &str) -> Vec<Value> {
@@ -79,6 +79,55 @@ fn every_request_leaves_a_line_that_says_who_what_and_how_it_ended() {
         let text = fs::read_to_string(file.unwrap().path()).unwrap();
         assert!(!text.contains(&signer.secret));
     }
+}
+
+#[test]
+fn who_is_refused_at_a_function_leaves_a_line() {
+    let host = TestHost::start();
+    host.deploy_with("f", "auth = \"iam\"\n", &printing("1"));
+    let signer = host.root_signer();
+    let signed = signer.sign(&Request::post("/f", "body"), host.http());
+    assert_eq!(host.send(&signed).status, 200);
+    let forged = host.send(&signed.with_body("bodY"));
+    assert_eq!(forged.status, 403);
+    let form = |action: &str| {
+        let form = format!("Action={action}&UserName=bob&Version=2010-05-08");
+        let request = Request::post("/", form);
+        let answer = host.control_send(&signer.sign(
+            &request.header("content-type", "application/x-www-form-urlencoded"),
+            host.control(),
+        ));
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        answer.text()
+    };
+    form("CreateUser");
+    let key = form("CreateAccessKey");
+    let element = |name: &str| {
+        let after = key.split(&format!("<{name}>")).nth(1).unwrap();
+        after.split('<').next().unwrap().to_owned()
+    };
+    let bob = Signer {
+        access_key_id: element("AccessKeyId"),
+        secret: element("SecretAccessKey"),
+        ..host.root_signer()
+    };
+    let denied = host.send(&bob.sign(&Request::get("/f"), host.http()));
+    assert_eq!(denied.status, 403);
+
+    let entries = entries(&host.cli(&["audit", "--json"]).ok());
+    let by_id = |id: String| {
+        let found = entries.iter().find(|entry| entry["requestId"] == *id);
+        found.unwrap_or_else(|| panic!("{entries:?}"))
+    };
+    let entry = by_id(forged.request_id());
+    assert_eq!(entry["error"], "InvalidSignatureException");
+    assert_eq!(entry["caller"], Value::Null);
+    let entry = by_id(denied.request_id());
+    assert_eq!(entry["action"], "execute-api:Invoke");
+    assert_eq!(entry["decision"], "denied");
+    assert_eq!(entry["caller"], "arn:aws:iam::000000000000:user/bob");
+    assert_eq!(entry["accessKeyId"], *bob.access_key_id);
+    assert_eq!(of_action(&entries, "execute-api:Invoke").len(), 1);
 }
 
 #[test]

@@ -150,6 +150,10 @@ fn who_signs_may_use_a_url_with_iam_and_others_may_not() {
         context["authorizer"]["iam"]["userArn"],
         "arn:aws:iam::000000000000:root"
     );
+    let signer = host.root_signer().for_service("lambda");
+    let twice = Request::get(&format!("/_url/{id}/x//y"));
+    let answer = host.send(&signer.sign(&twice, host.http()));
+    assert_eq!(answer.status, 400, "{}", answer.text());
     check_forbidden(&signed("execute-api"));
     check_forbidden(&host.send(&request));
     // A policy for anybody is about URLs without signatures.
@@ -158,6 +162,30 @@ fn who_signs_may_use_a_url_with_iam_and_others_may_not() {
     let signer = host.root_signer().for_service("lambda");
     let other = signer.sign(&request, host.http()).with_body("bodY");
     check_forbidden(&host.send(&other));
+}
+
+#[test]
+fn a_signature_for_one_url_opens_no_other() {
+    let host = TestHost::start();
+    host.deploy("f", &guest("echo"));
+    host.deploy("g", &guest("echo"));
+    let own = make_url(&host, "f", &json!({"AuthType": "AWS_IAM"}));
+    let other = make_url(&host, "g", &json!({"AuthType": "AWS_IAM"}));
+    let name = |id: &str| format!("{id}.lambda-url.us-east-1.example.com");
+    let signer = host.root_signer().for_service("lambda");
+    let request = Request::get("/x").header("host", &name(&own));
+    let signed = signer.sign(&request, host.http());
+    let absolute = |id: &str| {
+        signed
+            .clone()
+            .with_target(&format!("http://{}/x", name(id)))
+    };
+    let answer = host.send(&absolute(&own));
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    assert_eq!(answer.json()["headers"]["authorization"], Value::Null);
+    let answer = host.send(&absolute(&other));
+    assert_eq!(answer.status, 400, "{}", answer.text());
+    assert_eq!(host.ledger().request_ids().len(), 1);
 }
 
 #[test]

@@ -401,6 +401,95 @@ fn whoever_guesses_is_slowed_down_and_the_log_stays_readable() {
     });
 }
 
+/// A new user with a key.
+fn user(host: &TestHost, name: &str) -> Signer {
+    let iam = |form: &str| {
+        let request = Request::post("/", format!("{form}&UserName={name}&Version=2010-05-08"));
+        let request = request.header("content-type", "application/x-www-form-urlencoded");
+        let response = send_as(host, &host.root_signer(), &request);
+        assert_eq!(response.status, 200, "{}", response.text());
+        response.text()
+    };
+    iam("Action=CreateUser");
+    let key = iam("Action=CreateAccessKey");
+    let element = |name: &str| {
+        let after = key.split(&format!("<{name}>")).nth(1).unwrap();
+        after.split('<').next().unwrap().to_owned()
+    };
+    Signer {
+        access_key_id: element("AccessKeyId"),
+        secret: element("SecretAccessKey"),
+        ..host.root_signer()
+    }
+}
+
+#[test]
+fn whoever_signs_well_is_served_while_others_guess_behind_the_same_address() {
+    let host = with_function();
+    host.deploy_with("g", "auth = \"iam\"\n", &printing("1"));
+    let ada = user(&host, "ada");
+    let who = Request::post("/", "Action=GetCallerIdentity&Version=2011-06-15")
+        .header("content-type", "application/x-www-form-urlencoded");
+    let root = host.root_signer();
+    let mut nobody = root.clone();
+    nobody.access_key_id = "AKIANOBODY".to_owned();
+    let mut wrong = root.clone();
+    wrong.secret.push('x');
+    for (guesser, good) in [(nobody, &root), (wrong, &ada)] {
+        let forged = guesser.sign(&invocation("f", "{}"), host.control());
+        let load = Load::start(host.control(), &[forged], 4, None);
+        load.wait_answers(1_000);
+        for _ in 0..20 {
+            let answer = send_as(&host, good, &who);
+            assert_eq!(answer.status, 200, "{}", answer.text());
+        }
+        // Even with the key that is guessed: the other listener counts for itself.
+        let signed = root.sign(&Request::get("/g"), host.http());
+        assert_eq!(host.send(&signed).status, 200);
+        let shots = load.stop();
+        assert!(shots.iter().any(|shot| shot.status() == 429));
+    }
+    support::until("the owner to be answered again", || {
+        (host.invoke("f", "{}").status == 200).then_some(())
+    });
+}
+
+#[test]
+fn uploads_of_unproven_senders_leave_room_for_others() {
+    let host = with_function();
+    let root = host.root_signer();
+    let mut wrong = root.clone();
+    wrong.secret.push('x');
+    let begin = |signer: &Signer| {
+        let upload = signer.sign(&Request::post("/2015-03-31/functions", ""), host.control());
+        let upload = upload
+            .header("content-length", "60000000")
+            .header("expect", "100-continue");
+        let mut connection = Connection::open(host.control()).unwrap();
+        connection.start(&upload).unwrap();
+        let answer = connection.read_response().unwrap();
+        (connection, answer)
+    };
+    let (first, answer) = begin(&wrong);
+    assert_eq!(answer.status, 100);
+    let (second, answer) = begin(&wrong);
+    assert_eq!(answer.status, 100);
+    let (_, answer) = begin(&wrong);
+    assert_eq!(answer.status, 429, "{}", answer.text());
+    assert_eq!(
+        answer.header("x-amzn-errortype"),
+        Some("TooManyRequestsException")
+    );
+    assert!(answer.header("retry-after").is_some());
+    assert!(answer.text().contains("Two uploads"), "{}", answer.text());
+    // Small ones, and the events, are served.
+    assert_eq!(host.invoke("f", "{}").status, 200);
+    drop((first, second));
+    support::until("the places to be given back", || {
+        (begin(&root).1.status == 100).then_some(())
+    });
+}
+
 #[test]
 fn a_signature_may_be_used_again_unless_replays_are_refused() {
     let host = with_function();

@@ -118,14 +118,7 @@ impl ApiError {
 
 impl From<AuthError> for ApiError {
     fn from(error: AuthError) -> Self {
-        let code = match error {
-            AuthError::Missing => "MissingAuthenticationTokenException",
-            AuthError::Malformed(_) => "IncompleteSignatureException",
-            AuthError::UnknownKey => "UnrecognizedClientException",
-            AuthError::Invalid(_) | AuthError::Mismatch => "InvalidSignatureException",
-            AuthError::Replayed => "SignatureReplayed",
-            AuthError::Throttled => "ThrottlingException",
-        };
+        let code = error.code();
         let status = match error {
             AuthError::Throttled => StatusCode::TOO_MANY_REQUESTS,
             AuthError::Missing

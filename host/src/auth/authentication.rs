@@ -39,6 +39,14 @@ pub(crate) struct Source {
     pub(crate) address: IpAddr,
     /// Whether the connection is TLS.
     pub(crate) is_secure: bool,
+    pub(crate) listener: Listener,
+}
+
+/// Where it arrived. Each has failures of its own: guessing at one slows nobody down at the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Listener {
+    Control,
+    Functions,
 }
 
 /// Knows who signs.
@@ -47,7 +55,8 @@ pub(crate) struct Authentication {
     root: RootKey,
     identities: Arc<Identities>,
     signing_keys: SigningKeys,
-    throttle: Throttle,
+    control_throttle: Throttle,
+    functions_throttle: Throttle,
     replays: Option<Replays>,
     clock: Clock,
 }
@@ -60,8 +69,9 @@ pub(crate) struct AuthConfig {
     /// Default no. Key `auth.replay_cache`, variable `MAYFLY_AUTH_REPLAY_CACHE`.
     pub(crate) replay_cache: bool,
 
-    /// Requests with a bad signature that are answered in a second, for each source address and each
-    /// access key; beyond it they are refused without a look.
+    /// Requests with a bad signature that are answered in a second, for each source address: in all, and
+    /// with each access key that somebody has. Beyond it they are refused without a look. Good ones with
+    /// other keys go on being served.
     ///
     /// Range 1 to 1,000,000, default 50. Key `auth.failures_per_second`, variable
     /// `MAYFLY_AUTH_FAILURES_PER_SECOND`.
@@ -82,6 +92,11 @@ impl Pending {
     pub(crate) fn service(&self) -> &str {
         self.signed.service()
     }
+
+    /// The key that it is said to be signed with.
+    pub(crate) fn access_key_id(&self) -> &Arc<str> {
+        self.signed.access_key_id()
+    }
 }
 
 impl Authentication {
@@ -96,7 +111,8 @@ impl Authentication {
             root,
             identities,
             signing_keys: SigningKeys::default(),
-            throttle: Throttle::new(config.failures_per_second, clock.now()),
+            control_throttle: Throttle::new(config.failures_per_second, clock.now()),
+            functions_throttle: Throttle::new(config.failures_per_second, clock.now()),
             replays: config.replay_cache.then(|| Replays::new(now_s)),
             clock,
         }
@@ -115,24 +131,29 @@ impl Authentication {
     /// [`AuthError`].
     pub(crate) fn head(&self, parts: &Parts, source: Source) -> Result<Pending, AuthError> {
         let now = self.clock.now();
+        let refuses = |key: Option<&str>| {
+            let throttle = self.throttle(source.listener);
+            throttle.refuses(source.address, key, now)
+        };
         let signed = match Signed::parse(parts) {
             Ok(signed) => signed,
             // Costs nothing and says nothing: browsers and probes do it.
             Err(AuthError::Missing) => return Err(AuthError::Missing),
-            Err(_) if self.throttle.refuses(source.address, None, now) => {
-                return Err(AuthError::Throttled);
-            }
+            Err(_) if refuses(None) => return Err(AuthError::Throttled),
             Err(error) => return Err(self.failed(source, None, error, now)),
         };
         let id = signed.access_key_id();
-        if self.throttle.refuses(source.address, Some(id), now) {
-            return Err(AuthError::Throttled);
-        }
         let known = self.key(id).filter(|key| key.active);
         let Some(key) = known.filter(|_| !signed.has_session_token()) else {
+            if refuses(None) {
+                return Err(AuthError::Throttled);
+            }
             let error = signed.verify_in_vain();
             return Err(self.failed(source, Some(id), error, now));
         };
+        if refuses(Some(id)) {
+            return Err(AuthError::Throttled);
+        }
         if let Err(error) = signed.check(self.now_s()) {
             return Err(self.failed(source, Some(id), error, now));
         }
@@ -183,6 +204,13 @@ impl Authentication {
         })
     }
 
+    fn throttle(&self, listener: Listener) -> &Throttle {
+        match listener {
+            Listener::Control => &self.control_throttle,
+            Listener::Functions => &self.functions_throttle,
+        }
+    }
+
     /// Counts a failure, and logs it if there are not too many. Never with the signature.
     fn failed(
         &self,
@@ -191,7 +219,9 @@ impl Authentication {
         error: AuthError,
         now: Instant,
     ) -> AuthError {
-        let noted = self.throttle.note(source.address, key, now);
+        let throttle = self.throttle(source.listener);
+        let counted = key.filter(|_| error != AuthError::UnknownKey);
+        let noted = throttle.note(source.address, counted, now);
         if noted.unlogged_before > 0 {
             tracing::warn!(
                 "{} more bad signatures were not logged",

@@ -5,6 +5,7 @@
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
@@ -81,6 +82,17 @@ pub(crate) fn read(path: &Path) -> Result<Profile, CredentialsError> {
         secret: Secret::new(required(secret, KEYS[1])?),
         region: region.map(str::to_owned),
         endpoint_url: endpoint_url.map(str::to_owned),
+    })
+}
+
+/// What to say of a file at `path` that others than its owner can read.
+pub(crate) fn warning(path: &Path) -> Option<String> {
+    let mode = fs::metadata(path).ok()?.mode() & 0o777;
+    let path = path.display();
+    (mode & 0o077 != 0).then(|| {
+        format!(
+            "the credentials file {path} can be read by others than its owner (mode {mode:03o}); run `chmod 600 {path}`"
+        )
     })
 }
 
@@ -244,6 +256,13 @@ mod tests {
         assert_eq!(read(&path).unwrap(), profile("AKIA1"));
         let mode = fs::metadata(&path).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
+        assert_eq!(warning(&path), None);
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+        let said = warning(&path).unwrap();
+        assert!(
+            said.contains("mode 644") && said.contains("chmod 600"),
+            "{said}"
+        );
         assert_eq!(
             fs::read_to_string(&path).unwrap(),
             format!(

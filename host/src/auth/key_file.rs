@@ -8,6 +8,7 @@ use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
+use rustix::process::{Uid, geteuid};
 use zeroize::Zeroizing;
 
 use super::seal::Sealer;
@@ -31,6 +32,12 @@ pub(crate) enum KeyFileError {
         path.display(), mode
     )]
     Open { path: PathBuf, mode: u32 },
+    /// It is somebody else's, who can change it and who reads it.
+    #[error(
+        "the key file {} belongs to the user with the number {owner}, not to the one that this server runs as; run `chown` or say where its own is (key_file, MAYFLY_KEY_FILE)",
+        path.display()
+    )]
+    Owner { path: PathBuf, owner: u32 },
     /// It holds something else.
     #[error("the key file {} must hold 64 hexadecimal digits and nothing else", .0.display())]
     Content(PathBuf),
@@ -55,10 +62,12 @@ pub(crate) fn open(path: &Path, data_dir: &Path, may_make: bool) -> Result<Seale
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
     };
-    if fs::canonicalize(folder).is_ok_and(|folder| folder.starts_with(data_dir)) {
+    // The file itself too: its name may be a link.
+    let is_inside = |path: &Path| fs::canonicalize(path).is_ok_and(|at| at.starts_with(data_dir));
+    if is_inside(folder) || is_inside(path) {
         return Err(KeyFileError::InDataDir(path.to_owned()));
     }
-    if let Some(sealer) = read(path)? {
+    if let Some(sealer) = read(path, geteuid())? {
         return Ok(sealer);
     }
     if !may_make {
@@ -70,10 +79,11 @@ pub(crate) fn open(path: &Path, data_dir: &Path, may_make: bool) -> Result<Seale
         source,
     })?;
     // Another server may have been quicker; what is there now is the key of both.
-    read(path)?.ok_or_else(|| KeyFileError::Missing(path.to_owned()))
+    read(path, geteuid())?.ok_or_else(|| KeyFileError::Missing(path.to_owned()))
 }
 
-fn read(path: &Path) -> Result<Option<Sealer>, KeyFileError> {
+/// The key in a file that must belong to `user`.
+fn read(path: &Path, user: Uid) -> Result<Option<Sealer>, KeyFileError> {
     let failed = |source| KeyFileError::Io {
         path: path.to_owned(),
         doing: "read",
@@ -89,6 +99,12 @@ fn read(path: &Path) -> Result<Option<Sealer>, KeyFileError> {
         return Err(KeyFileError::Open {
             path: path.to_owned(),
             mode: metadata.mode() & 0o777,
+        });
+    }
+    if metadata.uid() != user.as_raw() {
+        return Err(KeyFileError::Owner {
+            path: path.to_owned(),
+            owner: metadata.uid(),
         });
     }
     let mut text = Zeroizing::new(String::new());
@@ -142,16 +158,13 @@ pub(super) fn temporary_beside(path: &Path) -> PathBuf {
     PathBuf::from(temporary)
 }
 
-/// Writes a new file of mode 0600, durably.
+/// Writes a new file of mode 0600, durably. One that is there, whoever made it, is an error.
 pub(super) fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut file = OpenOptions::new()
         .write(true)
-        .create(true)
-        .truncate(true)
+        .create_new(true)
         .mode(0o600)
         .open(path)?;
-    // One that was left over may have another mode.
-    file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
     file.write_all(bytes)?;
     file.sync_all()
 }
@@ -204,6 +217,11 @@ mod tests {
         assert!(refusal().contains("is not there"), "{}", refusal());
         write_private(&path, "0f".repeat(32).as_bytes()).unwrap();
         open(&path, &data, false).unwrap();
+        let taken = write_private(&path, b"x").unwrap_err();
+        assert_eq!(taken.kind(), io::ErrorKind::AlreadyExists);
+        let somebody = Uid::from_raw(geteuid().as_raw() + 1);
+        let refused = read(&path, somebody).unwrap_err().to_string();
+        assert!(refused.contains("belongs to the user"), "{refused}");
         for mode in [0o640, 0o604, 0o660] {
             fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
             let refusal = refusal();
@@ -212,15 +230,21 @@ mod tests {
                 "{refusal}"
             );
         }
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
         for bad in ["", "0f", "xy".repeat(32).as_str(), "0f".repeat(33).as_str()] {
-            write_private(&path, bad.as_bytes()).unwrap();
+            fs::write(&path, bad).unwrap();
             assert!(refusal().contains("64 hexadecimal digits"), "{bad}");
         }
-        write_private(&path, b"\xff\xfe").unwrap();
+        fs::write(&path, b"\xff\xfe").unwrap();
         assert!(refusal().contains("64 hexadecimal digits"));
         fs::create_dir(&data).unwrap();
         let data = fs::canonicalize(&data).unwrap();
         let inside = open(&data.join("key"), &data, true).unwrap_err();
+        assert!(inside.to_string().contains("lies in the data directory"));
+        let link = root.path().join("link");
+        write_private(&data.join("key"), "0f".repeat(32).as_bytes()).unwrap();
+        std::os::unix::fs::symlink(data.join("key"), &link).unwrap();
+        let inside = open(&link, &data, false).unwrap_err();
         assert!(inside.to_string().contains("lies in the data directory"));
     }
 }

@@ -1,16 +1,16 @@
 //! The keys that issuers sign tokens with: fetched when they are needed, kept for a while.
 //!
 //! A set comes from a file, from a URL, or from where the issuer's `/.well-known/openid-configuration`
-//! says. Fetching is bounded in time and bytes, happens once for all who wait, and not often: a token
-//! that names an unknown key makes us look again once a minute. Redirects are not followed. Where no
-//! set can be had nobody is let in.
+//! says. Fetching is bounded in time and bytes, happens once for all who wait, goes on when they leave,
+//! and is not done often: a token that names an unknown key makes us look again once a minute. Redirects
+//! are not followed. Where no set can be had nobody is let in.
 //!
 //! Knows nothing of tokens.
 
 mod fetch;
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -20,7 +20,7 @@ use domain::Clock;
 use jsonwebtoken::jwk::Jwk;
 use serde::Deserialize;
 use serde_json::Value;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use self::fetch::Fetcher;
 use super::jwt::VerifyingKey;
@@ -47,6 +47,7 @@ const SETS_MAX: usize = 1_000;
 /// Where keys come from.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum KeySource {
+    /// In the functions folder.
     File(PathBuf),
     Url(String),
     /// The issuer, who says where they are.
@@ -65,7 +66,7 @@ pub(crate) struct KeysUnavailable {
 #[derive(Debug)]
 pub(crate) struct KeySets {
     sets: DashMap<KeySource, Arc<KeySet>>,
-    fetcher: Fetcher,
+    fetcher: Arc<Fetcher>,
     clock: Clock,
     /// Paths are relative to it.
     folder: PathBuf,
@@ -75,8 +76,8 @@ pub(crate) struct KeySets {
 #[derive(Debug, Default)]
 struct KeySet {
     keys: ArcSwapOption<Keys>,
-    /// When they were fetched last, with or without success; held while that is done.
-    fetched: Mutex<Option<Instant>>,
+    /// When fetching them ended last, with or without success; held while that is done.
+    fetched: Arc<Mutex<Option<Instant>>>,
 }
 
 #[derive(Debug)]
@@ -87,11 +88,11 @@ struct Keys {
 
 impl KeySource {
     /// Where the keys for a route's tokens come from.
-    fn of(rules: &JwtRules, folder: &Path) -> Self {
+    fn of(rules: &JwtRules) -> Self {
         match &rules.jwks {
             None => Self::Issuer(rules.issuer.clone()),
             Some(text) if text.contains("://") => Self::Url(text.clone()),
-            Some(path) => Self::File(folder.join(path)),
+            Some(path) => Self::File(path.into()),
         }
     }
 }
@@ -101,7 +102,7 @@ impl KeySets {
     pub(crate) fn new(folder: PathBuf, clock: Clock) -> Self {
         Self {
             sets: DashMap::new(),
-            fetcher: Fetcher::default(),
+            fetcher: Arc::default(),
             clock,
             folder,
         }
@@ -117,7 +118,7 @@ impl KeySets {
         rules: &JwtRules,
         id: &str,
     ) -> Result<Option<Arc<VerifyingKey>>, KeysUnavailable> {
-        let source = KeySource::of(rules, &self.folder);
+        let source = KeySource::of(rules);
         let set = self.set(&source);
         let now = self.clock.now();
         if let Some(keys) = &*set.keys.load()
@@ -146,10 +147,10 @@ impl KeySets {
     async fn renew(
         &self,
         source: &KeySource,
-        set: &KeySet,
+        set: &Arc<KeySet>,
         id: &str,
     ) -> Result<(), KeysUnavailable> {
-        let mut fetched = set.fetched.lock().await;
+        let fetched = Arc::clone(&set.fetched).lock_owned().await;
         let now = self.clock.now();
         let age = |at: Instant| now.duration_since(at);
         let held = set
@@ -168,38 +169,76 @@ impl KeySets {
         } else {
             TRY_AGAIN
         };
-        let unavailable = |reason: String| KeysUnavailable {
-            source_text: source.to_string(),
-            reason,
-        };
         if fetched.is_some_and(|at| age(at) < pause) {
             return match held {
                 Some(_) => Ok(()),
-                None => Err(unavailable("the last try failed a moment ago".to_owned())),
+                None => Err(source.unavailable("the last try failed a moment ago".to_owned())),
             };
         }
-        *fetched = Some(now);
-        let document = match source {
-            KeySource::File(path) => fetch::file(path.clone()).await,
+        let fetch = Fetch {
+            source: source.clone(),
+            set: Arc::clone(set),
+            fetched,
+            is_held: held.is_some(),
+            fetcher: Arc::clone(&self.fetcher),
+            folder: self.folder.clone(),
+            clock: self.clock.clone(),
+        };
+        // On its own: whoever asks and leaves must not end it, or nobody would ever have keys.
+        let fetching = tokio::spawn(fetch.run());
+        let ended = fetching.await;
+        ended.unwrap_or_else(|error| Err(source.unavailable(error.to_string())))
+    }
+}
+
+/// The fetching of a set that is due. Whoever else wants it waits for the lock.
+struct Fetch {
+    source: KeySource,
+    set: Arc<KeySet>,
+    fetched: OwnedMutexGuard<Option<Instant>>,
+    /// Whether there are keys of before that still count.
+    is_held: bool,
+    fetcher: Arc<Fetcher>,
+    folder: PathBuf,
+    clock: Clock,
+}
+
+impl Fetch {
+    async fn run(mut self) -> Result<(), KeysUnavailable> {
+        let document = match &self.source {
+            KeySource::File(path) => fetch::file(self.folder.clone(), path.clone()).await,
             KeySource::Url(url) => self.fetcher.get(url).await,
             KeySource::Issuer(issuer) => self.fetcher.discover(issuer).await,
         };
-        match document.and_then(|document| keys_of(&document)) {
+        let now = self.clock.now();
+        *self.fetched = Some(now);
+        let reason = match document.and_then(|document| keys_of(&document)) {
             Ok(by_id) => {
-                let fetched = self.clock.now();
-                set.keys.store(Some(Arc::new(Keys { by_id, fetched })));
-                Ok(())
+                let keys = Keys {
+                    by_id,
+                    fetched: now,
+                };
+                self.set.keys.store(Some(Arc::new(keys)));
+                return Ok(());
             }
-            Err(reason) => {
-                let error = unavailable(reason);
-                if held.is_some() {
-                    tracing::warn!("{error}; those of before are used");
-                    return Ok(());
-                }
-                set.keys.store(None);
-                tracing::error!("{error}; routes that need them answer 503");
-                Err(error)
-            }
+            Err(reason) => reason,
+        };
+        let error = self.source.unavailable(reason);
+        if self.is_held {
+            tracing::warn!("{error}; those of before are used");
+            return Ok(());
+        }
+        self.set.keys.store(None);
+        tracing::error!("{error}; routes that need them answer 503");
+        Err(error)
+    }
+}
+
+impl KeySource {
+    fn unavailable(&self, reason: String) -> KeysUnavailable {
+        KeysUnavailable {
+            source_text: self.to_string(),
+            reason,
         }
     }
 }
@@ -314,6 +353,68 @@ mod tests {
         clock.advance(TRY_AGAIN);
         assert_eq!(has("a").await, Ok(false));
         assert_eq!(has("c").await, Ok(true));
+    }
+
+    #[tokio::test]
+    async fn a_fetch_goes_on_when_whoever_asked_has_left() {
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let sets = KeySets::new(PathBuf::new(), Clock::manual(0));
+        let rules = JwtRules {
+            jwks: Some(format!("http://{address}/keys")),
+            ..rules()
+        };
+        let mut stream = tokio::select! {
+            accepted = listener.accept() => accepted.unwrap().0,
+            found = sets.key(&rules, "a") => panic!("{}", found.is_ok()),
+        };
+        // That request is gone. The keys come now, and whoever asks next finds them.
+        let answer = async {
+            let mut head = [0; 1_024];
+            assert!(stream.read(&mut head).await.unwrap() > 0);
+            let body = document(&["a"]);
+            let text = format!(
+                "HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}",
+                body.len()
+            );
+            stream.write_all(text.as_bytes()).await.unwrap();
+        };
+        let ((), found) = tokio::join!(answer, sets.key(&rules, "a"));
+        assert!(found.unwrap().is_some());
+    }
+
+    #[tokio::test]
+    async fn a_file_of_keys_is_one_in_the_folder_and_never_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().join("functions");
+        std::fs::create_dir(&root).unwrap();
+        std::fs::write(folder.path().join("outside.json"), document(&["a"])).unwrap();
+        std::os::unix::fs::symlink("../outside.json", root.join("link.json")).unwrap();
+        rustix::fs::mknodat(
+            rustix::fs::CWD,
+            root.join("pipe.json"),
+            rustix::fs::FileType::Fifo,
+            rustix::fs::Mode::RUSR,
+            0,
+        )
+        .unwrap();
+        let outside = folder.path().join("outside.json");
+        for (path, reason) in [
+            ("pipe.json", "a named pipe"),
+            ("link.json", "a symbolic link"),
+            ("../outside.json", "can't be read"),
+            (outside.to_str().unwrap(), "can't be read"),
+        ] {
+            let sets = KeySets::new(root.clone(), Clock::manual(0));
+            let rules = JwtRules {
+                jwks: Some(path.to_owned()),
+                ..rules()
+            };
+            let error = sets.key(&rules, "a").await.unwrap_err().to_string();
+            assert!(error.contains(reason), "{path}: {error}");
+        }
     }
 
     #[test]

@@ -191,6 +191,9 @@ impl RootKey {
         let path = places.credentials;
         let mut wanted = self.profile(endpoint);
         let found = credentials::read(path);
+        if let Some(warning) = credentials::warning(path) {
+            tracing::warn!("{warning}");
+        }
         // Our own name for this machine may not be the one that its certificate is for.
         if let Ok(Profile {
             endpoint_url: Some(url),

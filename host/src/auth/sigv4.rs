@@ -104,6 +104,20 @@ pub(crate) enum AuthError {
     Throttled,
 }
 
+impl AuthError {
+    /// The name that clients of Lambda know it by.
+    pub(crate) fn code(&self) -> &'static str {
+        match self {
+            Self::Missing => "MissingAuthenticationTokenException",
+            Self::Malformed(_) => "IncompleteSignatureException",
+            Self::UnknownKey => "UnrecognizedClientException",
+            Self::Invalid(_) | Self::Mismatch => "InvalidSignatureException",
+            Self::Replayed => "SignatureReplayed",
+            Self::Throttled => "ThrottlingException",
+        }
+    }
+}
+
 impl Signed {
     /// The signature of a request, in its header or in its query.
     ///

@@ -1,8 +1,9 @@
 //! Slows down whoever fails to sign again and again.
 //!
-//! Failures are counted for a second, by source address and by access key. An address that has spent
-//! its failures is refused until the second is over. So is one that has failed while its key's failures
-//! are spent: many addresses share the count of one key, and those that never fail are left alone.
+//! Failures are counted for a second: by source address, and by address and key where somebody has the
+//! key. An address that has spent its failures is refused until the second is over where it names no
+//! key that anybody has; with a key that somebody has it is refused when that pair has spent its own. So
+//! whoever signs well is served, whatever others do behind the same address or with the same key.
 //!
 //! Also keeps the log readable: of many failures in a second, few lines.
 
@@ -12,7 +13,9 @@ use std::time::Instant;
 
 use parking_lot::Mutex;
 
-/// Addresses and keys that are counted in one second; more of them count as one.
+use crate::http::network::Network;
+
+/// Addresses, and pairs of address and key, that are counted in one second; more addresses count as one.
 const COUNTED_MAX: usize = 10_000;
 
 /// Failures of a second that are logged.
@@ -30,30 +33,11 @@ pub(crate) struct Throttle {
 #[derive(Debug, Default)]
 struct Window {
     second: u64,
-    by_source: HashMap<Source, u32>,
-    by_key: HashMap<Box<str>, u32>,
+    by_source: HashMap<Network, u32>,
+    by_pair: HashMap<(Network, Box<str>), u32>,
     /// By those for whom there was no room.
     others: u32,
     all: u32,
-}
-
-/// An address of version 4, or the network of one of version 6: whoever has one has all of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Source {
-    V4([u8; 4]),
-    V6([u16; 4]),
-}
-
-impl Source {
-    fn of(address: IpAddr) -> Self {
-        match address.to_canonical() {
-            IpAddr::V4(address) => Self::V4(address.octets()),
-            IpAddr::V6(address) => {
-                let [a, b, c, d, ..] = address.segments();
-                Self::V6([a, b, c, d])
-            }
-        }
-    }
 }
 
 /// What to say of a failure.
@@ -74,24 +58,26 @@ impl Throttle {
         }
     }
 
-    /// Whether a request with a signature from `address` is refused without a look.
+    /// Whether a request from `address` is refused without a look: with a key that somebody has, or, with
+    /// `None`, without.
     pub(crate) fn refuses(&self, address: IpAddr, key: Option<&str>, now: Instant) -> bool {
         let window = self.window.lock();
         if window.second != self.second(now) || window.all == 0 {
             return false;
         }
-        let source = Source::of(address);
-        let by_source = match window.by_source.get(&source) {
-            Some(count) => *count,
-            None if window.by_source.len() >= COUNTED_MAX => window.others,
-            None => 0,
+        let network = Network::of(address);
+        let failures = match key {
+            // So short of memory we look at what can be looked at.
+            Some(key) => window.by_pair.get(&(network, key.into())).copied(),
+            None => match window.by_source.get(&network) {
+                None if window.by_source.len() >= COUNTED_MAX => Some(window.others),
+                count => count.copied(),
+            },
         };
-        let by_key = key.and_then(|key| window.by_key.get(key)).copied();
-        let max = self.failures_per_second;
-        by_source >= max || (by_source > 0 && by_key.unwrap_or(0) >= max)
+        failures.unwrap_or(0) >= self.failures_per_second
     }
 
-    /// Counts a failure.
+    /// Counts a failure, with a key that somebody has or without.
     pub(crate) fn note(&self, address: IpAddr, key: Option<&str>, now: Instant) -> Noted {
         let mut window = self.window.lock();
         let second = self.second(now);
@@ -104,21 +90,13 @@ impl Throttle {
             };
         }
         window.all = window.all.saturating_add(1);
-        let source = Source::of(address);
-        if window.by_source.len() < COUNTED_MAX || window.by_source.contains_key(&source) {
-            *window.by_source.entry(source).or_default() += 1;
-        } else {
+        let network = Network::of(address);
+        if !count(&mut window.by_source, network) {
             window.others += 1;
         }
         if let Some(key) = key {
-            let has_room = window.by_key.len() < COUNTED_MAX;
-            match window.by_key.get_mut(key) {
-                Some(count) => *count += 1,
-                None if has_room => {
-                    window.by_key.insert(key.into(), 1);
-                }
-                None => {}
-            }
+            // Those for whom there is no room cost no more than a look each.
+            count(&mut window.by_pair, (network, key.into()));
         }
         Noted {
             is_logged: window.all <= LOGGED_MAX,
@@ -130,6 +108,15 @@ impl Throttle {
     fn second(&self, now: Instant) -> u64 {
         now.saturating_duration_since(self.start).as_secs()
     }
+}
+
+/// Counts one more of `what`, if there is room.
+fn count<K: Eq + std::hash::Hash>(counts: &mut HashMap<K, u32>, what: K) -> bool {
+    let has_room = counts.len() < COUNTED_MAX || counts.contains_key(&what);
+    if has_room {
+        *counts.entry(what).or_default() += 1;
+    }
+    has_room
 }
 
 #[cfg(test)]
@@ -148,27 +135,31 @@ mod tests {
         let clock = Clock::manual(0);
         let throttle = Throttle::new(50, clock.now());
         for _ in 0..50 {
+            assert!(!throttle.refuses(EVIL, None, clock.now()));
+            throttle.note(EVIL, None, clock.now());
+        }
+        assert!(throttle.refuses(EVIL, None, clock.now()));
+        assert!(!throttle.refuses(GOOD, None, clock.now()));
+        assert!(
+            !throttle.refuses(EVIL, Some("K"), clock.now()),
+            "who has a key is looked at"
+        );
+        clock.advance(Duration::from_secs(1));
+        assert!(!throttle.refuses(EVIL, None, clock.now()));
+    }
+
+    #[test]
+    fn a_key_that_fails_is_refused_where_it_fails_and_nowhere_else() {
+        let clock = Clock::manual(0);
+        let throttle = Throttle::new(50, clock.now());
+        for _ in 0..50 {
             assert!(!throttle.refuses(EVIL, Some("K"), clock.now()));
             throttle.note(EVIL, Some("K"), clock.now());
         }
         assert!(throttle.refuses(EVIL, Some("K"), clock.now()));
-        assert!(throttle.refuses(EVIL, Some("other"), clock.now()));
+        assert!(throttle.refuses(EVIL, None, clock.now()));
+        assert!(!throttle.refuses(EVIL, Some("L"), clock.now()));
         assert!(!throttle.refuses(GOOD, Some("K"), clock.now()));
-        clock.advance(Duration::from_secs(1));
-        assert!(!throttle.refuses(EVIL, Some("K"), clock.now()));
-    }
-
-    #[test]
-    fn many_addresses_share_the_failures_of_a_key() {
-        let clock = Clock::manual(0);
-        let throttle = Throttle::new(50, clock.now());
-        let address = |last: u8| IpAddr::from([10, 1, 0, last]);
-        for last in 0..50 {
-            throttle.note(address(last), Some("K"), clock.now());
-        }
-        assert!(throttle.refuses(address(7), Some("K"), clock.now()));
-        assert!(!throttle.refuses(address(7), Some("L"), clock.now()));
-        assert!(!throttle.refuses(address(200), Some("K"), clock.now()));
     }
 
     #[test]
@@ -200,7 +191,7 @@ mod tests {
         {
             let window = throttle.window.lock();
             assert_eq!(window.by_source.len(), COUNTED_MAX);
-            assert_eq!(window.by_key.len(), COUNTED_MAX);
+            assert_eq!(window.by_pair.len(), COUNTED_MAX);
         }
         clock.advance(Duration::from_secs(1));
         let noted = throttle.note(EVIL, None, clock.now());

@@ -110,6 +110,9 @@ fn key(config: &Config) -> anyhow::Result<(Key, Option<String>)> {
             config.control
         )
     })?;
+    if let Some(warning) = credentials::warning(path) {
+        eprintln!("warning: {warning}");
+    }
     let signer = Signer {
         access_key_id: profile.access_key_id,
         secret: profile.secret,

@@ -17,14 +17,14 @@ use hyper::body::{Body as _, Incoming};
 use super::body::{BodyLimits, discard};
 use super::error::{HttpResponse, error_response, json_response, with_request_id, wrong_method};
 use super::listener::{Peer, Service};
-use super::passage::{Asked, Destination, Stopped};
+use super::passage::{Asked, Destination, EMPTY_PART, Stopped};
 use super::{cors, function_url};
 use crate::answer::Answer;
 use crate::app::App;
 use crate::invoke::Completed;
 use crate::registry::RouteTarget;
 use crate::trigger::http::event::Entrance;
-use crate::trigger::http::guard::Guard;
+use crate::trigger::http::guard::{Guard, Refusal};
 use crate::trigger::http::response::TEXT;
 
 /// Longest request target, in bytes.
@@ -194,6 +194,7 @@ fn stopped_response(stopped: &Stopped, id: RequestId) -> HttpResponse {
             body_error = error.to_string();
             &*body_error
         }
+        (Stopped::Refused(Refusal::EmptyPart), _) => EMPTY_PART,
         (_, StatusCode::UNAUTHORIZED) => "Unauthorized",
         (_, StatusCode::FORBIDDEN) => "Forbidden",
         (_, StatusCode::NOT_FOUND) => "Not Found",

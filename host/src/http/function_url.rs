@@ -17,11 +17,12 @@ use serde_json::{Value, json};
 use super::cors;
 use super::dispatch::{Functions, Rejection};
 use super::error::{HttpResponse, RETRY_AFTER_SECONDS, json_response, may_be_tried_again};
-use super::passage::{Asked, Destination, Stopped};
+use super::passage::{Asked, Destination, EMPTY_PART, Stopped};
 use crate::answer::Answer;
 use crate::invoke::Completed;
 use crate::manifest::URLS;
 use crate::trigger::http::event::Entrance;
+use crate::trigger::http::guard::Refusal;
 use crate::trigger::http::response::{JSON, TEXT};
 
 /// Characters of an id.
@@ -162,6 +163,7 @@ fn stopped_response(stopped: &Stopped) -> HttpResponse {
         status => {
             let message = match stopped {
                 Stopped::Body(error) => error.to_string(),
+                Stopped::Refused(Refusal::EmptyPart) => EMPTY_PART.to_owned(),
                 Stopped::Refused(_) | Stopped::Invoke(_) => {
                     status.canonical_reason().unwrap_or("").to_owned()
                 }

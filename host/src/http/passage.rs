@@ -16,7 +16,11 @@ use crate::invoke::{Completed, InvokeError, invoke};
 use crate::metrics::RefusedBy;
 use crate::trigger::http::authorizer::Authorizer;
 use crate::trigger::http::event::{Entrance, Source, event_from};
-use crate::trigger::http::guard::{Entrant, Guard, Refusal};
+use crate::trigger::http::guard::{Asks, Entrant, Guard, Refusal};
+
+/// What is answered to [`Refusal::EmptyPart`].
+pub(super) const EMPTY_PART: &str =
+    "Bad Request: the path of a signed request must not have slashes in a row";
 
 /// A request but for its body.
 #[derive(Clone, Copy)]
@@ -56,21 +60,30 @@ impl Functions {
         guard: Option<&Guard>,
         destination: Destination<'_>,
     ) -> Result<Completed, Stopped> {
+        let asks = Asks {
+            peer: asked.peer,
+            id: asked.id,
+        };
         let entrant = match guard {
             None => Entrant::Known(Authorizer::Open),
             // Boxed, so that requests without rules carry nothing of it.
-            Some(guard) => Box::pin(guard.admit(&self.app, asked.parts, asked.peer))
+            Some(guard) => Box::pin(guard.admit(&self.app, asked.parts, asks))
                 .await
                 .map_err(|refusal| self.refused(refusal))?,
         };
         // The room is held as long as the event may be.
-        let (body, _room) = read_body(body, self.body_limits, &self.app.room)
-            .await
-            .map_err(Stopped::Body)?;
+        let (body, _room) = read_body(
+            body,
+            self.body_limits,
+            &self.app.room,
+            asked.peer.remote.ip(),
+        )
+        .await
+        .map_err(Stopped::Body)?;
         let authorizer = match guard {
             None => Authorizer::Open,
             Some(guard) => guard
-                .recognise(&self.app, entrant, &body, asked.peer)
+                .recognise(&self.app, entrant, &body, asks)
                 .map_err(|refusal| self.refused(refusal))?,
         };
         let event = self.event(asked, &body, &destination, &authorizer);
@@ -120,7 +133,9 @@ impl Functions {
     fn refused(&self, refusal: Refusal) -> Stopped {
         self.app.metrics.refused(match &refusal {
             Refusal::TooMany(_) => RefusedBy::Rate,
-            Refusal::Unknown { .. } | Refusal::Forbidden { .. } => RefusedBy::Auth,
+            Refusal::Unknown { .. } | Refusal::Forbidden { .. } | Refusal::EmptyPart => {
+                RefusedBy::Auth
+            }
             Refusal::Unavailable => RefusedBy::Unavailable,
         });
         Stopped::Refused(refusal)
@@ -135,6 +150,7 @@ impl Stopped {
             | Self::Invoke(InvokeError::Refused(
                 Refused::Function { .. } | Refused::Process { .. },
             )) => StatusCode::TOO_MANY_REQUESTS,
+            Self::Refused(Refusal::EmptyPart) => StatusCode::BAD_REQUEST,
             Self::Refused(Refusal::Unknown { .. }) => StatusCode::UNAUTHORIZED,
             Self::Refused(Refusal::Forbidden { .. }) => StatusCode::FORBIDDEN,
             Self::Body(error) => error.status(),

@@ -303,10 +303,16 @@ pub(crate) fn is_fetchable(url: &str) -> bool {
 fn jwks_problem(text: &str) -> Option<String> {
     let is_file = !text.contains("://");
     let is_short = (1..=SOURCE_CHARS_MAX).contains(&text.chars().count());
-    let is_good = is_short && !text.contains('\0') && (is_file || is_fetchable(text));
+    let is_below = || {
+        let mut parts = std::path::Path::new(text).components();
+        parts.all(|part| matches!(part, std::path::Component::Normal(_)))
+    };
+    let is_good = is_short
+        && !text.contains('\0')
+        && (is_file && is_below() || !is_file && is_fetchable(text));
     (!is_good).then(|| {
         format!(
-            "must be an https URL or the path of a file, not \"{}\"; http is for this machine alone",
+            "must be an https URL or the path of a file below the functions folder, not \"{}\"; http is for this machine alone",
             quoted(text)
         )
     })

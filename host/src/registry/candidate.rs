@@ -93,7 +93,7 @@ struct Stamp {
 
 /// Why an entry is no function. Each text is for the person who dropped it.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum CandidateError {
+pub(crate) enum CandidateError {
     /// The name.
     #[error(transparent)]
     Name(#[from] NameError),

@@ -29,7 +29,7 @@ const PASS: OFlags = OFlags::PATH.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC)
 /// # Errors
 ///
 /// [`CandidateError`]: what it is instead, or why it can't be read.
-pub(super) fn read_file(root: &Path, path: &Path, limit: u64) -> Result<Vec<u8>, CandidateError> {
+pub(crate) fn read_file(root: &Path, path: &Path, limit: u64) -> Result<Vec<u8>, CandidateError> {
     let what = || path.display().to_string();
     let io = |source| CandidateError::Io {
         what: what(),

@@ -118,7 +118,7 @@ fn what_is_wrong_is_named_with_its_place() {
         ),
         (
             "[jwt]\nissuer = \"i\"\naudience = [\"a\"]\njwks = \"http://i.example/k\"\n",
-            "4:8: `jwt.jwks` must be an https URL or the path of a file, not \"http://i.example/k\"; http is for this machine alone",
+            "4:8: `jwt.jwks` must be an https URL or the path of a file below the functions folder, not \"http://i.example/k\"; http is for this machine alone",
         ),
         (
             "[jwt]\nissuer = \"https://i\"\naudience = [\"a\", 1]\n",

@@ -31,12 +31,12 @@ impl Authorizer {
     /// Who has an allowance: who is known by name, or else an address.
     pub(super) fn rate_key(&self, peer: SocketAddr) -> RateKey {
         match self {
-            Self::ApiKey(name) => RateKey::Name(Arc::clone(name)),
+            Self::ApiKey(name) => RateKey::of_name(name),
             Self::Jwt(Token {
                 subject: Some(subject),
                 ..
-            }) => RateKey::Name(subject.as_str().into()),
-            Self::Iam { caller, .. } => RateKey::Name(caller.arn().into()),
+            }) => RateKey::of_name(subject),
+            Self::Iam { caller, .. } => RateKey::of_name(&caller.arn()),
             Self::Open | Self::Jwt(_) => RateKey::of_address(peer.ip()),
         }
     }

@@ -1,8 +1,9 @@
 //! What stands before a function: who may ask, how often, from which pages.
 //!
 //! A [`Guard`] is made of the rules of a route or a function URL when they are set, and keeps its
-//! allowances as long as they stay the same. The order is fixed: preflight, allowance of the route, who it is,
-//! allowance of who it is. What is refused ran nothing and costs nothing.
+//! allowances as long as they stay the same. The order is fixed: preflight, who it is, allowance of who it is,
+//! allowance of the route. So whoever is not let in spends nothing of what others need. What is refused ran
+//! nothing and costs nothing.
 //!
 //! Knows nothing of bodies, of routing, or of how a refusal is written.
 
@@ -10,12 +11,14 @@ mod doors;
 
 use domain::names::ACCOUNT_ID;
 use domain::policy::PolicyDocument;
-use domain::{Clock, FunctionName, Qualifier};
+use domain::{Clock, FunctionName, Qualifier, RequestId};
 use http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
 use http::request::Parts;
 use http::{HeaderName, HeaderValue};
 
-use self::doors::{api_key, bearer, is_public, policy_of, refusal_of_signature, signer, user_id};
+use self::doors::{
+    api_key, bearer, denied, is_public, policy_of, refused_signature, signer, user_id,
+};
 use super::authorizer::Authorizer;
 use super::rate::{KeyedLimiter, Limiter, TooMany};
 use crate::app::App;
@@ -70,6 +73,13 @@ pub(crate) struct Guarded<'a> {
     pub(crate) clock: &'a Clock,
 }
 
+/// Which request asks.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Asks {
+    pub(crate) peer: Peer,
+    pub(crate) id: RequestId,
+}
+
 /// Who asks, as far as a request's head tells.
 #[derive(Debug)]
 pub(crate) enum Entrant {
@@ -88,6 +98,8 @@ pub(crate) struct Signing {
 /// Why a request does not reach its function.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Refusal {
+    /// Its path has slashes in a row, which the signature does not tell from single ones.
+    EmptyPart,
     /// The allowance is used up.
     TooMany(TooMany),
     /// It is not known who asks; how to say it, for `WWW-Authenticate`.
@@ -170,11 +182,9 @@ impl Guard {
         &self,
         app: &App,
         parts: &Parts,
-        peer: Peer,
+        asks: Asks,
     ) -> Result<Entrant, Refusal> {
-        if let Some(all) = &self.all {
-            all.take().map_err(Refusal::TooMany)?;
-        }
+        let peer = asks.peer;
         let known = match &self.door {
             Door::Open => Authorizer::Open,
             Door::ApiKey => Authorizer::ApiKey(api_key(app, &parts.headers)?),
@@ -187,9 +197,9 @@ impl Guard {
                 }
                 Authorizer::Open
             }
-            Door::Signed(errand) => return signer(app, errand, parts, peer),
+            Door::Signed(errand) => return signer(app, errand, parts, asks),
         };
-        self.take_one(&known, peer)?;
+        self.take(&known, peer)?;
         Ok(Entrant::Known(known))
     }
 
@@ -203,7 +213,7 @@ impl Guard {
         app: &App,
         entrant: Entrant,
         body: &[u8],
-        peer: Peer,
+        asks: Asks,
     ) -> Result<Authorizer, Refusal> {
         let signing = match entrant {
             Entrant::Known(authorizer) => return Ok(authorizer),
@@ -216,7 +226,7 @@ impl Guard {
         } = *signing;
         // Clients send one signature twice within a second, and an event may run twice.
         let caller = app.authentication.verify(pending, body, true);
-        let caller = caller.map_err(|error| refusal_of_signature(&error))?;
+        let caller = caller.map_err(|error| refused_signature(app, &error, asks))?;
         let keys = [
             ("lambda:FunctionUrlAuthType", "AWS_IAM"),
             ("lambda:InvokedViaFunctionUrl", "true"),
@@ -226,21 +236,25 @@ impl Guard {
         } else {
             &[]
         };
-        auth::authorise_with(app, &caller, action, &resource, keys).map_err(|_| FORBIDDEN)?;
+        let decided = auth::authorise_with(app, &caller, action, &resource, keys);
+        decided.map_err(|_| denied(app, &caller, asks))?;
         let authorizer = Authorizer::Iam {
             user_id: user_id(app, &caller.identity),
             caller,
         };
-        self.take_one(&authorizer, peer)?;
+        self.take(&authorizer, asks.peer)?;
         Ok(authorizer)
     }
 
-    fn take_one(&self, authorizer: &Authorizer, peer: Peer) -> Result<(), Refusal> {
-        match &self.each {
+    /// Takes one from the allowance of who asks, and then from that of all.
+    fn take(&self, authorizer: &Authorizer, peer: Peer) -> Result<(), Refusal> {
+        if let Some(each) = &self.each {
+            let key = authorizer.rate_key(peer.remote);
+            each.take(&key).map_err(Refusal::TooMany)?;
+        }
+        match &self.all {
             None => Ok(()),
-            Some(each) => each
-                .take(&authorizer.rate_key(peer.remote))
-                .map_err(Refusal::TooMany),
+            Some(all) => all.take().map_err(Refusal::TooMany),
         }
     }
 }
@@ -261,7 +275,7 @@ impl Refusal {
                 let value = HeaderValue::from_str(challenge).ok()?;
                 Some((WWW_AUTHENTICATE, value))
             }
-            Self::Forbidden { challenge: None } | Self::Unavailable => None,
+            Self::Forbidden { challenge: None } | Self::EmptyPart | Self::Unavailable => None,
         }
     }
 }

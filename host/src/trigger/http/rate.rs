@@ -4,7 +4,6 @@
 //! many at once, they share one allowance. Knows nothing of who a caller is.
 
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -14,7 +13,9 @@ use governor::middleware::NoOpMiddleware;
 use governor::state::keyed::DashMapStateStore;
 use governor::state::{InMemoryState, NotKeyed};
 use governor::{NotUntil, Quota, RateLimiter};
+use sha2::{Digest as _, Sha256};
 
+use crate::http::network::Network;
 use crate::manifest::route_rules::Rate;
 
 /// Callers of one route that are told apart.
@@ -26,24 +27,25 @@ const SWEEP_EVERY_US: i64 = 1_000_000;
 /// Who has an allowance of his own.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum RateKey {
-    /// The name of an API key, an access key, the subject of a token.
-    Name(Arc<str>),
-    /// A caller without a name: an address, or 64 bits of one, which is what one household has.
-    Address(IpAddr),
+    /// A hash of the name of an API key, the ARN of a signer, the subject of a token: names may be long, and
+    /// what is kept of a caller must not be.
+    Name([u8; 16]),
+    /// A caller without a name.
+    Address(Network),
     /// Everybody, while there are too many to tell apart.
     Crowd,
 }
 
 impl RateKey {
+    /// The key of whoever has this name.
+    pub(crate) fn of_name(name: &str) -> Self {
+        let hash = Sha256::digest(name);
+        Self::Name(hash.first_chunk().copied().unwrap_or_default())
+    }
+
     /// The key of whoever sends from `address`.
     pub(crate) fn of_address(address: IpAddr) -> Self {
-        Self::Address(match address.to_canonical() {
-            IpAddr::V4(address) => address.into(),
-            IpAddr::V6(address) => {
-                const HOUSEHOLD: u128 = !0 << 64;
-                std::net::Ipv6Addr::from_bits(address.to_bits() & HOUSEHOLD).into()
-            }
-        })
+        Self::Address(Network::of(address))
     }
 }
 
@@ -165,7 +167,7 @@ mod tests {
     }
 
     fn name(text: &str) -> RateKey {
-        RateKey::Name(text.into())
+        RateKey::of_name(text)
     }
 
     #[test]
@@ -209,5 +211,13 @@ mod tests {
         clock.advance(Duration::from_secs(5));
         limiter.take(&name("another")).unwrap();
         assert_eq!(limiter.limiter.len(), 1);
+    }
+
+    #[test]
+    fn what_is_kept_of_a_caller_does_not_grow_with_its_name() {
+        assert_eq!(name("ada"), name("ada"));
+        assert_ne!(name(&"a".repeat(12_000)), name(&"a".repeat(12_001)));
+        let kept = size_of::<RateKey>();
+        assert!(kept <= 24 && !std::mem::needs_drop::<RateKey>(), "{kept}");
     }
 }

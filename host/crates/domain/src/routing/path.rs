@@ -41,6 +41,16 @@ impl RequestPath {
         Ok(Self { segments })
     }
 
+    /// Whether there are slashes in a row. Signatures take them for one, and routes don't.
+    #[must_use]
+    pub fn has_empty_part(&self) -> bool {
+        let inner = self
+            .segments
+            .split_last()
+            .map_or(&[][..], |(_, inner)| inner);
+        inner.iter().any(|segment| segment.is_empty())
+    }
+
     /// The decoded path, from its first slash.
     #[must_use]
     pub fn decoded(&self) -> String {

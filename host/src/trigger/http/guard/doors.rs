@@ -8,16 +8,18 @@ use std::time::Duration;
 use domain::names::ACCOUNT_ID;
 use domain::policy::{Context, PolicyDocument, Principal, Request, evaluate};
 use domain::routing::RequestPath;
-use http::HeaderMap;
 use http::request::Parts;
+use http::{HeaderMap, StatusCode};
 use serde_json::json;
 
-use super::{Entrant, FORBIDDEN, Refusal, Signed, Signing};
+use super::{Asks, Entrant, FORBIDDEN, Refusal, Signed, Signing};
 use crate::app::App;
-use crate::auth::Identity;
-use crate::auth::authentication::Source;
+use crate::audit::Answered;
+use crate::auth::authentication::{Listener, Source};
 use crate::auth::jwt::{JwtError, Token, token_of};
 use crate::auth::sigv4::AuthError;
+use crate::auth::trail::Trail;
+use crate::auth::{Caller, Identity};
 use crate::http::listener::Peer;
 use crate::manifest::route_rules::JwtRules;
 use crate::registry::ResourcePolicy;
@@ -49,14 +51,19 @@ pub(super) fn signer(
     app: &App,
     errand: &Signed,
     parts: &Parts,
-    peer: Peer,
+    asks: Asks,
 ) -> Result<Entrant, Refusal> {
+    let path = RequestPath::parse(parts.uri.path()).map_err(|_| FORBIDDEN)?;
+    if path.has_empty_part() {
+        return Err(Refusal::EmptyPart);
+    }
     let source = Source {
-        address: peer.remote.ip(),
-        is_secure: peer.is_secure,
+        address: asks.peer.remote.ip(),
+        is_secure: asks.peer.is_secure,
+        listener: Listener::Functions,
     };
     let pending = app.authentication.head(parts, source);
-    let pending = pending.map_err(|error| refusal_of_signature(&error))?;
+    let pending = pending.map_err(|error| refused_signature(app, &error, asks))?;
     let is_ours = match errand {
         Signed::Route { .. } => matches!(pending.service(), "execute-api" | "lambda"),
         Signed::Url { .. } => pending.service() == "lambda",
@@ -67,7 +74,6 @@ pub(super) fn signer(
     let (action, resource) = match errand {
         Signed::Route { resource } => {
             // Decoded, as it was routed: no spelling of a path gets around a policy.
-            let path = RequestPath::parse(parts.uri.path()).map_err(|_| FORBIDDEN)?;
             let resource = format!("{resource}{}{}", parts.method, path.decoded());
             ("execute-api:Invoke", resource)
         }
@@ -80,17 +86,48 @@ pub(super) fn signer(
     })))
 }
 
-/// As AWS has it: why a signature is no good is told to who signs, at the control API.
-pub(super) fn refusal_of_signature(error: &AuthError) -> Refusal {
-    match error {
+/// As AWS has it: why a signature is no good is told to who signs, at the control API. The audit log has
+/// it, but for requests that are not signed at all.
+pub(super) fn refused_signature(app: &App, error: &AuthError, asks: Asks) -> Refusal {
+    let refusal = match error {
+        AuthError::Missing => return FORBIDDEN,
         AuthError::Throttled => Refusal::TooMany(TooMany(Duration::from_secs(1))),
-        AuthError::Missing
-        | AuthError::Malformed(_)
+        AuthError::Malformed(_)
         | AuthError::UnknownKey
         | AuthError::Invalid(_)
         | AuthError::Mismatch
         | AuthError::Replayed => FORBIDDEN,
-    }
+    };
+    let status = match refusal {
+        Refusal::TooMany(_) => StatusCode::TOO_MANY_REQUESTS,
+        _ => StatusCode::FORBIDDEN,
+    };
+    record(app, &Trail::default(), asks, (status, error.code()));
+    refusal
+}
+
+/// What is answered to a caller who may not, with the line in the audit log that says so.
+pub(super) fn denied(app: &App, caller: &Caller, asks: Asks) -> Refusal {
+    let trail = &caller.trail;
+    trail.recognise(caller.arn(), Arc::clone(&caller.access_key_id));
+    record(
+        app,
+        trail,
+        asks,
+        (StatusCode::FORBIDDEN, "AccessDeniedException"),
+    );
+    FORBIDDEN
+}
+
+fn record(app: &App, trail: &Trail, asks: Asks, (status, error): (StatusCode, &'static str)) {
+    let answered = Answered {
+        id: asks.id,
+        source: asks.peer.remote.ip(),
+        trail,
+        status,
+        error: Some(error),
+    };
+    app.audit.record_refused(&app.clock, &answered);
 }
 
 pub(super) fn policy_of(policy: &ResourcePolicy, resource: &str) -> Option<PolicyDocument> {
