@@ -15,6 +15,7 @@ mod declaration;
 mod environment;
 mod event_invoke;
 mod paging;
+mod principals;
 mod urls;
 mod wire;
 
