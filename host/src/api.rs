@@ -41,7 +41,7 @@ use self::health::Series;
 use self::request::ApiRequest;
 use crate::app::App;
 use crate::audit::Answered;
-use crate::auth::authentication::{Source, may_repeat};
+use crate::auth::authentication::Source;
 use crate::auth::sigv4::AuthError;
 use crate::auth::trail::Trail;
 use crate::http::body::{BodyError, BodyLimits, Room, read_body};
@@ -113,6 +113,19 @@ impl ApiService {
     }
 }
 
+impl ApiService {
+    /// Whether doing a request twice does no harm: what reads, and Invoke, which clients send with the
+    /// same signature twice in one second.
+    fn may_repeat(self, method: &Method, path: &str) -> bool {
+        match self {
+            Self::Lambda => lambda::may_repeat(method, path),
+            Self::Logs | Self::Sts => true,
+            Self::Iam => false,
+            Self::Mayfly => *method == Method::GET,
+        }
+    }
+}
+
 impl Control {
     pub(crate) fn new(app: Arc<App>) -> Self {
         let body_limits = BodyLimits::of(&app.config.http);
@@ -156,7 +169,7 @@ impl Control {
         let (body, _room) = read_body(body, limits, &self.room)
             .await
             .map_err(|error| too_large(service, parts, error))?;
-        let may_repeat = may_repeat(&parts.method, service.name(), path);
+        let may_repeat = service.may_repeat(&parts.method, path);
         let mut caller = authentication.verify(pending, &body, may_repeat)?;
         let identities = &self.app.identities;
         identities.note_use(&caller.access_key_id, service.name(), &caller.region);

@@ -18,7 +18,7 @@ mod users;
 use std::sync::Arc;
 
 use domain::names::ACCOUNT_ID;
-use http::StatusCode;
+use http::{Method, StatusCode};
 
 use self::names::check_name;
 use super::error::ApiError;
@@ -150,6 +150,10 @@ const DONE: Result<Option<Node>, ApiError> = Ok(None);
 
 /// Answers a request for this API.
 pub(super) async fn answer(request: &ApiRequest<'_>) -> Result<HttpResponse, ApiError> {
+    let (method, path) = (&request.parts.method, request.parts.uri.path());
+    if *method != Method::POST {
+        return Err(ApiError::wrong_method(path, &Method::POST, method));
+    }
     let encoding = request.encoding();
     let form = Form::parse(&request.body, encoding)?;
     let operation = operation(&form)?;

@@ -177,7 +177,9 @@ pub(super) async fn answer(request: &ApiRequest<'_>) -> Result<ApiResponse, ApiE
         let _grant = auth::authorise(request.app, &request.caller, action, resource)?;
     }
     let answered = match operation {
-        Operation::StartLiveTail => return live_tail::start(request, groups).await,
+        Operation::StartLiveTail => {
+            return live_tail::start(request, groups, (action, resources)).await;
+        }
         Operation::DescribeLogGroups => describe_groups::describe(request).await,
         _ => {
             // Every other rule is about one group.
