@@ -478,3 +478,30 @@ fn who_gets_a_name_gets_nothing_that_was_meant_for_another() {
     let answer = host.send_as(&host.root_signer(), &request);
     assert_eq!(answer.status, 400, "{}", answer.text());
 }
+
+#[test]
+fn rolling_back_is_permitted_by_the_name_of_the_alias() {
+    let host = start();
+    let bob = host.user("bob");
+    let roll_back = |query: &str| {
+        let target = format!("/mayfly/functions/f/rollback{query}");
+        let answer = host.send_as(&bob, &Request::post(&target, ""));
+        (answer.status, answer.text())
+    };
+    let action = "mayfly:RollBack";
+    // The alias has led to one version only, so whoever may is told of a conflict.
+    for (resource, with_name, without) in
+        [("f", 403, 403), ("f:beta", 403, 403), ("f:live", 409, 409)]
+    {
+        host.put_policy("bob", &statement("Allow", action, &arn(resource)));
+        assert_eq!(roll_back("?alias=live").0, with_name, "{resource}");
+        let (status, text) = roll_back("");
+        assert_eq!(status, without, "{resource}: {text}");
+        // Who may not does not learn which alias there is.
+        assert!(status != 403 || !text.contains("live"), "{text}");
+    }
+    let deny = statement("Deny", action, &arn("f:live"));
+    host.put_policy("bob", &json!([statement("Allow", "*", "*"), deny]));
+    assert_eq!(roll_back("").0, 403);
+    assert_eq!(roll_back("?alias=live").0, 403);
+}
