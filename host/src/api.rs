@@ -8,6 +8,7 @@
 //! Knows nothing of how a function runs, and offers no way around the spine.
 
 mod body;
+mod checks;
 mod code_download;
 mod error;
 mod event_stream;
@@ -31,7 +32,7 @@ use std::time::Duration;
 use domain::RequestId;
 use http::header::AUTHORIZATION;
 use http::request::Parts;
-use http::{Method, Request};
+use http::{Method, Request, StatusCode};
 use hyper::body::Incoming;
 
 use self::body::{ApiBody, ApiResponse, whole};
@@ -47,10 +48,14 @@ use crate::auth::trail::Trail;
 use crate::http::body::{BodyError, BodyLimits, Room, read_body};
 use crate::http::dispatch::finish_body;
 use crate::http::error::with_request_id;
-use crate::http::listener::{Peer, Service};
+use crate::http::listener::{Drain, Peer, Service};
 
 /// Longest body of what is no event and no code, in bytes.
 const BODY_BYTES_MAX: usize = 1 << 20;
+
+/// Where everybody may look.
+const HEALTH: &str = "/health";
+const METRICS: &str = "/metrics";
 
 /// For receiving code, which may be large and come from far away.
 const UPLOAD_TIMEOUT: Duration = Duration::from_secs(300);
@@ -62,6 +67,21 @@ pub(crate) struct Control {
     body_limits: BodyLimits,
     /// Of this listener alone: uploads must not crowd out events.
     room: Room,
+    /// A drain is not over while a request is worked on, whether or not its client is still there.
+    _drain: Drain,
+}
+
+/// A request that leaves its lines in the audit log when it is dropped, however its answering ended: a
+/// panic and a stop that does not wait for it are failures of ours.
+struct Recorded<'a> {
+    app: &'a App,
+    answered: Answered<'a>,
+}
+
+impl Drop for Recorded<'_> {
+    fn drop(&mut self) {
+        self.app.audit.record(&self.app.clock, &self.answered);
+    }
 }
 
 /// Which API a request is for.
@@ -92,7 +112,7 @@ impl ApiService {
     fn of(scope: &str, path: &str) -> Result<Self, AuthError> {
         let of_path: &[Self] = if path == "/mayfly" || path.starts_with("/mayfly/") {
             &[Self::Mayfly]
-        } else if path == "/metrics" {
+        } else if path == METRICS {
             &Self::ALL
         } else if path == "/" {
             &[Self::Logs, Self::Iam, Self::Sts]
@@ -127,12 +147,13 @@ impl ApiService {
 }
 
 impl Control {
-    pub(crate) fn new(app: Arc<App>) -> Self {
+    pub(crate) fn new(app: Arc<App>, drain: Drain) -> Self {
         let body_limits = BodyLimits::of(&app.config.http);
         Self {
             app,
             body_limits,
             room: Room::default(),
+            _drain: drain,
         }
     }
 
@@ -144,18 +165,19 @@ impl Control {
         trail: &Trail,
     ) -> Result<ApiResponse, ApiError> {
         let path = parts.uri.path();
-        let is_metrics = path == "/metrics";
-        if path == "/health" || is_metrics {
+        let is_metrics = path == METRICS;
+        if path == HEALTH || is_metrics {
             expect_get(parts)?;
         }
-        if path == "/health" {
+        if path == HEALTH {
             return Ok(whole(health::health(&self.app)));
         }
         if is_metrics && !is_signed(parts) {
             return Ok(whole(health::metrics(&self.app, Series::OfTheProcess)));
         }
         if let Some(token) = code_download::token(parts)? {
-            return code_download::download(&self.app, token).await.map(whole);
+            let downloaded = code_download::download(&self.app, token, trail).await;
+            return downloaded.map(whole);
         }
         let authentication = &self.app.authentication;
         let source = Source {
@@ -164,7 +186,7 @@ impl Control {
         };
         let pending = authentication.head(parts, source)?;
         let service = ApiService::of(pending.service(), path)?;
-        // The room is held as long as the body may be.
+        // The room is held as long as what is done with the body.
         let limits = self.body_limits(service, parts);
         let (body, _room) = read_body(body, limits, &self.room)
             .await
@@ -213,33 +235,57 @@ impl Control {
     }
 }
 
-impl Service for Control {
-    type Body = ApiBody;
-
-    async fn answer(&self, request: Request<Incoming>, peer: Peer) -> ApiResponse {
+impl Control {
+    /// Answers a request and leaves its lines in the audit log.
+    async fn answer_and_record(&self, request: Request<Incoming>, peer: Peer) -> ApiResponse {
         let id = self.app.request_id();
         let (parts, mut body) = request.into_parts();
         let trail = Trail::default();
+        let mut recorded = (!is_open(&parts)).then(|| Recorded {
+            app: &self.app,
+            answered: Answered {
+                id,
+                source: peer.remote.ip(),
+                trail: &trail,
+                status: StatusCode::INTERNAL_SERVER_ERROR,
+                error: Some("ServiceException"),
+            },
+        });
         let mut failed = None;
         let mut response = match self.run(&parts, &mut body, (peer, id), &trail).await {
             Ok(response) => response,
             Err(error) => {
                 failed = Some(error.code());
-                let mut response = whole(error.response(Protocol::of(&parts), id));
-                finish_body(&parts, &mut body, &mut response).await;
-                response
+                whole(error.response(Protocol::of(&parts), id))
             }
         };
+        if let Some(recorded) = &mut recorded {
+            (recorded.answered.status, recorded.answered.error) = (response.status(), failed);
+        }
+        drop(recorded);
+        if failed.is_some() {
+            finish_body(&parts, &mut body, &mut response).await;
+        }
         with_request_id(&mut response, id);
-        let answered = Answered {
-            id,
-            source: peer.remote.ip(),
-            trail: &trail,
-            status: response.status(),
-            error: failed,
-        };
-        self.app.audit.record(&self.app.clock, &answered);
         response
+    }
+}
+
+impl Service for Control {
+    type Body = ApiBody;
+
+    /// What a client asked for goes on when it leaves, so that all that was begun ends in the audit log,
+    /// as it ended, and holds its memory until then.
+    async fn answer(&self, request: Request<Incoming>, peer: Peer) -> ApiResponse {
+        let (control, (head, body)) = (self.clone(), request.into_parts());
+        let protocol = Protocol::of(&head);
+        let request = Request::from_parts(head, body);
+        let answering = async move { control.answer_and_record(request, peer).await };
+        tokio::spawn(answering).await.unwrap_or_else(|error| {
+            tracing::error!(%error, "a control request was not answered");
+            let error = ApiError::service(StatusCode::INTERNAL_SERVER_ERROR);
+            whole(error.response(protocol, self.app.request_id()))
+        })
     }
 }
 
@@ -257,6 +303,15 @@ fn expect_get(parts: &Parts) -> Result<(), ApiError> {
     } else {
         let path = parts.uri.path();
         Err(ApiError::wrong_method(path, &Method::GET, &parts.method))
+    }
+}
+
+/// Whether a request is for what everybody may see; then it is nothing for the audit log.
+fn is_open(parts: &Parts) -> bool {
+    match parts.uri.path() {
+        HEALTH => true,
+        METRICS => !is_signed(parts),
+        _ => false,
     }
 }
 

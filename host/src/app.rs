@@ -27,6 +27,9 @@ use crate::tokens::Tokens;
 /// Live tails at once; each reads logs every second.
 pub(crate) const LIVE_TAILS_MAX: usize = 32;
 
+/// Uploads at once: one is compiled, the others wait for it. More than deployment tools send side by side.
+pub(crate) const UPLOADS_MAX: usize = 16;
+
 /// What the process owns.
 #[derive(Debug)]
 pub(crate) struct App {
@@ -59,6 +62,8 @@ pub(crate) struct App {
     pub(crate) backups: Arc<Semaphore>,
     /// Live tails that may still be started.
     pub(crate) live_tails: Arc<Semaphore>,
+    /// Uploads that may still be taken.
+    pub(crate) uploads: Arc<Semaphore>,
     /// Set when the process drains: it finishes what runs and says that it is not healthy.
     pub(crate) draining: watch::Sender<bool>,
     /// Where threads for guests live: an invocation that comes in elsewhere is spawned there.

@@ -21,7 +21,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Semaphore, watch};
 
 use crate::api::Control;
-use crate::app::{App, LIVE_TAILS_MAX, Random};
+use crate::app::{App, LIVE_TAILS_MAX, Random, UPLOADS_MAX};
 use crate::audit::AuditLog;
 use crate::auth::authentication::Authentication;
 use crate::auth::identities::Identities;
@@ -82,7 +82,7 @@ pub(crate) fn run(config: Config) -> anyhow::Result<()> {
     let (control_drain, control_token) = drain();
     let limits = connection_limits(&app);
     let functions = Functions::new(Arc::clone(&app));
-    let control = Control::new(Arc::clone(&app));
+    let control = Control::new(Arc::clone(&app), control_token.clone());
     warn_of_plain_listeners(&app, &certificates);
     let triggers = (sockets.triggers, certificates.triggers.clone());
     runtimes
@@ -331,6 +331,7 @@ fn build(
         backups: Arc::new(Semaphore::new(1)),
         data_dir: data_dir.clone(),
         live_tails: Arc::new(Semaphore::new(LIVE_TAILS_MAX)),
+        uploads: Arc::new(Semaphore::new(UPLOADS_MAX)),
         draining: watch::Sender::new(false),
         workers: runtimes.workers.handle().clone(),
     };

@@ -19,20 +19,23 @@ mod function;
 mod loading;
 mod publish;
 mod read_file;
+mod removal;
 mod settings;
 mod swap;
 mod uploads;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::io;
+use std::ops::Bound;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
-use dashmap::DashMap;
+use dashmap::{DashMap, DashSet};
 use domain::routing::{Match, RequestPath, RouteMethod, RouteTable};
-use domain::{Clock, FunctionName, Qualifier};
+use domain::{Clock, FunctionName, Qualifier, VersionId};
 use parking_lot::{Mutex, RwLock};
 use sandbox::Sandboxes;
+use serde::Serialize;
 use storage::{ArtifactId, Artifacts, Origin, Records, StorageError};
 
 use crate::app::Random;
@@ -46,6 +49,7 @@ pub(crate) use change::ChangeError;
 pub(crate) use function::{Additional, Alias, Function, Target};
 pub(crate) use publish::{Draft, Effort, Prepared, PublishError, Published};
 pub(crate) use refusals::Refusals;
+pub(crate) use removal::Removed;
 pub(crate) use route_target::RouteTarget;
 pub(crate) use settings::{EventInvoke, InvokeMode, ResourcePolicy, Settings, UrlAuth, UrlConfig};
 pub(crate) use uploads::{CodeUpdate, NewCode, NewFunction, PublishVersion};
@@ -55,13 +59,17 @@ pub(crate) use version::{Code, Configuration, Declared, DeclaredLogging, Version
 #[derive(Debug)]
 pub(crate) struct Registry {
     functions: DashMap<FunctionName, Arc<Function>>,
+    /// Their names, in order.
+    names: RwLock<BTreeSet<FunctionName>>,
     /// The functions by their names in lower case: no two may differ in case only.
     folded: DashMap<String, FunctionName>,
+    /// Functions whose records can't be read. They are there until they are deleted.
+    unreadable: DashSet<FunctionName>,
     /// Kept across versions, so that a swap does not forget what still runs.
     running: DashMap<FunctionName, Arc<Running>>,
     routes: RwLock<RouteTable<Arc<RouteTarget>>>,
     /// Function URLs by their ids.
-    urls: DashMap<String, UrlTarget>,
+    urls: DashMap<String, Arc<UrlTarget>>,
     /// Held while something is swapped in, removed or swept; readers never take it.
     publishing: Mutex<()>,
     /// Shared by what is being prepared: its artifacts are not in use yet, and must not be swept.
@@ -76,7 +84,7 @@ pub(crate) struct Registry {
     ready: AtomicBool,
     /// How many functions were deleted through the API: the drop folder may want what they had.
     given_up: AtomicU64,
-    /// How often the API replaced something since the drop folder swept last.
+    /// How often the API uploaded or replaced something since the drop folder heard of it last.
     unswept: AtomicUsize,
     random: Random,
     parts: Parts,
@@ -98,13 +106,12 @@ pub(crate) struct Parts {
 }
 
 /// Where a function URL leads.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct UrlTarget {
     pub(crate) function: FunctionName,
     /// The alias, if it is one's.
     pub(crate) qualifier: Option<Qualifier>,
-    pub(crate) config: Arc<UrlConfig>,
-    pub(crate) guard: Arc<Guard>,
+    pub(crate) guard: Guard,
 }
 
 impl Registry {
@@ -116,7 +123,9 @@ impl Registry {
     pub(crate) fn open(parts: Parts) -> Result<Self, StorageError> {
         let registry = Self {
             functions: DashMap::new(),
+            names: RwLock::default(),
             folded: DashMap::new(),
+            unreadable: DashSet::new(),
             running: DashMap::new(),
             routes: RwLock::default(),
             urls: DashMap::new(),
@@ -178,13 +187,17 @@ impl Registry {
         let Some(function) = self.functions.get(name) else {
             return Err(unknown(name));
         };
-        match qualifier {
-            None => Ok(Arc::clone(&function.latest)),
-            Some(qualifier) => match function.find(qualifier, random) {
-                Some(version) => Ok(Arc::clone(version)),
-                None => Err(unknown_qualifier(name, qualifier)),
-            },
-        }
+        let Some(qualifier) = qualifier else {
+            let latest = function.to_run(VersionId::Latest);
+            return latest.map(Arc::clone).ok_or_else(|| unknown(name));
+        };
+        // Looking an alias up takes longer than others should wait for the map.
+        let snapshot = Arc::clone(&function);
+        drop(function);
+        let found = snapshot.find(qualifier, random);
+        found
+            .map(Arc::clone)
+            .ok_or_else(|| unknown_qualifier(name, qualifier))
     }
 
     /// What a request leads to; `found` gets the route, its target and its variables.
@@ -213,7 +226,7 @@ impl Registry {
             .map(|function| Arc::clone(&function))
     }
 
-    /// A function that came from the drop folder.
+    /// A function that came from the drop folder, and whose file is there.
     pub(crate) fn dropped(&self, name: &FunctionName) -> Option<Arc<Function>> {
         self.function(name)
             .filter(|function| function.origin == Origin::Drop)
@@ -221,13 +234,19 @@ impl Registry {
 
     /// All functions, sorted by name.
     pub(crate) fn functions(&self) -> Vec<Arc<Function>> {
-        let mut all: Vec<_> = self
-            .functions
-            .iter()
-            .map(|entry| Arc::clone(&entry))
-            .collect();
-        all.sort_by(|a, b| a.name.cmp(&b.name));
-        all
+        self.functions_from(Bound::Unbounded, usize::MAX)
+    }
+
+    /// At most `max` functions from a name on, sorted by name.
+    pub(crate) fn functions_from(
+        &self,
+        from: Bound<&FunctionName>,
+        max: usize,
+    ) -> Vec<Arc<Function>> {
+        let names = self.names.read();
+        let range = names.range::<FunctionName, _>((from, Bound::Unbounded));
+        let found = range.filter_map(|name| self.function(name));
+        found.take(max).collect()
     }
 
     /// How many functions there are.
@@ -235,38 +254,20 @@ impl Registry {
         self.functions.len()
     }
 
-    /// Forgets a function that was dropped; what runs of it ends by itself. False when there was none.
-    ///
-    /// # Errors
-    ///
-    /// [`StorageError`]; the function is still there.
-    pub(crate) fn remove(&self, name: &FunctionName) -> Result<bool, StorageError> {
-        let _publishing = self.publishing.lock();
-        if self
-            .function(name)
-            .is_some_and(|function| function.origin != Origin::Drop)
-        {
-            return Ok(false);
-        }
-        let existed = self.parts.records.delete_function(name)?;
-        self.forget(name);
-        Ok(existed)
-    }
-
-    /// Deletes artifacts and compiled code that no function has any more; how many files. Nothing while
-    /// something is being prepared.
+    /// Deletes artifacts and compiled code that no function has any more; how many files. `None`, and
+    /// nothing is deleted, while something is being prepared.
     ///
     /// # Errors
     ///
     /// [`StorageError`] when the artifacts can't be listed or deleted. Compiled code that can't be is
     /// only logged: it is made again when it is missing.
-    pub(crate) fn sweep_artifacts(&self) -> Result<usize, StorageError> {
+    pub(crate) fn sweep_artifacts(&self) -> Result<Option<usize>, StorageError> {
         let preparing = self.preparing.lock();
         if Arc::strong_count(&preparing) > 1 {
-            return Ok(0);
+            return Ok(None);
         }
         let _publishing = self.publishing.lock();
-        let keep = self.artifacts_in_use();
+        let keep = self.artifacts_in_use()?;
         let artifacts = self.parts.artifacts.sweep(&keep)?;
         let code = self
             .parts
@@ -276,20 +277,31 @@ impl Registry {
                 tracing::warn!(%error, "compiled code that nothing uses could not be deleted");
                 0
             });
-        Ok(artifacts + code)
+        Ok(Some(artifacts + code))
     }
 
-    /// The artifacts of all versions, and of what still runs.
-    fn artifacts_in_use(&self) -> HashSet<ArtifactId> {
+    /// The artifacts of all records, those that can't be read among them, and of what still runs.
+    fn artifacts_in_use(&self) -> Result<HashSet<ArtifactId>, StorageError> {
+        let mut artifacts = self.parts.records.artifacts()?;
         let mut retired = self.retired.lock();
         retired.retain(|version| version.strong_count() > 0);
         let running = retired.iter().filter_map(Weak::upgrade);
-        let mut artifacts: HashSet<_> = running.map(|version| version.artifact).collect();
-        for function in &self.functions {
-            artifacts.extend(function.all_versions().map(|version| version.artifact));
-        }
-        artifacts
+        artifacts.extend(running.map(|version| version.artifact));
+        Ok(artifacts)
     }
+}
+
+/// As it is stored.
+///
+/// # Errors
+///
+/// [`StorageError::Io`] for what can't be written as JSON.
+fn to_json(value: &impl Serialize) -> Result<String, StorageError> {
+    serde_json::to_string(value).map_err(|error| StorageError::Io {
+        doing: "writing JSON for",
+        path: "registry.db".into(),
+        source: error.into(),
+    })
 }
 
 fn folded(name: &FunctionName) -> String {

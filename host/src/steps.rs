@@ -167,6 +167,7 @@ fn app(root: &std::path::Path, background: &tokio::runtime::Runtime) -> App {
         backups: Arc::new(tokio::sync::Semaphore::new(1)),
         data_dir: data_dir.clone(),
         live_tails: Arc::new(tokio::sync::Semaphore::new(1)),
+        uploads: Arc::new(tokio::sync::Semaphore::new(1)),
         clock,
         draining: tokio::sync::watch::Sender::new(false),
         workers: background.handle().clone(),

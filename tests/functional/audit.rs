@@ -1,9 +1,14 @@
 //! The audit log: who asked for what, and what came of it.
 
+use std::collections::BTreeSet;
 use std::fs;
+use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use support::guests::printing;
+use support::http::Connection;
+use support::lambda::{FUNCTIONS, arn, creation};
+use support::wait::pass;
 use support::{Request, Site, TestHost, until};
 
 /// The entries of an answer of `mayfly audit --json`.
@@ -110,4 +115,89 @@ fn strangers_can_not_fill_the_log_and_are_counted() {
         (left_out > 0).then(|| (strangers.count() as u64, left_out))
     });
     assert!(lines + left_out <= 200, "{lines} {left_out}");
+}
+
+/// The names of the functions that there are.
+fn functions(host: &TestHost) -> BTreeSet<String> {
+    let listed = host.control_json("/mayfly/functions");
+    let functions = listed["functions"].as_array().unwrap().iter();
+    functions
+        .map(|function| function["name"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+/// Those that the log says were created.
+fn created(host: &TestHost) -> BTreeSet<String> {
+    let action = ["audit", "--json", "--action", "lambda:CreateFunction"];
+    let entries = entries(&host.cli(&action).ok());
+    let created = entries.iter().filter(|entry| entry["status"] == 201);
+    created
+        .map(|entry| entry["resource"].as_str().unwrap().to_owned())
+        .map(|arn| arn.rsplit(':').next().unwrap().to_owned())
+        .collect()
+}
+
+#[test]
+fn what_a_client_asked_for_before_it_hung_up_is_in_the_log_as_it_ended() {
+    let host = TestHost::start();
+    let signer = host.root_signer();
+    for round in 0..40_u64 {
+        let name = format!("f{round}");
+        let body = creation(&name, &printing(round.to_string())).to_string();
+        let request = Request::post(FUNCTIONS, body);
+        let request = signer.sign(&request, host.control());
+        let mut connection = Connection::open(host.control()).unwrap();
+        connection.start(&request).unwrap();
+        // From before it is read to after it is answered.
+        pass(Duration::from_millis(round * 7 % 31));
+    }
+    until("a line for each function", || {
+        let (functions, created) = (functions(&host), created(&host));
+        (!functions.is_empty() && functions == created).then_some(())
+    });
+    // A stop waits for what is left, and nothing comes afterwards.
+    let site = host.site().clone();
+    host.stop();
+    let host = site.start();
+    let functions = functions(&host);
+    assert!(functions.len() > 5, "{functions:?}");
+    assert_eq!(created(&host), functions);
+}
+
+#[test]
+fn a_download_of_code_is_in_the_log_and_what_is_open_to_all_is_not() {
+    let host = TestHost::start();
+    let _created = host.create("f", &printing("1"));
+    let read = host.lambda_ok("GET", &format!("{FUNCTIONS}/f"), &json!(null), 200);
+    let location = read["Code"]["Location"].as_str().unwrap();
+    let base = format!("http://{}", host.control());
+    let target = location.strip_prefix(&base).unwrap();
+    let downloaded = host.control_send(&Request::get(target).unsigned());
+    let forged = host.control_send(&Request::get(&format!("{target}A")).unsigned());
+    assert_eq!((downloaded.status, forged.status), (200, 403));
+    for open in ["/health", "/metrics"] {
+        let answer = host.control_send(&Request::get(open).unsigned());
+        assert_eq!(answer.status, 200);
+    }
+    let text = host.cli(&["audit", "--json"]).ok();
+    let entries = entries(&text);
+    let unknown: Vec<_> = entries.iter().filter(|e| e["caller"].is_null()).collect();
+    let [good, bad] = unknown[..] else {
+        panic!("{text}");
+    };
+    assert_eq!(good["requestId"], *downloaded.request_id());
+    assert_eq!(
+        (&good["action"], &good["decision"], &good["status"]),
+        (
+            &json!("mayfly:DownloadCode"),
+            &json!("allowed"),
+            &json!(200)
+        )
+    );
+    let resource = good["resource"].as_str().unwrap();
+    assert!(resource.starts_with("arn:aws:mayfly:::code/"), "{resource}");
+    assert_eq!(bad["requestId"], *forged.request_id());
+    let token = target.rsplit('/').next().unwrap();
+    assert!(!text.contains(token), "{text}");
+    assert!(text.contains(&arn("f")));
 }

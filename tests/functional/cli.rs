@@ -13,7 +13,8 @@ fn help_names_every_command_and_shows_how() {
     let site = Site::new();
     let help = site.run(&["--help"]).ok();
     for command in [
-        "new", "serve", "dev", "build", "list", "invoke", "logs", "rollback", "billing",
+        "new", "serve", "dev", "build", "list", "invoke", "logs", "rollback", "billing", "create",
+        "update", "publish", "alias", "delete",
     ] {
         assert!(help.contains(command), "{command}: {help}");
         let help = site.run(&[command, "--help"]).ok();

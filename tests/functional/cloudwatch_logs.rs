@@ -277,7 +277,7 @@ fn bad_input_is_refused_in_the_words_of_aws() {
             "FilterLogEvents",
             json!({ "logGroupName": 3 }),
             "SerializationException",
-            "JSON",
+            "expected a string at line 1",
         ),
         (
             "FilterLogEvents",

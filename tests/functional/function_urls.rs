@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 use support::TestHost;
 use support::guests::{guest, printing, speaking};
 use support::http::{Request, Response};
+use support::load::Load;
 
 /// Makes a URL of a function; its id.
 #[track_caller]
@@ -55,6 +56,26 @@ fn check_forbidden(answer: &Response) {
         answer.header("x-amzn-errortype"),
         Some("AccessDeniedException")
     );
+}
+
+#[test]
+fn a_url_answers_while_its_policy_changes() {
+    let (host, id) = start_open(&printing("{}"));
+    let requests = [Request::get(&format!("/_url/{id}/"))];
+    let load = Load::start(host.http(), &requests, 2, None);
+    load.wait_answers(10);
+    let policy = "/2015-03-31/functions/f/policy";
+    for _ in 0..50 {
+        let other = json!({
+            "StatementId": "other", "Action": "lambda:InvokeFunction", "Principal": "000000000000",
+        });
+        let _answer = host.lambda_ok("POST", policy, &other, 201);
+        let _answer = host.lambda_ok("DELETE", &format!("{policy}/other"), &Value::Null, 204);
+    }
+    load.wait_answers(10);
+    let shots = load.stop();
+    let refused = shots.iter().filter(|shot| shot.status() != 200).count();
+    assert_eq!(refused, 0, "of {}", shots.len());
 }
 
 #[test]

@@ -203,6 +203,12 @@ fn an_absolute_target_and_a_path_lead_to_the_same_function() {
     );
     assert_eq!(response.status, 200);
     assert_eq!(response.json()["rawPath"], "/echo/x");
+    for other in ["localhost", "other.example:80", "example"] {
+        let request = format!("GET http://other.example/echo/x HTTP/1.1\r\nhost: {other}\r\n\r\n");
+        let response = raw(&host, request.as_bytes());
+        let message = "Bad Request: the Host header must be the host of the absolute target";
+        check_refused(&response, 400, message);
+    }
 }
 
 #[test]

@@ -151,10 +151,16 @@ fn a_resource_policy_grows_and_shrinks_statement_by_statement() {
 
     let mut second = request.clone();
     second["StatementId"] = json!("s2");
-    second["RevisionId"] = json!("00000000-0000-0000-0000-000000000000");
     let stale = (412, "PreconditionFailedException");
-    let message = host.lambda_error(("POST", policy), &second, stale);
-    assert!(message.ends_with("Call the GetPolicy API to retrieve the latest Revision Id"));
+    let ending = "Call the GetPolicy API to retrieve the latest Revision Id";
+    for other in ["00000000-0000-0000-0000-000000000000", "none"] {
+        second["RevisionId"] = json!(other);
+        let message = host.lambda_error(("POST", policy), &second, stale);
+        assert!(message.ends_with(ending), "{message}");
+        let remove = format!("{policy}/s1?RevisionId={other}");
+        let message = host.lambda_error(("DELETE", &remove), &Value::Null, stale);
+        assert!(message.ends_with(ending), "{message}");
+    }
     second["RevisionId"] = read["RevisionId"].clone();
     let _added = host.lambda_ok("POST", policy, &second, 201);
     let of_alias = format!("{policy}?Qualifier=live");

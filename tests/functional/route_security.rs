@@ -311,6 +311,9 @@ fn who_signs_and_may_is_served_and_the_function_hears_who_it_is() {
         assert_eq!(iam["cognitoIdentity"], Value::Null);
         assert!(iam["accessKey"].as_str().unwrap().starts_with("AKIA"));
         assert_eq!(event["body"], "body");
+        // A function can't sign with what let the request in.
+        assert_eq!(event["headers"]["authorization"], Value::Null, "{event}");
+        assert!(event["headers"]["x-amz-date"].is_string());
     }
 }
 

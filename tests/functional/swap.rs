@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use serde_json::{Value, json};
 use support::guests::{guest_with, printing};
 use support::http::{Connection, send};
 use support::load::Load;
@@ -50,6 +51,37 @@ fn a_deleted_file_takes_its_function_away() {
     assert_eq!(host.invoke("f", "{}").status, 404);
     host.deploy("f", &numbered(2));
     assert_eq!(host.get("/f").json()["number"], 2);
+}
+
+#[test]
+fn a_deleted_file_leaves_what_it_does_not_hold() {
+    let host = TestHost::start();
+    let wait_absent = || {
+        until("the function to be absent", || {
+            (host.function("f")?["origin"] == "absent").then_some(())
+        });
+    };
+    host.deploy("f", &numbered(1));
+    let function = "/2015-03-31/functions/f";
+    let _answer = host.lambda_ok("POST", &format!("{function}/versions"), &json!({}), 201);
+    let alias = json!({ "Name": "live", "FunctionVersion": "1" });
+    let _answer = host.lambda_ok("POST", &format!("{function}/aliases"), &alias, 201);
+    host.delete("f.wasm");
+    wait_absent();
+    assert_eq!(host.get("/f").status, 404);
+    assert_eq!(host.invoke("f", "{}").status, 404);
+    assert_eq!(host.invoke("f:live", "{}").json()["number"], 1);
+    host.deploy("f", &numbered(2));
+    assert_eq!(host.get("/f").json()["number"], 2);
+    assert_eq!(host.invoke("f:live", "{}").json()["number"], 1);
+
+    let dropped = (409, "ResourceConflictException");
+    host.lambda_error(("DELETE", function), &Value::Null, dropped);
+    host.delete("f.wasm");
+    wait_absent();
+    let _answer = host.lambda_ok("DELETE", function, &Value::Null, 204);
+    assert!(host.function("f").is_none());
+    assert_eq!(host.invoke("f:live", "{}").status, 404);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! JSON that is meant to harm is refused with 400, by every operation that reads some.
 
+use support::guests::printing;
 use support::lambda::FUNCTIONS;
 use support::{Request, TestHost};
 
@@ -37,4 +38,40 @@ fn harmful_bodies_are_bad_requests() {
     assert_eq!(answer.status, 413);
     let reason = "Request must be smaller than 1048576 bytes for the CreateAlias operation";
     assert_eq!(answer.json()["message"], reason);
+}
+
+/// Bodies of the other APIs are read as strictly, and what they say is not said again.
+#[test]
+fn harmful_bodies_are_bad_requests_of_logs_and_iam_too() {
+    let host = TestHost::start();
+    host.deploy("f", &printing("1"));
+    let deep = format!(
+        "{{\"logGroupName\": \"/aws/lambda/f\", \"x\": {}{}}}",
+        "[".repeat(4_000),
+        "]".repeat(4_000)
+    );
+    let bodies: [&[u8]; 6] = [
+        br#"{"logGroupName": "/aws/lambda/f", "logGroupName": "/aws/lambda/g"}"#,
+        br#"{"logGroupName": "/aws/lambda/f", "x": {"a": 1, "a": 1}}"#,
+        br#"["a", "b"]"#,
+        b"{\"logGroupName\": \"/aws/lambda/f\", \"x\": \"\xff\"}",
+        br#"{"logGroupName": "/aws/lambda/f", "limit": "the secret"}"#,
+        deep.as_bytes(),
+    ];
+    let name = ("x-amz-target", "Logs_20140328.FilterLogEvents");
+    let of_logs = |body: &[u8]| host.control_send(&Request::post("/", body).header(name.0, name.1));
+    assert_eq!(of_logs(br#"{"logGroupName": "/aws/lambda/f"}"#).status, 200);
+    for body in bodies {
+        let refused = of_logs(body);
+        assert_eq!(refused.status, 400, "{}", refused.text());
+        assert_eq!(refused.json()["__type"], "SerializationException");
+        assert!(!refused.text().contains("secret"), "{}", refused.text());
+    }
+    let of_iam = |body: &str| {
+        let request = Request::post("/", body).header("content-type", "application/json");
+        host.control_send(&request).status
+    };
+    let once = r#"{"Action": "ListUsers", "PathPrefix": "/"}"#;
+    let twice = r#"{"Action": "ListUsers", "PathPrefix": "/", "PathPrefix": "/a/"}"#;
+    assert_eq!((of_iam(once), of_iam(twice)), (200, 400));
 }

@@ -13,6 +13,7 @@ use http::{HeaderValue, Method, StatusCode};
 use super::error::ApiError;
 use super::lambda::code::zipped;
 use crate::app::App;
+use crate::auth::trail::{Decided, Trail};
 use crate::faults::chain;
 use crate::http::error::{HttpResponse, json_response};
 
@@ -51,9 +52,18 @@ pub(super) fn token(parts: &Parts) -> Result<Option<&str>, ApiError> {
 /// # Errors
 ///
 /// 403 for a token that is none of ours or too old, 404 when the artifact is gone.
-pub(super) async fn download(app: &Arc<App>, token: &str) -> Result<HttpResponse, ApiError> {
+pub(super) async fn download(
+    app: &Arc<App>,
+    token: &str,
+    trail: &Trail,
+) -> Result<HttpResponse, ApiError> {
     let artifact = artifact(app, token)
         .ok_or_else(|| ApiError::denied("the address is not valid or not valid any more"))?;
+    trail.note(Decided {
+        action: "mayfly:DownloadCode",
+        resource: format!("arn:aws:mayfly:::code/{artifact}"),
+        denied: None,
+    });
     let app = Arc::clone(app);
     let reading = tokio::task::spawn_blocking(move || {
         let wasm = app.registry.artifact(artifact)?;

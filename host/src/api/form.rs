@@ -3,15 +3,21 @@
 //! A list is `NAME.member.1`, `NAME.member.2`; in JSON it may be a list.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 
 use http::StatusCode;
 use serde_json::Value;
 
+use super::checks::Checks;
 use super::error::ApiError;
+use super::json;
 use super::query::Query;
 
 /// Items of a list that are looked at.
 const ITEMS_MAX: usize = 1_000;
+
+/// What IAM and STS call a parameter that breaks a rule.
+pub(super) const VALIDATION: &str = "ValidationError";
 
 /// How a request is written, and so how it is answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,12 +85,11 @@ impl Form {
     ///
     /// 400 when it is not there.
     pub(super) fn required(&self, name: &str) -> Result<&str, ApiError> {
-        self.text(name).ok_or_else(|| {
-            validation(format!(
-                "1 validation error detected: Value null at '{}' failed to satisfy constraint: Member must not be null",
-                lower_first(name)
-            ))
-        })
+        let found = self.text(name);
+        let mut checks = Checks::default();
+        checks.required(&lower_first(name), found.as_ref());
+        checks.done_as(VALIDATION)?;
+        Ok(found.unwrap_or_default())
     }
 
     /// # Errors
@@ -93,21 +98,41 @@ impl Form {
     pub(super) fn number(
         &self,
         name: &str,
-        range: std::ops::RangeInclusive<u32>,
+        range: RangeInclusive<u32>,
     ) -> Result<Option<u32>, ApiError> {
         let Some(text) = self.text(name) else {
             return Ok(None);
         };
+        let mut checks = Checks::default();
         match text.parse() {
-            Ok(number) if range.contains(&number) => Ok(Some(number)),
-            _ => Err(validation(format!(
-                "1 validation error detected: Value '{}' at '{}' failed to satisfy constraint: Member must be a number from {} to {}",
-                text.escape_debug(),
-                lower_first(name),
-                range.start(),
-                range.end()
-            ))),
+            Ok(number) => {
+                let range = i64::from(*range.start())..=i64::from(*range.end());
+                checks.range(&lower_first(name), Some(number), &range);
+            }
+            Err(_) => checks.breach(&lower_first(name), text, "be a number"),
         }
+        checks.done_as(VALIDATION)?;
+        Ok(text.parse().ok())
+    }
+
+    /// One of `known`.
+    ///
+    /// # Errors
+    ///
+    /// 400 when it is another.
+    pub(super) fn one_of(&self, name: &str, known: &[&str]) -> Result<Option<&str>, ApiError> {
+        let found = self.text(name);
+        let mut checks = Checks::default();
+        checks.one_of(&lower_first(name), found, known);
+        checks.done_as(VALIDATION)?;
+        Ok(found)
+    }
+
+    /// All parameters but those in `without`, as one text: the same for the same parameters only.
+    pub(super) fn others(&self, without: &[&str]) -> String {
+        let others = self.0.iter();
+        let others = others.filter(|(name, _)| !without.contains(&name.as_str()));
+        format!("{:?}", others.collect::<Vec<_>>())
     }
 
     /// The texts of a list.
@@ -153,9 +178,7 @@ impl Form {
 fn json_pairs(body: &[u8]) -> Result<Vec<(String, String)>, ApiError> {
     let wrong =
         || malformed("the body must be a JSON object of texts and lists of texts".to_owned());
-    let Ok(Value::Object(members)) = serde_json::from_slice(body) else {
-        return Err(wrong());
-    };
+    let members: BTreeMap<String, Value> = json::read(body).map_err(|_| wrong())?;
     let mut pairs = Vec::new();
     for (name, value) in members {
         match value {
@@ -186,5 +209,5 @@ fn malformed(message: String) -> ApiError {
 
 /// 400 for a parameter that breaks a rule.
 pub(super) fn validation(message: String) -> ApiError {
-    ApiError::new(StatusCode::BAD_REQUEST, "ValidationError", message)
+    ApiError::new(StatusCode::BAD_REQUEST, VALIDATION, message)
 }

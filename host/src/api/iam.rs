@@ -31,6 +31,7 @@ use crate::auth::decide::ResourceSide;
 use crate::auth::identities::{Identities, IdentityError, Owner, State};
 use crate::auth::{self, Caller, Denied, Identity, Refused};
 use crate::http::error::HttpResponse;
+use crate::tokens::Tokens;
 
 const VERSION: &str = "2010-05-08";
 const NAMESPACE: &str = "https://iam.amazonaws.com/doc/2010-05-08/";
@@ -137,6 +138,8 @@ struct Call<'a> {
     identities: &'a Identities,
     caller: &'a Caller,
     form: &'a Form,
+    /// Makes and reads markers of lists.
+    tokens: &'a Tokens,
     /// The server's own region.
     region: &'a str,
     /// In Unix microseconds.
@@ -174,6 +177,7 @@ pub(super) async fn answer(request: &ApiRequest<'_>) -> Result<HttpResponse, Api
             identities: &app.identities,
             caller: &caller,
             form: &form,
+            tokens: &app.tokens,
             region: &app.config.region,
             now_us: app.clock.unix_us(),
             resource_side: &|resource| ResourceSide::of(&app, resource),

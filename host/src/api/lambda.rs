@@ -7,7 +7,6 @@ pub(super) mod operation;
 
 mod call;
 mod change;
-mod checks;
 mod client_context;
 pub(super) mod code;
 mod condition_keys;
@@ -74,6 +73,7 @@ use http::request::Parts;
 
 use self::call::Call;
 use self::operation::{Body, Operation};
+use super::checks;
 use super::error::ApiError;
 use super::request::ApiRequest;
 use crate::http::body::BodyError;

@@ -14,6 +14,7 @@ mod filter;
 mod get;
 mod group;
 mod live_tail;
+mod members;
 mod refused;
 mod token;
 
@@ -22,12 +23,12 @@ use std::sync::Arc;
 use domain::names::ACCOUNT_ID;
 use domain::{LogFilter, LogFilterError};
 use http::{HeaderValue, StatusCode};
-use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use storage::StorageError;
 
 use self::group::{Group, required_group};
+use self::members::Members;
 use super::body::{ApiResponse, whole};
+use super::checks::Checks;
 use super::error::ApiError;
 use super::request::ApiRequest;
 use crate::app::App;
@@ -156,40 +157,32 @@ impl Operation {
     }
 }
 
-/// The members of a request that say what it is about.
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct About {
-    log_group_name: Option<String>,
-    log_group_identifier: Option<String>,
-    log_group_identifiers: Option<Vec<String>>,
-    log_stream_name: Option<String>,
-    resource_arn: Option<String>,
-}
-
 /// Answers a request for this API.
 pub(super) async fn answer(request: &ApiRequest<'_>) -> Result<ApiResponse, ApiError> {
     let operation = operation(request)?;
     let Spec { action, rule, .. } = operation.spec();
-    let about: About = members(request)?;
-    let (groups, resources) = resources(request, rule, &about)?;
+    let members: Members = request.json()?;
+    let (groups, resources) = resources(request, rule, &members)?;
     for resource in &resources {
         let _grant = auth::authorise(request.app, &request.caller, action, resource)?;
     }
     let answered = match operation {
         Operation::StartLiveTail => {
-            return live_tail::start(request, groups, (action, resources)).await;
+            let may = (action, resources);
+            return live_tail::start(request, groups, members, may).await;
         }
-        Operation::DescribeLogGroups => describe_groups::describe(request).await,
+        Operation::DescribeLogGroups => describe_groups::describe(request, members).await,
         _ => {
             // Every other rule is about one group.
             let Some(group) = groups.into_iter().next() else {
                 return Err(invalid("logGroupName is missing"));
             };
             match operation {
-                Operation::DescribeLogStreams => describe_streams::describe(request, group).await,
-                Operation::FilterLogEvents => filter::filter(request, group).await,
-                Operation::GetLogEvents => get::get(request, group).await,
+                Operation::DescribeLogStreams => {
+                    describe_streams::describe(request, group, members).await
+                }
+                Operation::FilterLogEvents => filter::filter(request, group, members).await,
+                Operation::GetLogEvents => get::get(request, group, members).await,
                 other => refused::answer(request, other, &group),
             }
         }
@@ -213,7 +206,7 @@ fn operation(request: &ApiRequest<'_>) -> Result<Operation, ApiError> {
 fn resources(
     request: &ApiRequest<'_>,
     rule: Rule,
-    about: &About,
+    members: &Members,
 ) -> Result<(Vec<Group>, Vec<String>), ApiError> {
     // Decisions do not depend on the region.
     let arn = |rest: &str| {
@@ -222,11 +215,11 @@ fn resources(
     };
     let groups = match rule {
         Rule::AllGroups => return Ok((Vec::new(), vec![arn("*")])),
-        Rule::Group | Rule::Stream => vec![required_group(request, about)?],
-        Rule::Groups => group::identified(request, about)?,
-        Rule::Resource => vec![group::tagged(request, about)?],
+        Rule::Group | Rule::Stream => vec![required_group(request, members)?],
+        Rule::Groups => group::identified(request, members.log_group_identifiers.as_deref())?,
+        Rule::Resource => vec![group::tagged(request, members)?],
     };
-    let stream = about.log_stream_name.as_deref();
+    let stream = members.log_stream_name.as_deref();
     let resource = |group: &Group| match (rule, stream) {
         (Rule::Stream, Some(stream)) => arn(&format!("{}:log-stream:{stream}", group.name)),
         _ => arn(&format!("{}:*", group.name)),
@@ -236,18 +229,6 @@ fn resources(
     }
     let resources = groups.iter().map(resource).collect();
     Ok((groups, resources))
-}
-
-/// The members of a request's body.
-fn members<T: DeserializeOwned>(request: &ApiRequest<'_>) -> Result<T, ApiError> {
-    let body = match request.body.is_empty() {
-        true => b"{}".as_slice(),
-        false => &request.body,
-    };
-    serde_json::from_slice(body).map_err(|error| {
-        let message = format!("the body is not the JSON of this operation: {error}");
-        client_error("SerializationException", message)
-    })
 }
 
 fn client_error(code: &'static str, message: impl Into<String>) -> ApiError {
@@ -267,22 +248,30 @@ fn bad_token() -> ApiError {
     invalid("The specified nextToken is invalid.")
 }
 
+/// Nothing, or what `checks` found in the words of this API.
+fn done(checks: Checks) -> Result<(), ApiError> {
+    checks.done_as("InvalidParameterException")
+}
+
 /// `limit`, if it is in its range.
-fn limit(value: Option<i64>, max: u32, default: u32) -> Result<usize, ApiError> {
-    let problem = |value, rule: String| {
-        invalid(format!(
-            "1 validation error detected: Value '{value}' at 'limit' failed to satisfy constraint: \
-             Member must have value {rule}"
-        ))
-    };
-    match value {
-        None => Ok(usize::try_from(default).unwrap_or(usize::MAX)),
-        Some(value) if value < 1 => Err(problem(value, "greater than or equal to 1".to_owned())),
-        Some(value) if value > i64::from(max) => {
-            Err(problem(value, format!("less than or equal to {max}")))
-        }
-        Some(value) => Ok(usize::try_from(value).unwrap_or(usize::MAX)),
-    }
+fn limit(value: Option<i64>, max: u32) -> Result<usize, ApiError> {
+    let mut checks = Checks::default();
+    checks.range("limit", value, &(1..=i64::from(max)));
+    done(checks)?;
+    let value = value.unwrap_or_else(|| max.into());
+    Ok(usize::try_from(value).unwrap_or(usize::MAX))
+}
+
+/// The place in a list that a token holds which was made for `purpose`.
+fn place(
+    request: &ApiRequest<'_>,
+    purpose: &str,
+    token: Option<&str>,
+) -> Result<Option<String>, ApiError> {
+    let open = |token| request.app.tokens.open(purpose, token);
+    token
+        .map(|token| open(token).ok_or_else(bad_token))
+        .transpose()
 }
 
 /// A time that is not negative, in Unix milliseconds.
@@ -378,15 +367,15 @@ mod tests {
 
     #[test]
     fn a_limit_outside_its_range_is_refused_in_the_words_of_aws() {
-        assert_eq!(limit(None, 10_000, 10_000).unwrap(), 10_000);
-        assert_eq!(limit(Some(1), 50, 50).unwrap(), 1);
-        let message = limit(Some(10_001), 10_000, 10_000).unwrap_err();
+        assert_eq!(limit(None, 10_000).unwrap(), 10_000);
+        assert_eq!(limit(Some(1), 50).unwrap(), 1);
+        let message = limit(Some(10_001), 10_000).unwrap_err();
         assert_eq!(
             message.message(),
             "1 validation error detected: Value '10001' at 'limit' failed to satisfy constraint: Member must have value less than or equal to 10000"
         );
         for bad in [0, -1, i64::MIN, 51] {
-            limit(Some(bad), 50, 50).unwrap_err();
+            limit(Some(bad), 50).unwrap_err();
         }
     }
 }

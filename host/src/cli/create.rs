@@ -64,7 +64,7 @@ fn variable(text: &str) -> Result<(String, String), String> {
 pub(super) fn run(command: &Create, places: &Places) -> anyhow::Result<ExitCode> {
     let client = Places::client(&places.config()?)?;
     let code = code_file::read(&command.file)?;
-    let request = request(command, code)?;
+    let request = request(command, &code)?;
     let made: Uploaded = match client.upload(&Method::POST, FUNCTIONS, &request) {
         Err(ClientError::Refused {
             status: StatusCode::CONFLICT,
@@ -83,7 +83,7 @@ pub(super) fn run(command: &Create, places: &Places) -> anyhow::Result<ExitCode>
     Ok(ExitCode::SUCCESS)
 }
 
-fn request(command: &Create, code: String) -> anyhow::Result<Value> {
+fn request(command: &Create, code: &str) -> anyhow::Result<Value> {
     let mut variables = BTreeMap::new();
     for (name, value) in &command.env {
         let before = variables.insert(name, value);

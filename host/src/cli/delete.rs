@@ -12,8 +12,8 @@ use crate::client::{FUNCTIONS, query};
 /// Deletes a function with all that belongs to it, or with --version one version.
 ///
 /// Versions, aliases, URLs, policies and settings go with it; what it ran stays in the bill and the
-/// log. Asks first, unless --yes says not to. A function that comes from the functions folder goes
-/// when its file does.
+/// log. Asks first, unless --yes says not to. A function that comes from the functions folder can be
+/// deleted when its file is gone.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:

@@ -65,6 +65,13 @@ struct Function {
     refused: Option<String>,
 }
 
+impl Function {
+    /// Whether its file is gone from the functions folder.
+    fn is_absent(&self) -> bool {
+        self.origin == "absent"
+    }
+}
+
 #[derive(Debug, Deserialize)]
 struct Alias {
     name: String,
@@ -146,13 +153,17 @@ fn details(listing: &Listing) -> String {
                 "artifact",
                 Some(format!("sha256:{hash}… {} bytes", function.size_bytes)),
             ),
-            ("origin", Some(function.origin.clone())),
+            ("origin", Some(origin(function))),
             ("updated", Some(function.updated_at.clone())),
             ("engine", function.engine.clone()),
             (
                 "refused",
                 function.refused.as_deref().map(|reason| {
-                    format!("{} (the version above keeps answering)", one_line(reason))
+                    let reason = one_line(reason);
+                    match function.is_absent() {
+                        true => reason,
+                        false => format!("{reason} (the version above keeps answering)"),
+                    }
                 }),
             ),
         ];
@@ -191,6 +202,14 @@ fn refused(listing: &Listing) -> String {
     text
 }
 
+fn origin(function: &Function) -> String {
+    if function.is_absent() {
+        "absent: the file is gone; versions, aliases and settings are kept until it is back or the function is deleted".to_owned()
+    } else {
+        function.origin.clone()
+    }
+}
+
 fn published(versions: u64) -> Option<String> {
     (versions > 0).then(|| format!("{versions} published"))
 }
@@ -204,6 +223,7 @@ fn aliases(aliases: &[Alias]) -> String {
 /// The first address, and how many more there are.
 fn urls(function: &Function) -> String {
     match function.urls.split_first() {
+        None if function.is_absent() => "absent".to_owned(),
         None => "-".to_owned(),
         Some((first, [])) => first.clone(),
         Some((first, more)) => format!("{first} (and {} more)", more.len()),
@@ -269,6 +289,20 @@ refused n.wasm: not wasm (since 2026-11-22T16:28:18.000Z; the last good version 
             "{text}"
         );
         assert!(text.contains("  refused      not wasm (the version above keeps answering)\n"));
+    }
+
+    #[test]
+    fn a_function_whose_file_is_gone_is_absent() {
+        let mut listing = listing();
+        listing.functions.remove(0);
+        listing.functions[0].origin = "absent".to_owned();
+        assert!(overview(&listing).contains("0.25 s  absent\n"));
+        let text = details(&listing);
+        assert!(
+            text.contains("  origin       absent: the file is gone;"),
+            "{text}"
+        );
+        assert!(text.contains("  refused      not wasm\n"), "{text}");
     }
 
     #[test]

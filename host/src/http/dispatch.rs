@@ -247,6 +247,16 @@ fn check_head(parts: &Parts, id: RequestId) -> Result<Option<&HeaderValue>, Reje
         let message = "Bad Request: there must be one valid Host header";
         return Err(reject(StatusCode::BAD_REQUEST, message, id));
     }
+    if let Some(target) = parts.uri.authority()
+        && !host.is_some_and(|host| {
+            host.as_bytes()
+                .eq_ignore_ascii_case(target.as_str().as_bytes())
+        })
+    {
+        // A signature covers the header alone, so the target must not lead elsewhere.
+        let message = "Bad Request: the Host header must be the host of the absolute target";
+        return Err(reject(StatusCode::BAD_REQUEST, message, id));
+    }
     Ok(host)
 }
 

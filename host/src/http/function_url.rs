@@ -41,7 +41,8 @@ pub(super) struct UrlAddress<'a> {
     path: &'a str,
 }
 
-/// The URL that a request is for, if it is for one. `host` is its `Host` header.
+/// The URL that a request is for, if it is for one. `host` is its `Host` header, which is what a signature
+/// covers.
 pub(super) fn address<'a>(
     parts: &'a Parts,
     host: Option<&'a HeaderValue>,
@@ -57,11 +58,7 @@ pub(super) fn address<'a>(
             path: if path.is_empty() { "/" } else { path },
         });
     }
-    // The name in the target outranks the header.
-    let host = match parts.uri.host() {
-        Some(host) => host,
-        None => std::str::from_utf8(host?.as_bytes()).ok()?,
-    };
+    let host = std::str::from_utf8(host?.as_bytes()).ok()?;
     let label = host.get(ID_CHARS..ID_CHARS + LABEL.len())?;
     if !label.eq_ignore_ascii_case(LABEL) {
         return None;
@@ -214,8 +211,9 @@ mod tests {
         let host = format!("{ID}.lambda-url.eu-1.example.com:3000");
         check("/x?y", &host, Some((ID, "/x")));
         check("/", &host.to_ascii_uppercase(), Some((ID, "/")));
-        check(&format!("http://{host}/x"), "localhost", Some((ID, "/x")));
-        check("http://localhost/x", &host, None);
+        // A target that names another host was refused before.
+        check(&format!("http://{host}/x"), &host, Some((ID, "/x")));
+        check(&format!("http://{host}/x"), "localhost", None);
         check("/x", &format!("{ID}.lambda-url"), None);
         check("/x", &format!("a{ID}.lambda-url.example.com"), None);
         check("/x", &format!("www.{ID}.lambda-url.example.com"), None);

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use domain::{AliasName, FunctionName, VersionId};
+use domain::{AliasName, FunctionName, Qualifier, VersionId};
 use uuid::Uuid;
 
 use super::Registry;
@@ -40,6 +40,13 @@ impl Registry {
             if function.aliases.contains_key(&alias) {
                 let name = name.clone();
                 return Err(ChangeError::AliasExists { name, alias });
+            }
+            if function
+                .unreadable
+                .contains(&Qualifier::Alias(alias.clone()))
+            {
+                let name = name.clone();
+                return Err(ChangeError::UnreadableAlias { name, alias });
             }
             check_target(function, target)?;
             let made = Alias {
@@ -91,7 +98,8 @@ impl Registry {
         alias: &AliasName,
     ) -> Result<bool, ChangeError> {
         let deleted = self.change(name, |function| {
-            let existed = function.aliases.remove(alias).is_some();
+            let is_unreadable = function.unreadable.remove(&Qualifier::Alias(alias.clone()));
+            let existed = function.aliases.remove(alias).is_some() || is_unreadable;
             if existed {
                 function.settings.forget(alias.as_str());
             }

@@ -3,12 +3,13 @@
 //! Every change of the control API goes through [`Registry::change`] or makes or forgets a whole
 //! function. What fails leaves everything as it was. Calls block for the disk.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use domain::{AliasName, Fault, FunctionName};
+use domain::{AliasName, Fault, FunctionName, Qualifier, VersionId};
 use storage::{Origin, StorageError};
 use uuid::Uuid;
 
@@ -52,6 +53,17 @@ pub(crate) enum ChangeError {
         "function `{name}` comes from the functions folder: its file {name}.wasm and the manifest beside it decide; change or remove those"
     )]
     FromDropFolder { name: FunctionName },
+    #[error(
+        "the file of function `{name}` is gone from the functions folder; put it back to change the function, or delete the function"
+    )]
+    Absent { name: FunctionName },
+    #[error(
+        "the record of alias `{alias}` of function `{name}` can't be read; delete the alias to make it anew"
+    )]
+    UnreadableAlias {
+        name: FunctionName,
+        alias: AliasName,
+    },
     #[error("version {number} of function `{name}` is what {} {}", list(aliases), if aliases.len() == 1 { "leads to" } else { "lead to" })]
     InUse {
         name: FunctionName,
@@ -97,6 +109,8 @@ impl ChangeError {
             | Self::Revision { .. }
             | Self::CodeSha { .. }
             | Self::FromDropFolder { .. }
+            | Self::Absent { .. }
+            | Self::UnreadableAlias { .. }
             | Self::InUse { .. }
             | Self::TooFewUnreserved { .. }
             | Self::NothingBefore { .. }
@@ -119,15 +133,16 @@ impl Registry {
     ///
     /// # Errors
     ///
-    /// [`ChangeError`]; those of `change` among them.
-    pub(crate) fn update_settings<T>(
+    /// [`ChangeError`], and those of `change`.
+    pub(crate) fn update_settings<T, E: From<ChangeError>>(
         &self,
         name: &FunctionName,
-        change: impl FnOnce(&Function, &mut Settings) -> Result<T, ChangeError>,
-    ) -> Result<T, ChangeError> {
+        change: impl FnOnce(&Function, &mut Settings) -> Result<T, E>,
+    ) -> Result<T, E> {
         let changed = self.change(name, |function| {
             let mut settings = function.settings.clone();
             let made = change(function, &mut settings)?;
+            check_subjects(function, &settings)?;
             function.settings = settings;
             Ok(made)
         });
@@ -142,37 +157,23 @@ impl Registry {
             .fold(0, u32::saturating_add)
     }
 
-    /// Removes a function that was made through the API, whole.
-    ///
-    /// # Errors
-    ///
-    /// [`ChangeError`].
-    pub(crate) fn delete(&self, name: &FunctionName) -> Result<(), ChangeError> {
-        let _publishing = self.publishing.lock();
-        check_ours(&*self.existing(name)?)?;
-        self.parts.records.delete_function(name)?;
-        self.forget(name);
-        self.unswept.fetch_add(1, Ordering::Relaxed);
-        self.given_up.fetch_add(1, Ordering::Relaxed);
-        Ok(())
-    }
-
     /// Lets `edit` change a copy of a function, records it and swaps it in.
-    pub(super) fn change<T>(
+    pub(super) fn change<T, E: From<ChangeError>>(
         &self,
         name: &FunctionName,
-        edit: impl FnOnce(&mut Function) -> Result<T, ChangeError>,
-    ) -> Result<(Arc<Function>, T), ChangeError> {
+        edit: impl FnOnce(&mut Function) -> Result<T, E>,
+    ) -> Result<(Arc<Function>, T), E> {
         let _publishing = self.publishing.lock();
         let old = self.existing(name)?;
         let mut new = Function::clone(&old);
         let made = edit(&mut new)?;
         self.check_reservation(&old, &new)?;
-        let writes = new.writes(Some(&old));
+        let writes = new.writes(Some(&old)).map_err(ChangeError::from)?;
         if writes.is_empty() {
             return Ok((old, made));
         }
-        self.parts.records.write(&writes)?;
+        let written = self.parts.records.write(&writes);
+        written.map_err(ChangeError::from)?;
         let new = Arc::new(new);
         self.swap_in(&new);
         if !old.all_versions().all(|version| is_in(version, &new)) {
@@ -183,22 +184,29 @@ impl Registry {
 
     /// A function that is there.
     pub(super) fn existing(&self, name: &FunctionName) -> Result<Arc<Function>, ChangeError> {
+        self.check_readable(name)?;
         let unknown = || ChangeError::UnknownFunction { name: name.clone() };
         self.function(name).ok_or_else(unknown)
     }
 
+    /// What can't be read is not overwritten.
+    pub(super) fn check_readable(&self, name: &FunctionName) -> Result<(), PublishError> {
+        match self.unreadable.contains(name) {
+            true => Err(PublishError::Unreadable { name: name.clone() }),
+            false => Ok(()),
+        }
+    }
+
     fn check_reservation(&self, old: &Function, new: &Function) -> Result<(), ChangeError> {
-        let before = old.settings.reserved_concurrency;
-        let Some(asked) = new
-            .settings
-            .reserved_concurrency
-            .filter(|_| new.settings.reserved_concurrency > before)
-        else {
+        let before = old.settings.reserved_concurrency.unwrap_or(0);
+        let asked = new.settings.reserved_concurrency.unwrap_or(0);
+        // Less is always possible, and 0 takes nothing from others.
+        if asked <= before {
             return Ok(());
-        };
+        }
         let limit = self.parts.concurrency_max;
         let minimum = unreserved_min(limit);
-        let others = self.reserved_concurrency() - before.unwrap_or(0);
+        let others = self.reserved_concurrency() - before;
         if u64::from(others) + u64::from(asked) + u64::from(minimum) > u64::from(limit) {
             return Err(ChangeError::TooFewUnreserved {
                 asked,
@@ -217,8 +225,8 @@ impl Registry {
     }
 
     /// Where a function URL leads.
-    pub(crate) fn url(&self, id: &str) -> Option<UrlTarget> {
-        self.urls.get(id).map(|target| target.clone())
+    pub(crate) fn url(&self, id: &str) -> Option<Arc<UrlTarget>> {
+        self.urls.get(id).map(|target| Arc::clone(&target))
     }
 
     /// An id for a function URL that no other has.
@@ -250,7 +258,38 @@ pub(super) fn check_ours(function: &Function) -> Result<(), ChangeError> {
         Origin::Drop => Err(ChangeError::FromDropFolder {
             name: function.name.clone(),
         }),
+        Origin::Absent => Err(ChangeError::Absent {
+            name: function.name.clone(),
+        }),
     }
+}
+
+/// Something is newly set only for versions and aliases that are there: it would fall to whoever gets
+/// the name next.
+fn check_subjects(function: &Function, new: &Settings) -> Result<(), ChangeError> {
+    let old: BTreeSet<&str> = function.settings.qualifiers().collect();
+    for text in new.qualifiers().filter(|text| !old.contains(text)) {
+        let name = || function.name.clone();
+        match Qualifier::parse(text) {
+            Ok(Qualifier::Alias(alias)) if !function.aliases.contains_key(&alias) => {
+                return Err(ChangeError::UnknownAlias {
+                    name: name(),
+                    alias,
+                });
+            }
+            Ok(Qualifier::Version(VersionId::Number(number)))
+                if !function.versions.contains_key(&number) =>
+            {
+                return Err(ChangeError::UnknownVersion {
+                    name: name(),
+                    number,
+                });
+            }
+            // The empty text is the function itself.
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 /// A change that was asked for under a condition happens only while that holds.

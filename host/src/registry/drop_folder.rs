@@ -7,7 +7,8 @@
 //! gives up what it wants, or after a while if the failure was ours.
 //!
 //! A folder that can't be read, or was never there, says nothing: what was published stays. One that
-//! was there and is deleted takes its functions along.
+//! was there and is deleted takes its functions along, but for what is more than a file: see
+//! [`super::removal`].
 //!
 //! This file is the state machine, driven by [`super::watcher`]; it knows nothing of threads and
 //! notifications.
@@ -25,9 +26,9 @@ use std::time::{Duration, Instant};
 
 use domain::{Clock, FunctionName};
 
-use super::Registry;
 use super::candidate::{Entry, Fingerprint, Place, Presence, is_folder, this_program};
 use super::refusals::Refusals;
+use super::{Registry, Removed};
 use crate::faults::chain;
 use lanes::{Job, LONG_LOOK, LongLane};
 
@@ -260,10 +261,16 @@ impl DropFolder {
         if self.changes_unswept < most || !self.is_idle() {
             return;
         }
-        self.changes_unswept = 0;
-        match self.registry.sweep_artifacts() {
-            Ok(0) => {}
-            Ok(swept) => tracing::info!("deleted {swept} files of artifacts that nothing uses"),
+        let swept = self.registry.sweep_artifacts();
+        // While an upload is on its way it is not time yet.
+        if !matches!(swept, Ok(None)) {
+            self.changes_unswept = 0;
+        }
+        match swept {
+            Ok(None | Some(0)) => {}
+            Ok(Some(swept)) => {
+                tracing::info!("deleted {swept} files of artifacts that nothing uses");
+            }
             Err(error) => {
                 tracing::warn!(error = %chain(&error), "artifacts that nothing uses stay");
             }
@@ -361,23 +368,27 @@ impl DropFolder {
         Some(name)
     }
 
-    /// Removes a function; false when that failed, and the function is still there.
+    /// Takes a function out of service; false when that failed, and the function is as it was.
     fn remove(&mut self, name: &FunctionName) -> bool {
-        match self.registry.remove(name) {
-            Ok(existed) => {
-                self.sources.remove(name);
-                if existed {
-                    tracing::info!(function.name = %name, "removed function `{name}`");
-                    self.changes_unswept += 1;
-                    self.reconsider();
-                }
-                true
-            }
+        let removed = match self.registry.remove(name) {
+            Ok(removed) => removed,
             Err(error) => {
                 tracing::error!(error = %chain(&error), "function `{name}` could not be removed");
-                false
+                return false;
             }
+        };
+        self.sources.remove(name);
+        match removed {
+            Removed::Nothing => return true,
+            Removed::Whole => tracing::info!(function.name = %name, "removed function `{name}`"),
+            Removed::Kept => tracing::warn!(
+                function.name = %name,
+                "function `{name}` is absent: its file is gone, its versions, aliases and settings are kept until the file is back or the function is deleted"
+            ),
         }
+        self.changes_unswept += 1;
+        self.reconsider();
+        true
     }
 }
 

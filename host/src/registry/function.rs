@@ -5,16 +5,18 @@
 //!
 //! Knows nothing of locks, disks and maps.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use domain::{AliasName, FunctionName, Qualifier, VersionId};
 use serde::{Deserialize, Serialize};
-use storage::{AliasRecord, FunctionRecord, Origin, Write};
+use storage::{AliasRecord, FunctionRecord, Origin, StorageError, Write};
 use uuid::Uuid;
 
 use super::settings::Settings;
+use super::to_json;
 use super::version::Version;
+use crate::manifest::route_rules::HttpRoute;
 
 /// A function at one moment.
 #[derive(Debug, Clone)]
@@ -27,6 +29,8 @@ pub(crate) struct Function {
     pub(crate) versions: BTreeMap<u64, Arc<Version>>,
     pub(crate) aliases: BTreeMap<AliasName, Alias>,
     pub(crate) settings: Settings,
+    /// Versions and aliases whose records can't be read: they stay until they are deleted.
+    pub(super) unreadable: BTreeSet<Qualifier>,
     /// Numbers are never used twice.
     pub(super) next_version: u64,
 }
@@ -68,6 +72,7 @@ impl Function {
             versions: BTreeMap::new(),
             aliases: BTreeMap::new(),
             settings,
+            unreadable: BTreeSet::new(),
             next_version: 1,
         }
     }
@@ -80,12 +85,37 @@ impl Function {
         }
     }
 
-    /// The version that a qualifier leads to; `random` bits choose between the two of an alias.
-    pub(crate) fn find(&self, qualifier: &Qualifier, random: u64) -> Option<&Arc<Version>> {
-        match qualifier {
-            Qualifier::Version(id) => self.version(*id),
-            Qualifier::Alias(name) => self.version(self.aliases.get(name)?.choose(random)),
+    /// A version by what it is, if it may run: `$LATEST` does while its file is there.
+    pub(super) fn to_run(&self, id: VersionId) -> Option<&Arc<Version>> {
+        match id {
+            VersionId::Latest if self.origin == Origin::Absent => None,
+            id => self.version(id),
         }
+    }
+
+    /// The version to run that a qualifier leads to; `random` bits choose between the two of an alias.
+    pub(super) fn find(&self, qualifier: &Qualifier, random: u64) -> Option<&Arc<Version>> {
+        match qualifier {
+            Qualifier::Version(id) => self.to_run(*id),
+            Qualifier::Alias(name) => self.to_run(self.aliases.get(name)?.choose(random)),
+        }
+    }
+
+    /// What it answers to: nothing while its file is gone.
+    pub(crate) fn routes(&self) -> &[HttpRoute] {
+        match self.origin {
+            Origin::Drop | Origin::Api => &self.latest.configuration.routes,
+            Origin::Absent => &[],
+        }
+    }
+
+    /// Whether there is something that its file in the drop folder does not say. Versions that were
+    /// deleted count, since their numbers are not used again.
+    pub(super) fn is_more_than_its_file(&self) -> bool {
+        self.next_version > 1
+            || !self.aliases.is_empty()
+            || !self.unreadable.is_empty()
+            || self.settings != Settings::default()
     }
 
     /// How many may run at once, if fewer than the process allows.
@@ -112,38 +142,48 @@ impl Function {
         aliases.map(|(name, _)| name.clone()).collect()
     }
 
-    fn record(&self) -> FunctionRecord {
-        FunctionRecord {
+    fn record(&self) -> Result<FunctionRecord, StorageError> {
+        Ok(FunctionRecord {
             name: self.name.clone(),
             origin: self.origin,
             created_at_us: self.created_at_us,
             next_version: self.next_version,
-            settings: self.settings.to_json(),
-            latest: self.latest.record(),
-        }
+            settings: to_json(&self.settings)?,
+            latest: self.latest.record()?,
+        })
     }
 
     /// What leads from the records of `old` to those of this; from nothing, when there is no old one.
-    pub(super) fn writes(&self, old: Option<&Self>) -> Vec<Write> {
+    ///
+    /// # Errors
+    ///
+    /// [`StorageError`] for what can't be written as JSON.
+    pub(super) fn writes(&self, old: Option<&Self>) -> Result<Vec<Write>, StorageError> {
         let Some(old) = old else {
-            // Whatever is left of one that could not be read goes.
-            let mut writes = vec![
-                Write::NoFunction(self.name.clone()),
-                Write::Function(self.record()),
-            ];
-            writes.extend(self.new_versions(&BTreeMap::new()));
-            writes.extend(self.changed_aliases(&BTreeMap::new()));
-            return writes;
+            let mut writes = vec![Write::Function(self.record()?)];
+            self.add_new_versions(&BTreeMap::new(), &mut writes)?;
+            self.add_changed_aliases(&BTreeMap::new(), &mut writes)?;
+            return Ok(writes);
         };
         let mut writes = Vec::new();
         if !Arc::ptr_eq(&self.latest, &old.latest)
+            || self.origin != old.origin
             || self.next_version != old.next_version
             || self.settings != old.settings
         {
-            writes.push(Write::Function(self.record()));
+            writes.push(Write::Function(self.record()?));
         }
-        writes.extend(self.new_versions(&old.versions));
-        writes.extend(self.changed_aliases(&old.aliases));
+        self.add_new_versions(&old.versions, &mut writes)?;
+        self.add_changed_aliases(&old.aliases, &mut writes)?;
+        for gone in old.unreadable.difference(&self.unreadable) {
+            writes.extend(match gone {
+                Qualifier::Alias(name) => Some(Write::NoAlias(self.name.clone(), name.clone())),
+                Qualifier::Version(VersionId::Number(number)) => {
+                    Some(Write::NoVersion(self.name.clone(), *number))
+                }
+                Qualifier::Version(VersionId::Latest) => None,
+            });
+        }
         let gone = old
             .aliases
             .keys()
@@ -154,30 +194,37 @@ impl Function {
             .keys()
             .filter(|number| !self.versions.contains_key(number));
         writes.extend(gone.map(|number| Write::NoVersion(self.name.clone(), *number)));
-        writes
+        Ok(writes)
     }
 
-    fn new_versions(&self, old: &BTreeMap<u64, Arc<Version>>) -> impl Iterator<Item = Write> {
-        let new = self
-            .versions
-            .iter()
-            .filter(|(number, _)| !old.contains_key(number));
-        new.map(|(number, version)| Write::Version(version.numbered_record(*number)))
+    fn add_new_versions(
+        &self,
+        old: &BTreeMap<u64, Arc<Version>>,
+        writes: &mut Vec<Write>,
+    ) -> Result<(), StorageError> {
+        for (number, version) in &self.versions {
+            if !old.contains_key(number) {
+                writes.push(Write::Version(version.numbered_record(*number)?));
+            }
+        }
+        Ok(())
     }
 
-    fn changed_aliases(&self, old: &BTreeMap<AliasName, Alias>) -> impl Iterator<Item = Write> {
-        let changed = self
-            .aliases
-            .iter()
-            .filter(|(name, alias)| old.get(*name) != Some(*alias));
-        changed.map(|(name, alias)| {
-            Write::Alias(AliasRecord {
-                function: self.name.clone(),
-                name: name.clone(),
-                // Texts and numbers only: there is nothing that can fail.
-                alias: serde_json::to_string(alias).unwrap_or_default(),
-            })
-        })
+    fn add_changed_aliases(
+        &self,
+        old: &BTreeMap<AliasName, Alias>,
+        writes: &mut Vec<Write>,
+    ) -> Result<(), StorageError> {
+        for (name, alias) in &self.aliases {
+            if old.get(name) != Some(alias) {
+                writes.push(Write::Alias(AliasRecord {
+                    function: self.name.clone(),
+                    name: name.clone(),
+                    alias: to_json(alias)?,
+                }));
+            }
+        }
+        Ok(())
     }
 }
 

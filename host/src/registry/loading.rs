@@ -1,17 +1,17 @@
 //! From records to functions, at the start.
 //!
 //! What can't be read any more is left out and logged: a version or an alias alone, a function with all
-//! of it. The records stay as they are until the function is published again or removed.
+//! of it. Its records and artifacts stay, and nothing takes its name, until it is deleted.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use domain::{AliasName, FunctionName, VersionId};
+use domain::{AliasName, FunctionName, Qualifier, VersionId};
 use storage::{AliasRecord, FunctionRecord, NumberedRecord, StorageError, Stored};
 
 use super::Registry;
 use super::function::{Alias, Function};
-use super::version::{Content, Version};
+use super::version::{Content, Counters, Version};
 
 /// Numbered versions and aliases of one function.
 #[derive(Default)]
@@ -45,7 +45,10 @@ impl Registry {
                     self.sources.lock().extend(source);
                     self.swap_in(&Arc::new(function));
                 }
-                Err(error) => left_out(&name, "the stored configuration", &error),
+                Err(error) => {
+                    left_out(&name, "the record", &error);
+                    self.unreadable.insert(name);
+                }
             }
         }
         Ok(())
@@ -55,10 +58,14 @@ impl Registry {
         let name = record.name;
         let settings = serde_json::from_str(&record.settings)?;
         let latest = Content::read(&record.latest, None)?;
+        let counters = Counters::default();
+        let mut unreadable = BTreeSet::new();
+        let versions = self.restore_versions(&name, rest.versions, &counters, &mut unreadable);
         Ok(Function {
-            versions: self.restore_versions(&name, rest.versions),
-            aliases: restore_aliases(&name, rest.aliases),
-            latest: Arc::new(self.version(&name, VersionId::Latest, latest)),
+            versions,
+            aliases: restore_aliases(&name, rest.aliases, &mut unreadable),
+            latest: Arc::new(self.version(&name, VersionId::Latest, latest, counters)),
+            unreadable,
             origin: record.origin,
             created_at_us: record.created_at_us,
             settings,
@@ -71,28 +78,40 @@ impl Registry {
         &self,
         name: &FunctionName,
         records: Vec<NumberedRecord>,
+        counters: &Counters,
+        unreadable: &mut BTreeSet<Qualifier>,
     ) -> BTreeMap<u64, Arc<Version>> {
         let mut versions = BTreeMap::new();
         for record in records {
-            let number = record.number;
+            let id = VersionId::Number(record.number);
             match Content::read(&record.version, Some(record.published_from)) {
                 Ok(content) => {
-                    let version = self.version(name, VersionId::Number(number), content);
-                    versions.insert(number, Arc::new(version));
+                    let version = self.version(name, id, content, counters.clone());
+                    versions.insert(record.number, Arc::new(version));
                 }
-                Err(error) => left_out(name, &format!("version {number}"), &error),
+                Err(error) => {
+                    left_out(name, &format!("version {id}"), &error);
+                    unreadable.insert(Qualifier::Version(id));
+                }
             }
         }
         versions
     }
 }
 
-fn restore_aliases(name: &FunctionName, records: Vec<AliasRecord>) -> BTreeMap<AliasName, Alias> {
+fn restore_aliases(
+    name: &FunctionName,
+    records: Vec<AliasRecord>,
+    unreadable: &mut BTreeSet<Qualifier>,
+) -> BTreeMap<AliasName, Alias> {
     let mut aliases = BTreeMap::new();
     for record in records {
         match serde_json::from_str(&record.alias) {
             Ok(alias) => drop(aliases.insert(record.name, alias)),
-            Err(error) => left_out(name, &format!("alias `{}`", record.name), &error),
+            Err(error) => {
+                left_out(name, &format!("alias `{}`", record.name), &error);
+                unreadable.insert(Qualifier::Alias(record.name));
+            }
         }
     }
     aliases

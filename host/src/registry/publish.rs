@@ -70,6 +70,12 @@ pub(crate) enum PublishError {
         /// The name.
         name: FunctionName,
     },
+    /// What is stored of it can't be read, and is not overwritten.
+    #[error("the record of function `{name}` can't be read; delete the function to make it anew")]
+    Unreadable {
+        /// The name.
+        name: FunctionName,
+    },
     /// The data directory did not take it.
     #[error("storing the function failed")]
     Storage(#[from] StorageError),
@@ -89,7 +95,8 @@ impl PublishError {
             Self::Refused(_)
             | Self::RouteTaken { .. }
             | Self::CaseClash { .. }
-            | Self::NameTaken { .. } => Fault::Caller,
+            | Self::NameTaken { .. }
+            | Self::Unreadable { .. } => Fault::Caller,
             Self::Compile(error) => fault_of_compiling(error),
             Self::Link(error) => match error {
                 LoadError::Link { .. } | LoadError::MissingExport { .. } => Fault::Caller,
@@ -108,7 +115,10 @@ impl PublishError {
     pub(crate) fn is_about_another(&self) -> bool {
         matches!(
             self,
-            Self::RouteTaken { .. } | Self::CaseClash { .. } | Self::NameTaken { .. }
+            Self::RouteTaken { .. }
+                | Self::CaseClash { .. }
+                | Self::NameTaken { .. }
+                | Self::Unreadable { .. }
         )
     }
 }
@@ -208,7 +218,8 @@ impl Registry {
             published_from: None,
             updated_at_us: parts.clock.unix_us(),
         };
-        let version = Arc::new(self.version(&draft.name, VersionId::Latest, content));
+        let counters = self.counters(&draft.name);
+        let version = Arc::new(self.version(&draft.name, VersionId::Latest, content, counters));
         parts.sandboxes.check_links(&version.guest)?;
         prepared.new = Some(version);
         Ok(Some(prepared))
@@ -273,7 +284,7 @@ impl Registry {
         for prepared in batch {
             if let Some(version) = &prepared.new {
                 let old = self.function(&prepared.name);
-                writes.extend(self.with_latest(version).writes(old.as_deref()));
+                writes.extend(self.with_latest(version).writes(old.as_deref())?);
             }
             if prepared.new.is_some() || prepared.source.is_some() {
                 let source = prepared.source.clone();
@@ -294,6 +305,7 @@ impl Registry {
         match self.function(&version.name) {
             None => Function::new(Origin::Drop, version, Settings::default()),
             Some(function) => Function {
+                origin: Origin::Drop,
                 latest: version,
                 ..Function::clone(&function)
             },
@@ -342,7 +354,9 @@ impl Registry {
         if let Some(other) = self.folded.get(&folded(name)) {
             check_name(name, &other)?;
         }
-        if self.function(name).is_some() && self.dropped(name).is_none() {
+        self.check_readable(name)?;
+        let is_of_api = |function: Arc<Function>| function.origin == Origin::Api;
+        if self.function(name).is_some_and(is_of_api) {
             return Err(PublishError::NameTaken { name: name.clone() });
         }
         let live = self.routes.read();

@@ -82,10 +82,10 @@ pub(crate) struct EventInvoke {
 }
 
 impl Settings {
-    /// As they are stored.
-    pub(super) fn to_json(&self) -> String {
-        // Texts and numbers only: there is nothing that can fail.
-        serde_json::to_string(self).unwrap_or_default()
+    /// The qualifiers that something is set for.
+    pub(super) fn qualifiers(&self) -> impl Iterator<Item = &str> {
+        let keys = self.urls.keys().chain(self.policies.keys());
+        keys.chain(self.event_invoke.keys()).map(String::as_str)
     }
 
     /// Forgets what is set for a version or alias that is gone.

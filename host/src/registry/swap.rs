@@ -1,23 +1,30 @@
 //! What readers see: versions made ready to run, functions swapped in whole, and forgotten.
 //!
-//! Callers hold the lock and have made durable what they swap in.
+//! Callers hold the lock and have made durable what they swap in. A function is one snapshot; its URLs
+//! and routes follow one after the other, and one that stays is there at every moment.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use domain::{FunctionName, Qualifier, VersionId};
 use sandbox::GuestSpec;
 
 use super::function::Function;
-use super::version::{Content, Version};
-use super::{Registry, RouteTarget, UrlTarget, folded};
+use super::version::{Content, Counters, Version};
+use super::{Registry, RouteTarget, UrlConfig, UrlTarget, folded};
 use crate::manifest::route_rules::HttpRoute;
 use crate::trigger::http::guard::{Guard, Guarded};
 
 impl Registry {
     /// A version that can be run. Cheap; its code is loaded by its first event.
-    pub(super) fn version(&self, name: &FunctionName, id: VersionId, content: Content) -> Version {
+    pub(super) fn version(
+        &self,
+        name: &FunctionName,
+        id: VersionId,
+        content: Content,
+        counters: Counters,
+    ) -> Version {
         let parts = &self.parts;
-        let running = Arc::clone(&self.running.entry(name.clone()).or_default());
         let day = crate::time_text::day(parts.clock.unix_us()).replace('-', "/");
         let configuration = content.configuration;
         let guest = parts.sandboxes.guest(GuestSpec {
@@ -30,10 +37,9 @@ impl Registry {
             version: id,
             arn: name.arn(&parts.region),
             region: parts.region.clone(),
-            log_stream: format!("{day}/[{id}]{}", parts.log_stream_suffix),
+            log_stream: format!("{day}/[{id}]{}", parts.log_stream_suffix).into(),
         });
         Version {
-            metrics: parts.metrics.function(name),
             name: name.clone(),
             id,
             artifact: content.artifact,
@@ -43,20 +49,40 @@ impl Registry {
             updated_at_us: content.updated_at_us,
             configuration,
             guest,
-            running,
+            running: counters.running,
+            metrics: counters.metrics,
+        }
+    }
+
+    /// What versions of a function count together: those of the one that is there, of one that is gone
+    /// and still runs, or new ones. They are found by others once the function is swapped in.
+    pub(super) fn counters(&self, name: &FunctionName) -> Counters {
+        if let Some(function) = self.functions.get(name) {
+            return function.latest.counters();
+        }
+        let running = self.running.get(name);
+        Counters {
+            running: running
+                .map(|running| Arc::clone(&running))
+                .unwrap_or_default(),
+            ..Counters::default()
         }
     }
 
     /// Puts a function where readers find it.
     pub(super) fn swap_in(&self, function: &Arc<Function>) {
         let name = &function.name;
-        let running = &function.latest.running;
+        let Counters { running, metrics } = function.latest.counters();
         running.set_limit(function.concurrency());
-        self.running.insert(name.clone(), Arc::clone(running));
+        self.running.insert(name.clone(), running);
+        self.parts.metrics.keep(name, metrics);
         let old = self.functions.insert(name.clone(), Arc::clone(function));
         match &old {
             Some(old) => self.retire(old, Some(function)),
-            None => drop(self.folded.insert(folded(name), name.clone())),
+            None => {
+                self.folded.insert(folded(name), name.clone());
+                self.names.write().insert(name.clone());
+            }
         }
         self.swap_urls(old.as_deref(), Some(function));
         self.swap_routes(old.as_deref(), Some(function));
@@ -66,6 +92,7 @@ impl Registry {
     pub(super) fn forget(&self, name: &FunctionName) {
         if let Some((_, function)) = self.functions.remove(name) {
             self.folded.remove(&folded(name));
+            self.names.write().remove(name);
             self.retire(&function, None);
             self.swap_urls(Some(&function), None);
             self.swap_routes(Some(&function), None);
@@ -100,22 +127,29 @@ impl Registry {
         if old == new_urls && (is_same || new_urls.is_empty()) {
             return;
         }
-        for config in old.values() {
-            self.urls.remove(&config.id);
+        let kept: HashSet<&str> = new_urls.values().map(|config| &*config.id).collect();
+        if let Some(function) = new {
+            for (qualifier, config) in &new_urls {
+                let target = self.url_target(function, qualifier, config);
+                self.urls.insert(config.id.clone(), Arc::new(target));
+            }
         }
-        let Some(function) = new else { return };
-        for (qualifier, config) in new_urls {
-            let policy = function.settings.policies.get(&qualifier);
-            // The empty text, of the function itself, is none.
-            let qualifier = Qualifier::parse(&qualifier).ok();
-            let guarded = self.guarded(&function.name, qualifier.as_ref());
-            let target = UrlTarget {
-                guard: Arc::new(Guard::of_url(&config, policy, guarded)),
-                function: function.name.clone(),
-                qualifier,
-                config: Arc::new(config),
-            };
-            self.urls.insert(target.config.id.clone(), target);
+        for config in old.values() {
+            if !kept.contains(&*config.id) {
+                self.urls.remove(&config.id);
+            }
+        }
+    }
+
+    fn url_target(&self, function: &Function, qualifier: &str, config: &UrlConfig) -> UrlTarget {
+        let policy = function.settings.policies.get(qualifier);
+        // The empty text, of the function itself, is none.
+        let qualifier = Qualifier::parse(qualifier).ok();
+        let guarded = self.guarded(&function.name, qualifier.as_ref());
+        UrlTarget {
+            guard: Guard::of_url(config, policy, guarded),
+            function: function.name.clone(),
+            qualifier,
         }
     }
 
@@ -133,22 +167,24 @@ impl Registry {
     }
 
     fn swap_routes(&self, old: Option<&Function>, new: Option<&Function>) {
-        let routes_of = |function: Option<&'_ Function>| {
-            let routes = function.map(|function| function.latest.configuration.routes.clone());
-            routes.unwrap_or_default()
-        };
-        let (old, new_routes) = (routes_of(old), routes_of(new));
-        if old == new_routes {
+        let old_routes = old.map(Function::routes).unwrap_or_default();
+        let new_routes = new.map(Function::routes).unwrap_or_default();
+        if old_routes == new_routes {
             return;
         }
         let mut routes = self.routes.write();
-        for HttpRoute { route, .. } in &old {
-            routes.remove(route);
+        if let Some(old) = old {
+            for HttpRoute { route, .. } in old_routes {
+                let owner = routes.owner(route);
+                if owner.is_some_and(|target| target.function == old.name) {
+                    routes.remove(route);
+                }
+            }
         }
         let Some(function) = new else { return };
         for HttpRoute { route, rules } in new_routes {
             let guarded = self.guarded(&function.name, rules.qualifier.as_ref());
-            let target = RouteTarget::new(&rules, guarded);
+            let target = RouteTarget::new(rules, guarded);
             if let Err(owner) = routes.insert(route.clone(), target) {
                 tracing::error!(
                     "route `{route}` of function `{}` belongs to `{}`",

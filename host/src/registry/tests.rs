@@ -2,7 +2,10 @@
 
 mod beside;
 mod changes;
+mod gone;
 mod made;
+mod swaps;
+mod unreadable;
 mod versions;
 
 use std::fs;
@@ -73,16 +76,16 @@ fn a_sweep_keeps_what_is_live_and_what_still_runs() {
     let running = site.registry.resolve(&name, None, 0).unwrap();
     site.registry.publish(&draft("f", wasm("4"))).unwrap();
     // Two artifacts and their code.
-    assert_eq!(site.registry.sweep_artifacts().unwrap(), 4);
+    assert_eq!(site.registry.sweep_artifacts().unwrap(), Some(4));
     assert_eq!(count(&site.data("artifacts")), 2);
     drop(running);
-    assert_eq!(site.registry.sweep_artifacts().unwrap(), 2);
-    assert_eq!(site.registry.sweep_artifacts().unwrap(), 0);
+    assert_eq!(site.registry.sweep_artifacts().unwrap(), Some(2));
+    assert_eq!(site.registry.sweep_artifacts().unwrap(), Some(0));
     assert!(site.runs("f", &wasm("4")));
     assert!(site.registry.retired.lock().is_empty());
 
-    assert!(site.registry.remove(&name).unwrap());
-    assert_eq!(site.registry.sweep_artifacts().unwrap(), 2);
+    assert_eq!(site.registry.remove(&name).unwrap(), Removed::Whole);
+    assert_eq!(site.registry.sweep_artifacts().unwrap(), Some(2));
     assert_eq!(count(&site.data("artifacts")), 0);
 }
 

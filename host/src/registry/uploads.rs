@@ -6,8 +6,9 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
-use domain::{FunctionName, Limits, VersionId};
+use domain::{FunctionName, Limits, Qualifier, VersionId};
 use storage::{ArtifactId, Origin};
 use uuid::Uuid;
 
@@ -64,11 +65,24 @@ pub(crate) struct PublishVersion {
     pub(crate) revision: Option<Uuid>,
 }
 
-/// Code that was checked, stored and compiled. Its artifact is not swept while this lives.
-struct Ready {
+/// Code that was checked, stored and compiled.
+struct Ready<'a> {
     artifact: ArtifactId,
     kind: sandbox::GuestKind,
+    _upload: Upload<'a>,
+}
+
+/// An upload on its way: its artifact is not swept while this lives. Afterwards it may be one that
+/// nothing uses, whatever became of the upload.
+struct Upload<'a> {
+    registry: &'a Registry,
     _preparing: Arc<()>,
+}
+
+impl Drop for Upload<'_> {
+    fn drop(&mut self) {
+        self.registry.unswept.fetch_add(1, Ordering::Relaxed);
+    }
 }
 
 impl Registry {
@@ -110,7 +124,7 @@ impl Registry {
         let _publishing = self.publishing.lock();
         self.check_is_new(&new.name)?;
         self.parts.artifacts.sync()?;
-        self.parts.records.write(&function.writes(None))?;
+        self.parts.records.write(&function.writes(None)?)?;
         let function = Arc::new(function);
         self.swap_in(&function);
         Ok(function)
@@ -189,7 +203,8 @@ impl Registry {
                 sandbox::inspect(&wasm, &new.limits).map_err(PublishError::from)?;
             }
             self.renew(&mut content);
-            function.latest = Arc::new(self.version(name, VersionId::Latest, content));
+            let counters = function.latest.counters();
+            function.latest = Arc::new(self.version(name, VersionId::Latest, content, counters));
             Ok(())
         });
         changed.map(|(function, ())| function)
@@ -235,7 +250,9 @@ impl Registry {
                     aliases,
                 });
             }
-            if function.versions.remove(&number).is_none() {
+            let qualifier = Qualifier::Version(VersionId::Number(number));
+            let existed = function.versions.remove(&number).is_some();
+            if !function.unreadable.remove(&qualifier) && !existed {
                 return Err(ChangeError::UnknownVersion { name, number });
             }
             function.settings.forget(&number.to_string());
@@ -259,7 +276,9 @@ impl Registry {
         }
         self.renew(&mut content);
         let number = function.next_version;
-        let version = Arc::new(self.version(&function.name, VersionId::Number(number), content));
+        let counters = latest.counters();
+        let id = VersionId::Number(number);
+        let version = Arc::new(self.version(&function.name, id, content, counters));
         function.versions.insert(number, Arc::clone(&version));
         function.next_version += 1;
         version
@@ -273,25 +292,30 @@ impl Registry {
 
     /// A `$LATEST` that was found to fit what the host offers.
     fn linked(&self, name: &FunctionName, content: Content) -> Result<Arc<Version>, PublishError> {
-        let version = Arc::new(self.version(name, VersionId::Latest, content));
+        let counters = self.counters(name);
+        let version = Arc::new(self.version(name, VersionId::Latest, content, counters));
         self.parts.sandboxes.check_links(&version.guest)?;
         Ok(version)
     }
 
-    fn make_ready(&self, code: &NewCode, limits: &Limits) -> Result<Ready, PublishError> {
+    fn make_ready(&self, code: &NewCode, limits: &Limits) -> Result<Ready<'_>, PublishError> {
         let kind = sandbox::inspect(&code.wasm, limits)?;
-        let preparing = Arc::clone(&self.preparing.lock());
+        let upload = Upload {
+            registry: self,
+            _preparing: Arc::clone(&self.preparing.lock()),
+        };
         let artifact = self.parts.artifacts.put(&code.wasm)?;
         let _one_at_a_time = self.compiling.lock();
         self.parts.sandboxes.compile(artifact, &code.wasm)?;
         Ok(Ready {
             artifact,
             kind,
-            _preparing: preparing,
+            _upload: upload,
         })
     }
 
     fn check_is_new(&self, name: &FunctionName) -> Result<(), ChangeError> {
+        self.check_readable(name)?;
         match self.folded.get(&folded(name)) {
             None => Ok(()),
             Some(other) if *other == *name => Err(ChangeError::Exists { name: name.clone() }),

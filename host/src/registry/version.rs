@@ -8,9 +8,10 @@ use std::sync::Arc;
 use domain::{FunctionName, Limits, VersionId};
 use sandbox::{Guest, GuestKind};
 use serde::{Deserialize, Serialize};
-use storage::{ArtifactId, NumberedRecord, VersionRecord};
+use storage::{ArtifactId, NumberedRecord, StorageError, VersionRecord};
 use uuid::Uuid;
 
+use super::to_json;
 use crate::concurrency::Running;
 use crate::manifest::route_rules::HttpRoute;
 use crate::metrics::FunctionMetrics;
@@ -32,7 +33,15 @@ pub(crate) struct Version {
     pub(crate) guest: Arc<Guest>,
     /// Shared by all versions of the function.
     pub(crate) running: Arc<Running>,
+    /// Shared by all versions of the function.
     pub(crate) metrics: Arc<FunctionMetrics>,
+}
+
+/// What all versions of a function count together.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Counters {
+    pub(super) running: Arc<Running>,
+    pub(super) metrics: Arc<FunctionMetrics>,
 }
 
 /// What was uploaded: the module itself, or an archive with it.
@@ -76,7 +85,6 @@ pub(crate) struct Declared {
     pub(crate) runtime: Option<String>,
     pub(crate) handler: Option<String>,
     pub(crate) role: Option<String>,
-    pub(crate) package_type: Option<String>,
     pub(crate) architectures: Vec<String>,
     pub(crate) ephemeral_storage_mb: Option<u32>,
     pub(crate) tracing_mode: Option<String>,
@@ -96,14 +104,6 @@ pub(crate) struct DeclaredLogging {
     pub(crate) application_level: Option<String>,
     pub(crate) system_level: Option<String>,
     pub(crate) group: Option<String>,
-}
-
-impl Configuration {
-    /// As it is stored.
-    fn to_json(&self) -> String {
-        // Texts and numbers only: there is nothing that can fail.
-        serde_json::to_string(self).unwrap_or_default()
-    }
 }
 
 impl Code {
@@ -141,6 +141,14 @@ impl Content {
 }
 
 impl Version {
+    /// What it counts together with the other versions of its function.
+    pub(super) fn counters(&self) -> Counters {
+        Counters {
+            running: Arc::clone(&self.running),
+            metrics: Arc::clone(&self.metrics),
+        }
+    }
+
     /// What it is made from.
     pub(super) fn content(&self) -> Content {
         Content {
@@ -162,24 +170,32 @@ impl Version {
     }
 
     /// As it is stored.
-    pub(super) fn record(&self) -> VersionRecord {
-        VersionRecord {
+    ///
+    /// # Errors
+    ///
+    /// [`StorageError`] when the configuration can't be written as JSON.
+    pub(super) fn record(&self) -> Result<VersionRecord, StorageError> {
+        Ok(VersionRecord {
             artifact: self.artifact,
             code_sha256: self.code.sha256,
             code_bytes: self.code.bytes,
-            configuration: self.configuration.to_json(),
+            configuration: to_json(&self.configuration)?,
             revision: *self.revision.as_bytes(),
             updated_at_us: self.updated_at_us,
-        }
+        })
     }
 
     /// A numbered version as it is stored.
-    pub(super) fn numbered_record(&self, number: u64) -> NumberedRecord {
-        NumberedRecord {
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Version::record`].
+    pub(super) fn numbered_record(&self, number: u64) -> Result<NumberedRecord, StorageError> {
+        Ok(NumberedRecord {
             function: self.name.clone(),
             number,
             published_from: *self.published_from.unwrap_or_default().as_bytes(),
-            version: self.record(),
-        }
+            version: self.record()?,
+        })
     }
 }

@@ -37,7 +37,7 @@ enum Term {
     /// A text, as whole words.
     Text(String),
     /// A match of it.
-    Regex(Regex),
+    Regex(Box<Regex>),
 }
 
 /// Why a pattern is not one.
@@ -98,7 +98,7 @@ impl LogFilter {
                     regexes += 1;
                     let end = after_mark.split_once('%');
                     let (expression, after) = end.ok_or(LogFilterError::UnterminatedRegex)?;
-                    (Term::Regex(Regex::parse(expression)?), after)
+                    (Term::Regex(Box::new(Regex::parse(expression)?)), after)
                 }
                 None => {
                     let (text, after) = text_term(after_sign)?;

@@ -9,10 +9,11 @@
 mod rows;
 mod schema;
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use domain::{AliasName, FunctionName};
+use domain::{AliasName, ArtifactId, FunctionName};
 use parking_lot::Mutex;
 use rusqlite::{Connection, Row, Transaction, params};
 
@@ -26,8 +27,6 @@ const FILE: &str = "registry.db";
 /// One row that changes.
 #[derive(Debug, Clone)]
 pub enum Write {
-    /// Nothing of a function is there.
-    NoFunction(FunctionName),
     /// A function is there, with this `$LATEST` and these settings.
     Function(FunctionRecord),
     /// What the files of a function look like, if they need not be read again while they look like
@@ -132,6 +131,25 @@ impl Records {
         })
     }
 
+    /// The artifacts of all functions and versions, also of those whose JSON the host can't read.
+    ///
+    /// # Errors
+    ///
+    /// [`StorageError::Database`] when they can't be read.
+    pub fn artifacts(&self) -> Result<HashSet<ArtifactId>, StorageError> {
+        let Some(connection) = &self.0.connection else {
+            return Ok(HashSet::new());
+        };
+        let connection = connection.lock();
+        let read = || -> rusqlite::Result<HashSet<ArtifactId>> {
+            connection
+                .prepare("SELECT artifact FROM functions UNION SELECT artifact FROM versions")?
+                .query_map([], |row| row.get(0).map(ArtifactId::from_bytes))?
+                .collect()
+        };
+        read().map_err(self.failed("reading artifacts"))
+    }
+
     /// Changes rows: all of them or none. Durable when this returns.
     ///
     /// # Errors
@@ -190,9 +208,6 @@ fn all<T>(
 fn execute(transaction: &Transaction<'_>, write: &Write) -> rusqlite::Result<()> {
     // Rows are not replaced: deleting the old one would take its versions along.
     let changed = match write {
-        Write::NoFunction(name) => transaction
-            .prepare_cached("DELETE FROM functions WHERE name = ?1")?
-            .execute([name.as_str()]),
         Write::Function(record) => put_function(transaction, record),
         Write::Source(name, source) => transaction
             .prepare_cached("UPDATE functions SET source = ?2 WHERE name = ?1")?

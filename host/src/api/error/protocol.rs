@@ -90,12 +90,16 @@ fn json_11(error: &ApiError) -> HttpResponse {
         StatusCode::TOO_MANY_REQUESTS => StatusCode::TOO_MANY_REQUESTS,
         _ => StatusCode::BAD_REQUEST,
     };
-    let body = json!({ "__type": error.code, "message": error.message });
+    let code = match error.code {
+        "InvalidRequestContentException" => "SerializationException",
+        code => code,
+    };
+    let body = json!({ "__type": code, "message": error.message });
     let mut response = json_response(status, body.to_string());
     let headers = response.headers_mut();
     let content_type = HeaderValue::from_static("application/x-amz-json-1.1");
     headers.insert(CONTENT_TYPE, content_type);
-    headers.insert(ERROR_TYPE, HeaderValue::from_static(error.code));
+    headers.insert(ERROR_TYPE, HeaderValue::from_static(code));
     response
 }
 

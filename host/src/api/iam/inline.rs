@@ -40,5 +40,5 @@ pub(super) fn list(call: &Call<'_>, owner: Owner<'_>) -> Result<Option<Node>, Ap
     let state = call.identities.now();
     let names = state.holdings(owner)?.inline.keys();
     let names = names.map(|name| (name.clone(), Node::text(&**name)));
-    page::page("PolicyNames", names, call.form).map(Some)
+    page::page("PolicyNames", names, call).map(Some)
 }

@@ -2,7 +2,6 @@
 
 use super::{Call, DONE, page};
 use crate::api::error::ApiError;
-use crate::api::form::validation;
 use crate::api::xml::Node;
 use crate::auth::identities::{AccessKey, IdentityError};
 use crate::time_text::rfc3339_s;
@@ -30,21 +29,14 @@ pub(super) fn list(call: &Call<'_>) -> Result<Option<Node>, ApiError> {
     let keys = keys
         .iter()
         .map(|key| (key.id.to_string(), view(key, &user.record.name)));
-    page::page("AccessKeyMetadata", keys, call.form).map(Some)
+    page::page("AccessKeyMetadata", keys, call).map(Some)
 }
 
 pub(super) fn update(call: &Call<'_>) -> Result<Option<Node>, ApiError> {
     let id = call.form.required("AccessKeyId")?;
-    let is_active = match call.form.required("Status")? {
-        "Active" => true,
-        "Inactive" => false,
-        other => {
-            return Err(validation(format!(
-                "1 validation error detected: Value '{}' at 'status' failed to satisfy constraint: Member must satisfy enum value set: [Active, Inactive]",
-                other.escape_debug()
-            )));
-        }
-    };
+    call.form.required("Status")?;
+    let status = call.form.one_of("Status", &["Active", "Inactive"])?;
+    let is_active = status == Some("Active");
     let user = call.user_or_caller()?;
     call.identities.set_key_active(user, id, is_active)?;
     DONE

@@ -62,21 +62,12 @@ pub(super) fn list_versions(call: &Call<'_>) -> Result<Option<Node>, ApiError> {
     let state = call.identities.now();
     let policy = state.policy(names::policy_arn(call.form)?)?;
     let versions = std::iter::once((VERSION.to_owned(), version(policy, false)));
-    page::page("Versions", versions, call.form).map(Some)
+    page::page("Versions", versions, call).map(Some)
 }
 
 pub(super) fn list(call: &Call<'_>) -> Result<Option<Node>, ApiError> {
-    let (own, of_aws) = match call.form.text("Scope").unwrap_or("All") {
-        "All" => (true, true),
-        "Local" => (true, false),
-        "AWS" => (false, true),
-        other => {
-            return Err(validation(format!(
-                "1 validation error detected: Value '{}' at 'scope' failed to satisfy constraint: Member must satisfy enum value set: [All, AWS, Local]",
-                other.escape_debug()
-            )));
-        }
-    };
+    let scope = call.form.one_of("Scope", &["All", "AWS", "Local"])?;
+    let (own, of_aws) = (scope != Some("AWS"), scope != Some("Local"));
     let only_attached = call.form.text("OnlyAttached") == Some("true");
     let prefix = names::path_prefix(call.form)?;
     let state = call.identities.now();
@@ -87,7 +78,7 @@ pub(super) fn list(call: &Call<'_>) -> Result<Option<Node>, ApiError> {
             && (count > 0 || !only_attached);
         is_wanted.then(|| (policy.arn.clone(), view(policy, count, false)))
     });
-    page::page("Policies", policies, call.form).map(Some)
+    page::page("Policies", policies, call).map(Some)
 }
 
 pub(super) fn delete(call: &Call<'_>) -> Result<Option<Node>, ApiError> {
@@ -118,7 +109,7 @@ pub(super) fn list_attached(call: &Call<'_>, owner: Owner<'_>) -> Result<Option<
         ]);
         (arn.clone(), policy)
     });
-    page::page("AttachedPolicies", attached, call.form).map(Some)
+    page::page("AttachedPolicies", attached, call).map(Some)
 }
 
 fn view(policy: &Policy, attachments: usize, with_description: bool) -> Node {

@@ -1,7 +1,8 @@
 //! The names and paths that IAM takes.
 
+use crate::api::checks::Checks;
 use crate::api::error::ApiError;
-use crate::api::form::{Form, validation};
+use crate::api::form::{Form, VALIDATION, validation};
 
 pub(super) const USER_CHARS_MAX: usize = 64;
 pub(super) const ROLE_CHARS_MAX: usize = 64;
@@ -28,11 +29,9 @@ pub(super) fn check_name<'a>(
             "The specified value for {member} is invalid. It must contain only alphanumeric characters and/or the following: +=,.@_-"
         )));
     }
-    if name.is_empty() || name.len() > chars_max {
-        return Err(validation(format!(
-            "1 validation error detected: Value '{name:.80}' at '{member}' failed to satisfy constraint: Member must have length between 1 and {chars_max}"
-        )));
-    }
+    let mut checks = Checks::default();
+    checks.length(member, Some(name), &(1..=chars_max));
+    checks.done_as(VALIDATION)?;
     Ok(name)
 }
 

@@ -49,7 +49,7 @@ pub(super) fn list(call: &Call<'_>) -> Result<Option<Node>, ApiError> {
         .values()
         .filter(|role| role.record.path.starts_with(prefix));
     let roles = roles.map(|role| (role.record.name.clone(), view(role, false)));
-    page::page("Roles", roles, call.form).map(Some)
+    page::page("Roles", roles, call).map(Some)
 }
 
 pub(super) fn delete(call: &Call<'_>) -> Result<Option<Node>, ApiError> {

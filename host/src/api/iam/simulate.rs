@@ -22,9 +22,7 @@ pub(super) fn simulate(call: &Call<'_>) -> Result<Option<Node>, ApiError> {
     let actions = call.form.list("ActionNames");
     let mut resources = call.form.list("ResourceArns");
     if actions.is_empty() {
-        return Err(validation(
-            "1 validation error detected: Value null at 'actionNames' failed to satisfy constraint: Member must not be null".to_owned(),
-        ));
+        call.form.required("ActionNames.member.1")?;
     }
     if resources.is_empty() {
         resources.push("*");

@@ -1,6 +1,7 @@
 //! The operations, without HTTP: what they answer, what they refuse, and whom.
 
 use std::collections::HashSet;
+use std::sync::LazyLock;
 
 use domain::policy::PolicyDocument;
 use serde_json::{Value, json};
@@ -9,6 +10,9 @@ use super::*;
 use crate::api::error::ApiError;
 use crate::auth::decide::{Question, Who, of_request};
 use crate::auth::identities::tests::{ALLOW_ALL, Home, TRUST};
+
+/// One server's.
+static TOKENS: LazyLock<Tokens> = LazyLock::new(|| Tokens::new().unwrap());
 
 const REGION: &str = "local";
 
@@ -48,6 +52,7 @@ fn ask_as(
         identities: &home.identities,
         caller,
         form: &form,
+        tokens: &TOKENS,
         region: REGION,
         now_us: home.clock.unix_us(),
         resource_side: &|_| ResourceSide::default(),
@@ -265,6 +270,17 @@ fn lists_come_in_pages() {
     }
     let mut seen = Vec::new();
     let mut parameters = json!({"MaxItems": "2"});
+    let marker = ask(&home, "ListUsers", parameters.clone()).unwrap()["Marker"].clone();
+    for other in [
+        ("ListUsers", json!({"Marker": "b"})),
+        (
+            "ListUsers",
+            json!({"Marker": marker, "PathPrefix": "/other/"}),
+        ),
+        ("ListRoles", json!({"Marker": marker})),
+    ] {
+        refused(ask(&home, other.0, other.1), 400, "ValidationError");
+    }
     loop {
         let page = ask(&home, "ListUsers", parameters.clone()).unwrap();
         seen.extend(

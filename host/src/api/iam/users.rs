@@ -36,7 +36,7 @@ pub(super) fn list(call: &Call<'_>) -> Result<Option<Node>, ApiError> {
         .values()
         .filter(|user| user.record.path.starts_with(prefix));
     let users = users.map(|user| (user.record.name.clone(), view(user, false)));
-    page::page("Users", users, call.form).map(Some)
+    page::page("Users", users, call).map(Some)
 }
 
 pub(super) fn update(call: &Call<'_>) -> Result<Option<Node>, ApiError> {

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::super::error::ApiError;
 use super::call::{Call, reply};
-use super::change::{new_revision, policy_revision, revision};
+use super::change::{Revised, new_revision, policy_revision, revision};
 use super::checks::{Checks, is_word};
 use super::principals;
 use super::wire::settings_key;
@@ -36,7 +36,7 @@ struct Request {
 pub(super) async fn add_permission(call: &Call<'_>) -> Result<HttpResponse, ApiError> {
     let request: Request = call.json()?;
     request.check()?;
-    let expected = revision(request.revision_id.as_deref())?;
+    let expected = revision(request.revision_id.as_deref(), Revised::Policy)?;
     let target = call.target()?;
     if target.qualifier == Some(Qualifier::Version(VersionId::Latest)) {
         return Err(ApiError::validation(

@@ -13,21 +13,38 @@ use crate::app::App;
 use crate::faults::chain;
 use crate::registry::{ChangeError, PublishError, ResourcePolicy};
 
-const REVISION: &str = "The Revision Id provided does not match the latest Revision Id.";
+/// What has a revision, and the operation that tells it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Revised {
+    Function,
+    Policy,
+}
+
+impl Revised {
+    /// 412: it has another revision than the one that a change was asked for under.
+    fn differs(self) -> ApiError {
+        let operation = match self {
+            Self::Function => "GetFunction/GetAlias",
+            Self::Policy => "GetPolicy",
+        };
+        ApiError::new(
+            StatusCode::PRECONDITION_FAILED,
+            "PreconditionFailedException",
+            format!(
+                "The Revision Id provided does not match the latest Revision Id. Call the {operation} API to retrieve the latest Revision Id"
+            ),
+        )
+    }
+}
 
 /// The revision that a change is made under.
 ///
 /// # Errors
 ///
 /// 412 when it is no revision: then it is not the current one either.
-pub(super) fn revision(text: Option<&str>) -> Result<Option<Uuid>, ApiError> {
-    match text.filter(|text| !text.is_empty()) {
-        None => Ok(None),
-        Some(text) => match Uuid::parse_str(text) {
-            Ok(revision) => Ok(Some(revision)),
-            Err(_) => Err(other_revision()),
-        },
-    }
+pub(super) fn revision(text: Option<&str>, of: Revised) -> Result<Option<Uuid>, ApiError> {
+    let given = text.filter(|text| !text.is_empty()).map(Uuid::parse_str);
+    given.transpose().map_err(|_| of.differs())
 }
 
 /// Whether a policy has the revision that its change was asked for under.
@@ -42,9 +59,7 @@ pub(super) fn policy_revision(
     match (expected, policy) {
         (None, _) => Ok(()),
         (Some(expected), Some(policy)) if policy.revision == expected => Ok(()),
-        (Some(_), _) => Err(precondition(format!(
-            "{REVISION} Call the GetPolicy API to retrieve the latest Revision Id"
-        ))),
+        (Some(_), _) => Err(Revised::Policy.differs()),
     }
 }
 
@@ -59,20 +74,6 @@ pub(super) fn other_code(given: &str, current: &[u8; 32]) -> ApiError {
     ApiError::validation(format!(
         "CodeSHA256 ({}) is different from current CodeSHA256 in $LATEST ({current}). Please try again with the CodeSHA256 in $LATEST.",
         given.escape_debug()
-    ))
-}
-
-fn precondition(message: String) -> ApiError {
-    ApiError::new(
-        StatusCode::PRECONDITION_FAILED,
-        "PreconditionFailedException",
-        message,
-    )
-}
-
-fn other_revision() -> ApiError {
-    precondition(format!(
-        "{REVISION} Call the GetFunction/GetAlias API to retrieve the latest Revision Id"
     ))
 }
 
@@ -96,16 +97,17 @@ impl Call<'_> {
                 "Alias already exists: {}:{alias}",
                 name.arn(region)
             )),
-            ChangeError::Revision { .. } => other_revision(),
+            ChangeError::Revision { .. } => Revised::Function.differs(),
             ChangeError::CodeSha { given, current } => {
                 other_code(&STANDARD.encode(given), &current)
             }
             ChangeError::TooFewUnreserved { minimum, .. } => ApiError::validation(format!(
                 "Specified ReservedConcurrentExecutions for function decreases account's UnreservedConcurrentExecution below its minimum value of [{minimum}]."
             )),
-            error @ (ChangeError::FromDropFolder { .. } | ChangeError::InUse { .. }) => {
-                ApiError::conflict(error.to_string())
-            }
+            error @ (ChangeError::FromDropFolder { .. }
+            | ChangeError::Absent { .. }
+            | ChangeError::UnreadableAlias { .. }
+            | ChangeError::InUse { .. }) => ApiError::conflict(error.to_string()),
             error @ (ChangeError::NothingBefore { .. }
             | ChangeError::WhichAlias { .. }
             | ChangeError::Invalid(_)) => ApiError::validation(error.to_string()),
@@ -120,9 +122,9 @@ impl Call<'_> {
 
 fn publish_error(error: &PublishError) -> ApiError {
     match error {
-        PublishError::CaseClash { .. } | PublishError::RouteTaken { .. } => {
-            ApiError::conflict(error.to_string())
-        }
+        PublishError::CaseClash { .. }
+        | PublishError::RouteTaken { .. }
+        | PublishError::Unreadable { .. } => ApiError::conflict(error.to_string()),
         error if error.fault() == Fault::Caller => ApiError::validation(chain(error)),
         error => {
             tracing::error!("publishing a function failed: {}", chain(error));

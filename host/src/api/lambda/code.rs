@@ -5,16 +5,19 @@
 //! have. Names of other entries and what they claim to be mean nothing to us.
 
 use std::io::{Cursor, Read as _};
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use http::StatusCode;
+use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use zip::ZipArchive;
 use zip::result::ZipResult;
 
-use serde::Deserialize;
-
 use super::super::error::ApiError;
+use crate::app::UPLOADS_MAX;
 use crate::registry::{Code, NewCode};
 
 /// Most bytes of an upload. Lambda's limit for zip files that are sent in the request.
@@ -65,6 +68,21 @@ impl From<Uploaded> for NewCode {
     }
 }
 
+/// A place among the uploads that are worked on; held until the upload is published or refused.
+///
+/// # Errors
+///
+/// 429 when all are taken.
+pub(super) fn take_place(uploads: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, ApiError> {
+    Arc::clone(uploads).try_acquire_owned().map_err(|_| {
+        ApiError::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            "TooManyRequestsException",
+            format!("Rate Exceeded. {UPLOADS_MAX} uploads are being published already."),
+        )
+    })
+}
+
 /// Reads what is uploaded. `handler` says which module is meant when a zip has several.
 ///
 /// # Errors
@@ -73,7 +91,7 @@ impl From<Uploaded> for NewCode {
 pub(super) fn read(source: &CodeSource, handler: Option<&str>) -> Result<Uploaded, ApiError> {
     if source.image_uri.is_some() {
         return Err(ApiError::validation(
-            "Please don't provide ImageUri when updating a function with packageType Zip.",
+            "Please don't provide ImageUri for a function with packageType Zip.",
         ));
     }
     if source.s3_bucket.is_some() || source.s3_key.is_some() {
@@ -239,6 +257,20 @@ mod tests {
     fn check(files: &[(&str, &[u8])], handler: Option<&str>, expected: Option<&[u8]>) {
         let read = read_bytes(&zip_of(files), handler).ok();
         assert_eq!(read.map(|read| read.wasm).as_deref(), expected);
+    }
+
+    #[test]
+    fn uploads_beyond_those_that_may_wait_are_to_come_again() {
+        let uploads = Arc::new(Semaphore::new(UPLOADS_MAX));
+        let mut places: Vec<_> = (0..UPLOADS_MAX)
+            .map(|_| take_place(&uploads).unwrap())
+            .collect();
+        let error = take_place(&uploads).unwrap_err();
+        assert_eq!(error.code(), "TooManyRequestsException");
+        assert!(error.message().contains("16 uploads"), "{error:?}");
+        drop(places.pop());
+        drop(take_place(&uploads).unwrap());
+        assert_eq!(places.len(), UPLOADS_MAX - 1);
     }
 
     #[test]

@@ -6,9 +6,9 @@ use serde::Deserialize;
 
 use super::super::error::ApiError;
 use super::super::json::object;
-use super::call::{Call, alias_name, function_not_found, reply, version_id};
+use super::call::{Call, alias_name, reply, version_id};
 use super::checks::Checks;
-use super::wire::{AliasConfiguration, RoutingConfig, version_arn};
+use super::wire::{AliasConfiguration, RoutingConfig};
 use crate::http::error::HttpResponse;
 use crate::registry::{Additional, Function, Target};
 
@@ -33,9 +33,7 @@ pub(super) async fn create_alias(call: &Call<'_>) -> Result<HttpResponse, ApiErr
     let text = request.function_version.unwrap_or_default();
     let version = version_id("functionVersion", &text)?;
     let additional = additional(request.routing_config.as_ref())?;
-    let function = call.function()?;
-    check_versions(call, &function, version, additional.as_ref())?;
-    let name = function.name.clone();
+    let name = call.target()?.name.clone();
     let target = Target {
         version,
         additional,
@@ -109,35 +107,4 @@ pub(super) fn additional(routing: Option<&RoutingConfig>) -> Result<Option<Addit
             "$LATEST is not supported for an alias pointing to more than 1 version",
         )),
     }
-}
-
-/// Whether an alias may point at these versions.
-///
-/// # Errors
-///
-/// 404 for a version that is not there, 400 for two that don't go together.
-pub(super) fn check_versions(
-    call: &Call<'_>,
-    function: &Function,
-    version: VersionId,
-    additional: Option<&Additional>,
-) -> Result<(), ApiError> {
-    let other = additional.map(|additional| VersionId::Number(additional.version));
-    for version in std::iter::once(version).chain(other) {
-        if function.version(version).is_none() {
-            let arn = version_arn(&function.name, version, call.region());
-            return Err(function_not_found(&arn));
-        }
-    }
-    if other.is_some() && version == VersionId::Latest {
-        return Err(ApiError::validation(
-            "$LATEST is not supported for an alias pointing to more than 1 version",
-        ));
-    }
-    if other == Some(version) {
-        return Err(ApiError::validation(format!(
-            "Invalid function version {version}. Function version {version} is already included in routing configuration."
-        )));
-    }
-    Ok(())
 }

@@ -30,17 +30,14 @@ struct Request {
 }
 
 pub(super) async fn create_function(call: &Call<'_>) -> Result<HttpResponse, ApiError> {
+    let _place = code::take_place(&call.request.app.uploads)?;
     let body = call.request.body.clone();
     let read = move |_app: &crate::app::App| read(&body);
     let (request, uploaded) = call.blocking(read).await??;
     let declaration = request.declaration;
-    let package_type = request.package_type;
     let (description, limits) = (declaration.description(), declaration.limits());
     let environment = declaration.environment();
-    let mut declared = Declared {
-        package_type,
-        ..Declared::default()
-    };
+    let mut declared = Declared::default();
     declaration.declare(&mut declared);
     let new = NewFunction {
         name: call.target()?.name.clone(),

@@ -9,7 +9,8 @@ use crate::http::error::HttpResponse;
 pub(super) async fn delete_function(call: &Call<'_>) -> Result<HttpResponse, ApiError> {
     let target = call.target()?.clone();
     let name = target.name.clone();
-    if call.request.app.registry.function(&name).is_none() {
+    let is_known = call.request.app.registry.function(&name).is_some();
+    if target.qualifier.is_some() && !is_known {
         return Err(function_not_found(&name.arn(call.region())));
     }
     match target.qualifier {

@@ -18,18 +18,36 @@ pub(super) struct Page<T> {
     pub(super) next_marker: Option<String>,
 }
 
-/// The page of `items` that `call` asks for with `Marker` and `MaxItems`, which may be as high as
-/// `max_items`. `items` are in the order of their unique `place`s.
+/// Which page is asked for.
+#[derive(Debug)]
+pub(super) struct Asked {
+    /// How many items.
+    pub(super) wanted: usize,
+    /// The place of the item that comes before; `None` for the first page.
+    pub(super) after: Option<String>,
+    purpose: String,
+}
+
+/// The page of `items` that `call` asks for; see [`asked`] and [`Asked::page`].
 ///
 /// # Errors
 ///
-/// 400 for a marker that is not one of ours for this list, or a number that is none.
+/// Those of [`asked`].
 pub(super) fn page<T>(
     call: &Call<'_>,
     max_items: i64,
     items: Vec<T>,
     place: impl Fn(&T) -> String,
 ) -> Result<Page<T>, ApiError> {
+    Ok(asked(call, max_items)?.page(call, items, place))
+}
+
+/// What `call` asks for with `Marker` and `MaxItems`, which may be as high as `max_items`.
+///
+/// # Errors
+///
+/// 400 for a marker that is not one of ours for this list, or a number that is none.
+pub(super) fn asked(call: &Call<'_>, max_items: i64) -> Result<Asked, ApiError> {
     let wanted = match call.query.text("MaxItems") {
         None => PAGE_MAX,
         Some(text) => {
@@ -46,27 +64,43 @@ pub(super) fn page<T>(
         }
     };
     let purpose = purpose(call);
-    let tokens = &call.request.app.tokens;
-    let start = match call
-        .query
-        .text("Marker")
+    let marker = call.query.text("Marker");
+    let after = marker
         .filter(|marker| !marker.is_empty())
-    {
-        None => 0,
-        Some(marker) => {
-            let last = tokens.open(&purpose, marker).ok_or_else(|| {
+        .map(|marker| {
+            let last = call.request.app.tokens.open(&purpose, marker);
+            last.ok_or_else(|| {
                 ApiError::validation("Marker is not one that this list was given; begin without")
-            })?;
-            items.partition_point(|item| place(item) <= last)
-        }
-    };
-    let has_more = items.len() > start + wanted;
-    let items: Vec<T> = items.into_iter().skip(start).take(wanted).collect();
-    let last = items.last().filter(|_| has_more);
-    Ok(Page {
-        next_marker: last.map(|last| tokens.seal(&purpose, &place(last))),
-        items,
+            })
+        })
+        .transpose()?;
+    Ok(Asked {
+        wanted,
+        after,
+        purpose,
     })
+}
+
+impl Asked {
+    /// The page of `items`, which are in the order of their unique `place`s. They may begin before the
+    /// page, and need not go further than one item beyond it.
+    pub(super) fn page<T>(
+        &self,
+        call: &Call<'_>,
+        items: Vec<T>,
+        place: impl Fn(&T) -> String,
+    ) -> Page<T> {
+        let after = self.after.as_ref();
+        let start = after.map_or(0, |last| items.partition_point(|item| place(item) <= *last));
+        let has_more = items.len() > start + self.wanted;
+        let items: Vec<T> = items.into_iter().skip(start).take(self.wanted).collect();
+        let last = items.last().filter(|_| has_more);
+        let tokens = &call.request.app.tokens;
+        Page {
+            next_marker: last.map(|last| tokens.seal(&self.purpose, &place(last))),
+            items,
+        }
+    }
 }
 
 /// What a marker is good for: the operation, on the same resource, with the same filters.

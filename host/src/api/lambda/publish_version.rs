@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::super::error::ApiError;
 use super::call::{Call, reply};
-use super::change::revision;
+use super::change::{Revised, revision};
 use super::checks::Checks;
 use super::wire::{Detail, FunctionConfiguration, version_arn};
 use crate::http::error::HttpResponse;
@@ -31,7 +31,7 @@ pub(super) async fn publish_version(call: &Call<'_>) -> Result<HttpResponse, Api
     let publish = PublishVersion {
         description: request.description,
         code_sha256: expected_sha256(request.code_sha256.as_deref(), &function.latest.code.sha256)?,
-        revision: revision(request.revision_id.as_deref())?,
+        revision: revision(request.revision_id.as_deref(), Revised::Function)?,
     };
     let (_function, version) = call
         .change(move |app| app.registry.publish_version(&name, publish))

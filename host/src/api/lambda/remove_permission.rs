@@ -2,12 +2,12 @@
 
 use super::super::error::ApiError;
 use super::call::{Call, no_content};
-use super::change::{new_revision, policy_revision, revision};
+use super::change::{Revised, new_revision, policy_revision, revision};
 use super::wire::settings_key;
 use crate::http::error::HttpResponse;
 
 pub(super) async fn remove_permission(call: &Call<'_>) -> Result<HttpResponse, ApiError> {
-    let expected = revision(call.query.text("RevisionId"))?;
+    let expected = revision(call.query.text("RevisionId"), Revised::Policy)?;
     let sid = call.label()?.to_owned();
     call.function_with_qualifier()?;
     let key = settings_key(call.target()?.qualifier.as_ref());

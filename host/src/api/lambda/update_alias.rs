@@ -7,9 +7,9 @@ use serde::Deserialize;
 use super::super::error::ApiError;
 use super::super::json::object;
 use super::call::{Call, alias_name, version_id};
-use super::change::revision;
+use super::change::{Revised, revision};
 use super::checks::Checks;
-use super::create_alias::{additional, check_versions, show};
+use super::create_alias::{additional, show};
 use super::wire::RoutingConfig;
 use crate::http::error::HttpResponse;
 use crate::registry::AliasChange;
@@ -30,11 +30,6 @@ pub(super) async fn update_alias(call: &Call<'_>) -> Result<HttpResponse, ApiErr
     checks.length("description", request.description.as_deref(), &(0..=256));
     checks.done()?;
     let alias = alias_name("name", call.label()?)?;
-    let function = call.function()?;
-    let Some(current) = function.aliases.get(&alias) else {
-        let arn = format!("{}:{alias}", function.name.arn(call.region()));
-        return Err(ApiError::not_found(format!("Alias not found: {arn}")));
-    };
     let version = match request.function_version.as_deref() {
         Some(text) => Some(version_id("functionVersion", text)?),
         None => None,
@@ -44,16 +39,13 @@ pub(super) async fn update_alias(call: &Call<'_>) -> Result<HttpResponse, ApiErr
         Some(routing) => Some(additional(Some(routing))?),
         None => None,
     };
-    let kept = current.additional.as_ref();
-    let wanted = routing.as_ref().map_or(kept, Option::as_ref);
-    check_versions(call, &function, version.unwrap_or(current.version), wanted)?;
     let change = AliasChange {
         version,
         additional: routing,
         description: request.description,
-        revision: revision(request.revision_id.as_deref())?,
+        revision: revision(request.revision_id.as_deref(), Revised::Function)?,
     };
-    let (name, changed) = (function.name.clone(), alias.clone());
+    let (name, changed) = (call.target()?.name.clone(), alias.clone());
     let (function, _alias) = call
         .change(move |app| app.registry.update_alias(&name, &changed, change))
         .await?;

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use super::super::error::ApiError;
 use super::super::request::read_json;
 use super::call::{Call, reply};
-use super::change::revision;
+use super::change::{Revised, revision};
 use super::checks::Checks;
 use super::code::{self, CodeSource, Uploaded};
 use super::declaration::check_architectures;
@@ -29,12 +29,13 @@ struct Request {
 
 pub(super) async fn update_function_code(call: &Call<'_>) -> Result<HttpResponse, ApiError> {
     let function = call.function()?;
+    let _place = code::take_place(&call.request.app.uploads)?;
     let body = call.request.body.clone();
     let handler = function.latest.configuration.declared.handler.clone();
     let read = move |_app: &crate::app::App| read(&body, handler.as_deref());
     let (request, uploaded) = call.blocking(read).await??;
     let options = CodeUpdate {
-        revision: revision(request.revision_id.as_deref())?,
+        revision: revision(request.revision_id.as_deref(), Revised::Function)?,
         dry_run: request.dry_run.unwrap_or(false),
         publish: request.publish.unwrap_or(false),
         architectures: request.architectures,

@@ -5,7 +5,7 @@ use serde::Deserialize;
 
 use super::super::error::ApiError;
 use super::call::{Call, reply};
-use super::change::revision;
+use super::change::{Revised, revision};
 use super::declaration::Declaration;
 use super::wire::{Detail, FunctionConfiguration};
 use crate::http::error::HttpResponse;
@@ -23,7 +23,7 @@ pub(super) async fn update_function_configuration(
 ) -> Result<HttpResponse, ApiError> {
     let request: Request = call.json()?;
     request.declaration.check()?;
-    let revision = revision(request.revision_id.as_deref())?;
+    let revision = revision(request.revision_id.as_deref(), Revised::Function)?;
     let name = call.function()?.name.clone();
     let function = call
         .change(move |app| {

@@ -1,6 +1,6 @@
 //! What the operations on function URLs share: how a URL is asked for and shown.
 
-use domain::{Qualifier, VersionId};
+use domain::Qualifier;
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 
@@ -182,8 +182,7 @@ pub(super) fn show(
 /// A URL belongs to a function or to an alias of it.
 pub(super) fn check_qualifier(call: &Call<'_>) -> Result<(), ApiError> {
     let mut checks = Checks::default();
-    if let Some(qualifier @ Qualifier::Version(version)) = &call.target()?.qualifier {
-        let _: &VersionId = version;
+    if let Some(qualifier @ Qualifier::Version(_)) = &call.target()?.qualifier {
         let pattern = "((?!^\\d+$)^[0-9a-zA-Z-_]+$)";
         checks.pattern("qualifier", Some(&qualifier.to_string()), pattern, |_| {
             false

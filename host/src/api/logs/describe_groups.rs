@@ -3,30 +3,19 @@
 use std::collections::BTreeMap;
 
 use domain::FunctionName;
-use serde::Deserialize;
 use serde_json::{Value, json};
 use storage::{LogRange, ScanEnd, StorageError};
 
 use super::super::error::ApiError;
 use super::super::request::ApiRequest;
 use super::group::{Group, PREFIX, identified};
-use super::token::{Purpose, decode_text, encode_text};
-use super::{About, bad_token, invalid, limit, members, reading, reply};
+use super::members::Members;
+use super::{invalid, limit, place, reading, reply};
 use crate::app::App;
 use crate::http::error::HttpResponse;
 
 /// Most groups of one answer.
 const GROUPS_MAX: u32 = 50;
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Members {
-    log_group_name_prefix: Option<String>,
-    log_group_name_pattern: Option<String>,
-    log_group_identifiers: Option<Vec<String>>,
-    limit: Option<i64>,
-    next_token: Option<String>,
-}
 
 /// A group with what is told of it.
 struct Described {
@@ -35,9 +24,11 @@ struct Described {
     stored_bytes: u64,
 }
 
-pub(super) async fn describe(request: &ApiRequest<'_>) -> Result<HttpResponse, ApiError> {
-    let members: Members = members(request)?;
-    let limit = limit(members.limit, GROUPS_MAX, GROUPS_MAX)?;
+pub(super) async fn describe(
+    request: &ApiRequest<'_>,
+    members: Members,
+) -> Result<HttpResponse, ApiError> {
+    let limit = limit(members.limit, GROUPS_MAX)?;
     let (prefix, pattern) = (
         members.log_group_name_prefix,
         members.log_group_name_pattern,
@@ -49,20 +40,10 @@ pub(super) async fn describe(request: &ApiRequest<'_>) -> Result<HttpResponse, A
     }
     let only = match members.log_group_identifiers {
         None => None,
-        identifiers => {
-            let about = About {
-                log_group_identifiers: identifiers,
-                ..About::default()
-            };
-            Some(identified(request, &about)?)
-        }
+        identifiers => Some(identified(request, identifiers.as_deref())?),
     };
-    let purpose_text = format!("{prefix:?} {pattern:?} {only:?}");
-    let purpose = Purpose(&["DescribeLogGroups", &purpose_text]);
-    let after = members
-        .next_token
-        .map(|token| decode_text(purpose, &token).ok_or_else(bad_token));
-    let after = after.transpose()?;
+    let purpose = format!("DescribeLogGroups {prefix:?} {pattern:?} {only:?}");
+    let after = place(request, &purpose, members.next_token.as_deref())?;
 
     let pattern = pattern.map(|pattern| pattern.to_lowercase());
     let is_wanted = move |name: &str| {
@@ -93,7 +74,7 @@ pub(super) async fn describe(request: &ApiRequest<'_>) -> Result<HttpResponse, A
     let groups: Vec<Value> = page.iter().map(|group| view(request, group)).collect();
     let mut body = json!({ "logGroups": groups });
     if has_more && let Some(last) = page.last() {
-        body["nextToken"] = encode_text(purpose, &last.group.name).into();
+        body["nextToken"] = request.app.tokens.seal(&purpose, &last.group.name).into();
     }
     Ok(reply(&body))
 }

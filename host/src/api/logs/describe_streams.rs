@@ -1,28 +1,18 @@
 //! `DescribeLogStreams`: the streams of a group by name or by their last event.
 
-use serde::Deserialize;
 use serde_json::{Value, json};
 use storage::LogStream;
 
+use super::super::checks::Checks;
 use super::super::error::ApiError;
 use super::super::request::ApiRequest;
 use super::group::Group;
-use super::token::{Purpose, decode_text, encode_text};
-use super::{bad_token, invalid, limit, members, reading, reply};
+use super::members::Members;
+use super::{done, invalid, limit, place, reading, reply};
 use crate::http::error::HttpResponse;
 
 /// Most streams of one answer.
 const STREAMS_MAX: u32 = 50;
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Members {
-    log_stream_name_prefix: Option<String>,
-    order_by: Option<String>,
-    descending: Option<bool>,
-    limit: Option<i64>,
-    next_token: Option<String>,
-}
 
 /// What a list is sorted by: each stream has a key of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,13 +23,13 @@ enum OrderBy {
 
 impl OrderBy {
     fn parse(text: Option<&str>) -> Result<Self, ApiError> {
-        match text {
-            None | Some("LogStreamName") => Ok(Self::Name),
-            Some("LastEventTime") => Ok(Self::LastEvent),
-            Some(other) => Err(invalid(format!(
-                "1 validation error detected: Value '{other}' at 'orderBy' failed to satisfy constraint: Member must satisfy enum value set: [LogStreamName, LastEventTime]"
-            ))),
-        }
+        let mut checks = Checks::default();
+        checks.one_of("orderBy", text, &["LogStreamName", "LastEventTime"]);
+        done(checks)?;
+        Ok(match text {
+            Some("LastEventTime") => Self::LastEvent,
+            _ => Self::Name,
+        })
     }
 
     fn key(self, stream: &LogStream) -> String {
@@ -54,10 +44,10 @@ impl OrderBy {
 pub(super) async fn describe(
     request: &ApiRequest<'_>,
     group: Group,
+    members: Members,
 ) -> Result<HttpResponse, ApiError> {
-    let members: Members = members(request)?;
     let function = group.function(request.app)?;
-    let limit = limit(members.limit, STREAMS_MAX, STREAMS_MAX)?;
+    let limit = limit(members.limit, STREAMS_MAX)?;
     let order = OrderBy::parse(members.order_by.as_deref())?;
     let is_descending = members.descending.unwrap_or(false);
     let prefix = members.log_stream_name_prefix;
@@ -66,12 +56,11 @@ pub(super) async fn describe(
             "Cannot order by LastEventTime with a logStreamNamePrefix.",
         ));
     }
-    let purpose_text = format!("{order:?} {is_descending} {prefix:?}");
-    let purpose = Purpose(&["DescribeLogStreams", &group.name, &purpose_text]);
-    let after = members
-        .next_token
-        .map(|token| decode_text(purpose, &token).ok_or_else(bad_token));
-    let after = after.transpose()?;
+    let purpose = format!(
+        "DescribeLogStreams {:?} {order:?} {is_descending} {prefix:?}",
+        group.name
+    );
+    let after = place(request, &purpose, members.next_token.as_deref())?;
 
     let streams = reading(request.app, move |app| app.logs.streams(&function)).await?;
     let mut streams = streams
@@ -99,7 +88,7 @@ pub(super) async fn describe(
         .collect();
     let mut body = json!({ "logStreams": views });
     if has_more && let Some((key, _)) = streams.last() {
-        body["nextToken"] = encode_text(purpose, key).into();
+        body["nextToken"] = request.app.tokens.seal(&purpose, key).into();
     }
     Ok(reply(&body))
 }

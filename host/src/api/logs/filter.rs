@@ -8,34 +8,22 @@ use std::collections::HashSet;
 use std::ops::ControlFlow;
 
 use domain::LogFilter;
-use serde::Deserialize;
 use serde_json::{Value, json};
 use storage::{LogRange, ScanEnd, ScannedEvent};
 
 use super::super::error::ApiError;
 use super::super::request::ApiRequest;
 use super::group::{Group, check_stream_name};
+use super::members::Members;
 use super::token::{Purpose, decode, encode, event_id};
 use super::{
     ANSWER_BYTES_MAX, EVENT_OVERHEAD_BYTES, EVENTS_MAX, READ_BYTES_MAX, bad_token, invalid, limit,
-    members, pattern, reading, reply, time,
+    pattern, reading, reply, time,
 };
 use crate::http::error::HttpResponse;
 
 /// Most streams that can be named.
 const STREAMS_MAX: usize = 100;
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Members {
-    log_stream_names: Option<Vec<String>>,
-    log_stream_name_prefix: Option<String>,
-    start_time: Option<i64>,
-    end_time: Option<i64>,
-    filter_pattern: Option<String>,
-    limit: Option<i64>,
-    next_token: Option<String>,
-}
 
 /// Which streams are wanted.
 #[derive(Debug, Default)]
@@ -60,10 +48,10 @@ impl Streams {
 pub(super) async fn filter(
     request: &ApiRequest<'_>,
     group: Group,
+    members: Members,
 ) -> Result<HttpResponse, ApiError> {
-    let members: Members = members(request)?;
     let function = group.function(request.app)?;
-    let limit = limit(members.limit, EVENTS_MAX, EVENTS_MAX)?;
+    let limit = limit(members.limit, EVENTS_MAX)?;
     let range = LogRange {
         since_ms: time("startTime", members.start_time)?.unwrap_or(0),
         until_ms: time("endTime", members.end_time)?.unwrap_or(u64::MAX),

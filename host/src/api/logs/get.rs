@@ -7,32 +7,18 @@ use std::collections::HashSet;
 use std::ops::ControlFlow;
 
 use domain::FunctionName;
-use serde::Deserialize;
 use serde_json::{Value, json};
-use storage::{LogRange, ScanEnd, ScannedEvent, StorageError};
+use storage::{LogRange, ScanEnd, ScannedBack, ScannedEvent, StorageError};
 
 use super::super::error::ApiError;
 use super::super::request::ApiRequest;
 use super::filter::{Page, Streams, message};
-use super::group::Group;
+use super::group::{Group, missing};
+use super::members::Members;
 use super::token::{Purpose, decode, encode};
-use super::{
-    EVENTS_MAX, READ_BYTES_MAX, bad_token, invalid, limit, members, no_such_stream, reading, reply,
-    time,
-};
+use super::{EVENTS_MAX, READ_BYTES_MAX, bad_token, limit, no_such_stream, reading, reply, time};
 use crate::app::App;
 use crate::http::error::HttpResponse;
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Members {
-    log_stream_name: Option<String>,
-    start_time: Option<i64>,
-    end_time: Option<i64>,
-    limit: Option<i64>,
-    start_from_head: Option<bool>,
-    next_token: Option<String>,
-}
 
 /// Which way a token leads.
 #[derive(Debug, Clone, Copy)]
@@ -49,15 +35,16 @@ struct Read {
     after: ScanEnd,
 }
 
-pub(super) async fn get(request: &ApiRequest<'_>, group: Group) -> Result<HttpResponse, ApiError> {
-    let members: Members = members(request)?;
+pub(super) async fn get(
+    request: &ApiRequest<'_>,
+    group: Group,
+    members: Members,
+) -> Result<HttpResponse, ApiError> {
     let function = group.function(request.app)?;
     let Some(stream) = members.log_stream_name else {
-        return Err(invalid(
-            "1 validation error detected: Value null at 'logStreamName' failed to satisfy constraint: Member must not be null",
-        ));
+        return Err(missing("logStreamName"));
     };
-    let limit = limit(members.limit, EVENTS_MAX, EVENTS_MAX)?;
+    let limit = limit(members.limit, EVENTS_MAX)?;
     let range = LogRange {
         since_ms: time("startTime", members.start_time)?.unwrap_or(0),
         // The end is not in it.
@@ -140,14 +127,19 @@ impl Wanted {
             Direction::Back(before) => {
                 let place = before.map(|before| before.next);
                 let bounds = (self.range, self.limit);
-                let (events, end) =
+                let ScannedBack { events, begin, end } =
                     app.logs
                         .scan_back(&self.function, place, bounds, |scanned| {
                             self.streams.has(&scanned.stream)
                         })?;
+                let after = before.unwrap_or(end);
                 Ok(Read {
-                    before: before.unwrap_or(end),
-                    after: before.unwrap_or(end),
+                    // Without an event it leads on before what was read.
+                    before: ScanEnd {
+                        next: begin,
+                        ..after
+                    },
+                    after,
                     events: last_of(events),
                 })
             }

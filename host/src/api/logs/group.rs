@@ -3,9 +3,11 @@
 use domain::FunctionName;
 use domain::names::ACCOUNT_ID;
 
+use super::super::checks::Checks;
 use super::super::error::ApiError;
 use super::super::request::ApiRequest;
-use super::{About, client_error, invalid};
+use super::members::Members;
+use super::{client_error, done, invalid};
 use crate::app::App;
 
 /// What the groups of functions begin with.
@@ -34,14 +36,18 @@ impl Group {
     }
 
     fn parse(name: &str) -> Result<Self, ApiError> {
-        let is_allowed =
-            |character: char| character.is_ascii_alphanumeric() || ".-_/#".contains(character);
-        if name.is_empty() || name.len() > NAME_CHARS_MAX || !name.chars().all(is_allowed) {
-            return Err(invalid(format!(
-                "1 validation error detected: Value '{name}' at 'logGroupName' failed to satisfy constraint: \
-                 Member must satisfy regular expression pattern: [\\.\\-_/#A-Za-z0-9]+ and have 1 to {NAME_CHARS_MAX} characters"
-            )));
-        }
+        let mut checks = Checks::default();
+        check_length(&mut checks, "logGroupName", name);
+        checks.pattern(
+            "logGroupName",
+            Some(name),
+            "[\\.\\-_/#A-Za-z0-9]+",
+            |name| {
+                name.chars()
+                    .all(|c| c.is_ascii_alphanumeric() || ".-_/#".contains(c))
+            },
+        );
+        done(checks)?;
         let function = name.strip_prefix(PREFIX);
         Ok(Self {
             name: name.to_owned(),
@@ -105,24 +111,38 @@ impl Group {
     }
 }
 
+/// 400: a member must be there.
+pub(super) fn missing(member: &str) -> ApiError {
+    let mut checks = Checks::default();
+    checks.required::<()>(member, None);
+    match done(checks) {
+        Err(error) => error,
+        Ok(()) => invalid(format!("{member} is missing")),
+    }
+}
+
 /// The group that `logGroupName` or `logGroupIdentifier` names.
-pub(super) fn required_group(request: &ApiRequest<'_>, about: &About) -> Result<Group, ApiError> {
-    match (&about.log_group_name, &about.log_group_identifier) {
+pub(super) fn required_group(
+    request: &ApiRequest<'_>,
+    members: &Members,
+) -> Result<Group, ApiError> {
+    match (&members.log_group_name, &members.log_group_identifier) {
         (Some(_), Some(_)) => Err(client_error(
             "ValidationException",
             "LogGroup name and LogGroup ARN are mutually exclusive parameters.",
         )),
         (Some(name), None) => Group::parse(name),
         (None, Some(identifier)) => Group::from_identifier(request, identifier),
-        (None, None) => Err(invalid(
-            "1 validation error detected: Value null at 'logGroupName' failed to satisfy constraint: Member must not be null",
-        )),
+        (None, None) => Err(missing("logGroupName")),
     }
 }
 
 /// The groups of `logGroupIdentifiers`.
-pub(super) fn identified(request: &ApiRequest<'_>, about: &About) -> Result<Vec<Group>, ApiError> {
-    let identifiers = about.log_group_identifiers.as_deref().unwrap_or_default();
+pub(super) fn identified(
+    request: &ApiRequest<'_>,
+    identifiers: Option<&[String]>,
+) -> Result<Vec<Group>, ApiError> {
+    let identifiers = identifiers.unwrap_or_default();
     if !(1..=GROUPS_MAX).contains(&identifiers.len()) {
         return Err(invalid(format!(
             "logGroupIdentifiers has {} members; it must have 1 to {GROUPS_MAX}",
@@ -140,8 +160,8 @@ pub(super) fn identified(request: &ApiRequest<'_>, about: &About) -> Result<Vec<
 }
 
 /// The group of `resourceArn`.
-pub(super) fn tagged(request: &ApiRequest<'_>, about: &About) -> Result<Group, ApiError> {
-    match &about.resource_arn {
+pub(super) fn tagged(request: &ApiRequest<'_>, members: &Members) -> Result<Group, ApiError> {
+    match &members.resource_arn {
         Some(arn) if arn.starts_with("arn:") => Group::from_identifier(request, arn),
         Some(other) => Err(invalid(format!(
             "resourceArn is `{other}`; it must be an ARN"
@@ -152,13 +172,14 @@ pub(super) fn tagged(request: &ApiRequest<'_>, about: &About) -> Result<Group, A
 
 /// Whether a text can be the name of a stream.
 pub(super) fn check_stream_name(name: &str) -> Result<(), ApiError> {
-    let is_one = (1..=NAME_CHARS_MAX).contains(&name.chars().count())
-        && !name.chars().any(|character| matches!(character, ':' | '*'));
-    if is_one {
-        return Ok(());
-    }
-    Err(invalid(format!(
-        "1 validation error detected: Value '{name}' at 'logStreamName' failed to satisfy constraint: \
-         Member must satisfy regular expression pattern: [^:*]* and have 1 to {NAME_CHARS_MAX} characters"
-    )))
+    let mut checks = Checks::default();
+    check_length(&mut checks, "logStreamName", name);
+    checks.pattern("logStreamName", Some(name), "[^:*]*", |name| {
+        !name.contains([':', '*'])
+    });
+    done(checks)
+}
+
+fn check_length(checks: &mut Checks, member: &str, name: &str) {
+    checks.length(member, Some(name), &(1..=NAME_CHARS_MAX));
 }

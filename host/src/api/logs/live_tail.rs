@@ -12,7 +12,6 @@ use domain::names::ACCOUNT_ID;
 use domain::{FunctionName, LogFilter};
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Response};
-use serde::Deserialize;
 use serde_json::{Value, json};
 use storage::{LogRange, ScanEnd, ScannedEvent};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
@@ -23,7 +22,8 @@ use super::super::event_stream::{self, exception, json_event};
 use super::super::request::ApiRequest;
 use super::filter::{Streams, is_wanted, message};
 use super::group::{Group, check_stream_name};
-use super::{client_error, invalid, members, pattern, reading};
+use super::members::Members;
+use super::{client_error, invalid, pattern, reading};
 use crate::app::{App, LIVE_TAILS_MAX};
 use crate::auth::trail::Trail;
 use crate::auth::{self, Caller};
@@ -42,14 +42,6 @@ const READ_BYTES_MAX: u64 = 4 << 20;
 
 /// Most names or prefixes of streams.
 const NAMES_MAX: usize = 10;
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Members {
-    log_stream_names: Option<Vec<String>>,
-    log_stream_name_prefixes: Option<Vec<String>>,
-    log_event_filter_pattern: Option<String>,
-}
 
 /// A group that is followed, and how far it was read.
 #[derive(Debug, Clone)]
@@ -70,9 +62,9 @@ struct Wanted {
 pub(super) async fn start(
     request: &ApiRequest<'_>,
     groups: Vec<Group>,
+    members: Members,
     (action, resources): (&'static str, Vec<String>),
 ) -> Result<ApiResponse, ApiError> {
-    let members: Members = members(request)?;
     let filter = pattern(members.log_event_filter_pattern.as_deref())?;
     let streams = streams(&members, groups.len())?;
     let functions = groups

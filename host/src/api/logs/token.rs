@@ -1,12 +1,10 @@
-//! Places in logs and lists as texts that clients give back: `nextToken` and `eventId`.
+//! Places in logs as texts that clients give back: `nextToken` and `eventId`.
 //!
 //! A place in a log is 56 decimal digits, as on AWS. A token carries a check over the request that it belongs to,
 //! so that one which was made up or taken from another request is refused. It needs no key: what it can
 //! name is a place in a log that its caller may read anyway, and any place is safe to read from. So
 //! tokens stay valid across restarts.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest as _, Sha256};
 use storage::{LogCursor, ScanEnd};
 
@@ -46,20 +44,6 @@ pub(super) fn decode(purpose: Purpose<'_>, token: &str) -> Option<ScanEnd> {
         stamp_ms: stamp.parse().ok()?,
         is_complete: false,
     })
-}
-
-/// Where a list goes on, as a token for `purpose`.
-pub(super) fn encode_text(purpose: Purpose<'_>, text: &str) -> String {
-    let check = check(purpose, text);
-    URL_SAFE_NO_PAD.encode([&check.to_be_bytes(), text.as_bytes()].concat())
-}
-
-/// Where the list of a token goes on that was made for `purpose`.
-pub(super) fn decode_text(purpose: Purpose<'_>, token: &str) -> Option<String> {
-    let bytes = URL_SAFE_NO_PAD.decode(token).ok()?;
-    let (given, text) = bytes.split_first_chunk::<8>()?;
-    let text = std::str::from_utf8(text).ok()?;
-    (u64::from_be_bytes(*given) == check(purpose, text)).then(|| text.to_owned())
 }
 
 /// What tells an event from all others of its group, now and later.
@@ -123,16 +107,6 @@ mod tests {
         }
         for nonsense in ["", "x", &"9".repeat(56), &"9".repeat(57), &"é".repeat(28)] {
             assert_eq!(decode(PURPOSE, nonsense), None);
-        }
-    }
-
-    #[test]
-    fn a_place_in_a_list_comes_back_for_the_same_list_only() {
-        let token = encode_text(PURPOSE, "[$LATEST]ä");
-        assert_eq!(decode_text(PURPOSE, &token).unwrap(), "[$LATEST]ä");
-        assert_eq!(decode_text(Purpose(&["other"]), &token), None);
-        for nonsense in ["", "AAAA", "%", &token[1..]] {
-            assert_eq!(decode_text(PURPOSE, nonsense), None);
         }
     }
 

@@ -128,8 +128,8 @@ pub(crate) fn function_views(app: &App, refused: &[RefusedFile]) -> Vec<Function
             memory_mb: configuration.limits.memory.get(),
             timeout_ms: configuration.limits.timeout.ms(),
             concurrency: function.concurrency(),
-            routes: configuration
-                .routes
+            routes: function
+                .routes()
                 .iter()
                 .map(|http| http.route.to_string())
                 .collect(),
@@ -161,9 +161,7 @@ pub(crate) fn function_views(app: &App, refused: &[RefusedFile]) -> Vec<Function
 /// Where a function answers; a route that covers all below another one is left out.
 fn urls(app: &App, function: &Function) -> Vec<String> {
     let paths: Vec<&str> = function
-        .latest
-        .configuration
-        .routes
+        .routes()
         .iter()
         .map(|http| http.route.path())
         .collect();

@@ -103,6 +103,8 @@ fn api_error(error: &ChangeError) -> ApiError {
         | ChangeError::Revision { .. }
         | ChangeError::CodeSha { .. }
         | ChangeError::FromDropFolder { .. }
+        | ChangeError::Absent { .. }
+        | ChangeError::UnreadableAlias { .. }
         | ChangeError::InUse { .. }
         | ChangeError::TooFewUnreserved { .. }
         | ChangeError::Publish(_)

@@ -11,7 +11,9 @@ use anyhow::Context as _;
 use bytes::Bytes;
 use domain::report::{Ending, Ran};
 use domain::{Clock, FunctionName, Invocation, Trigger, VersionId};
-use sandbox::{ArtifactId, Compile, EngineSettings, GuestSpec, Observed, RunRequest, Sandboxes};
+use sandbox::{
+    ArtifactId, Compile, EngineSettings, Guest, GuestSpec, Observed, RunRequest, Sandboxes,
+};
 
 use super::{failed, print_answer};
 use crate::answer::Answer;
@@ -88,17 +90,12 @@ struct Closed {
 }
 
 impl Host<'_> {
-    async fn run(&self, local: &Local, wasm: &[u8], event: Bytes) -> anyhow::Result<Closed> {
-        let Self {
-            sandboxes,
-            clock,
-            config,
-        } = self;
-        let limits = local.manifest.limits;
-        let (name, random) = (&local.name, Random::default());
+    /// The function, compiled.
+    fn guest(&self, local: &Local, wasm: &[u8], random: &Random) -> anyhow::Result<Arc<Guest>> {
+        let (limits, name) = (local.manifest.limits, &local.name);
         let artifact = ArtifactId::of(wasm);
-        let day = day(clock.unix_us()).replace('-', "/");
-        let guest = sandboxes.guest(GuestSpec {
+        let day = day(self.clock.unix_us()).replace('-', "/");
+        let guest = self.sandboxes.guest(GuestSpec {
             kind: sandbox::inspect(wasm, &limits)?,
             artifact,
             artifact_path: local.artifact.clone(),
@@ -106,16 +103,27 @@ impl Host<'_> {
             environment: local.manifest.environment.as_slice().into(),
             function: name.clone(),
             version: VersionId::Latest,
-            arn: name.arn(&config.region),
-            region: config.region.clone(),
-            log_stream: format!("{day}/[{}]{}", VersionId::Latest, random.hex()),
+            arn: name.arn(&self.config.region),
+            region: self.config.region.clone(),
+            log_stream: format!("{day}/[{}]{}", VersionId::Latest, random.hex()).into(),
         });
-        sandboxes.compile(artifact, wasm)?;
+        self.sandboxes.compile(artifact, wasm)?;
+        Ok(guest)
+    }
 
+    async fn run(&self, local: &Local, wasm: &[u8], event: Bytes) -> anyhow::Result<Closed> {
+        let Self {
+            sandboxes,
+            clock,
+            config,
+        } = self;
+        let limits = local.manifest.limits;
+        let random = Random::default();
+        let guest = self.guest(local, wasm, &random)?;
         let invocation = Invocation {
             id: domain::RequestId::new(clock.unix_ms(), random.bytes()),
             attempt: 1,
-            function: name.clone(),
+            function: local.name.clone(),
             qualifier: None,
             trigger: Trigger::Invoke,
             client_context: None,

@@ -25,7 +25,7 @@ impl DropFolder {
             }
             // It was there, so somebody deleted it with all that it had.
             Err(error) if error.kind() == ErrorKind::NotFound && was_there => {
-                self.refuse_root(&error, "its functions are removed");
+                self.refuse_root(&error, "its functions are taken out of service");
                 Vec::new()
             }
             Err(error) => {
@@ -47,7 +47,7 @@ impl DropFolder {
         Some(entries)
     }
 
-    /// Removes functions that were dropped before the last stop and are gone now.
+    /// Takes out of service what was dropped before the last stop and is gone now.
     pub(super) fn settle(&mut self) -> Option<Duration> {
         let mut is_settled = true;
         for function in self.registry.functions() {

@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::super::test_site::{Site, wasm};
 use super::super::*;
-use super::made::{alias, at, code, name, new, state, with_versions};
+use super::made::{alias, at, code, name, new, set, state, url, with_versions};
 use crate::manifest::route_rules::Cors;
 
 #[test]
@@ -33,7 +33,7 @@ fn what_was_made_is_there_after_a_restart() {
     registry.delete_version(&f, 1).unwrap();
     let id = registry.new_url_id();
     registry
-        .update_settings(&f, |_, settings| {
+        .update_settings::<_, ChangeError>(&f, |_, settings| {
             settings.reserved_concurrency = Some(3);
             let config = UrlConfig {
                 id: id.clone(),
@@ -194,9 +194,8 @@ fn reserved_concurrency_is_a_limit_at_once_and_leaves_a_rest() {
     let (registry, f) = (&site.registry, name("f"));
     registry.create(new("g")).unwrap();
     let reserve = |function: &str, count: Option<u32>| {
-        registry.update_settings(&name(function), |_, settings| {
+        set(&site, function, |settings| {
             settings.reserved_concurrency = count;
-            Ok(())
         })
     };
     let concurrency = crate::concurrency::Concurrency::new(1_000, u64::MAX);
@@ -226,6 +225,13 @@ fn reserved_concurrency_is_a_limit_at_once_and_leaves_a_rest() {
     );
     reserve("f", Some(499)).unwrap();
     reserve("f", Some(500)).unwrap();
+    // As after a start with a lower limit.
+    let mut much = Function::clone(&registry.function(&name("g")).unwrap());
+    much.settings.reserved_concurrency = Some(950);
+    registry.swap_in(&Arc::new(much));
+    reserve("f", None).unwrap();
+    reserve("f", Some(1)).unwrap_err();
+    reserve("f", Some(0)).unwrap();
     assert_eq!(crate::registry::change::unreserved_min(50), 5);
 }
 
@@ -244,26 +250,16 @@ fn a_url_is_found_by_its_id_until_what_it_leads_to_is_gone() {
             id.bytes()
                 .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
         );
-        let config = UrlConfig {
-            id: id.clone(),
-            auth,
-            cors: None,
-            invoke_mode: Some(InvokeMode::Buffered),
-            created_at_us: 0,
-            modified_at_us: 0,
-        };
-        registry
-            .update_settings(&f, |_, settings| {
-                settings.urls.insert(qualifier.to_owned(), config);
-                Ok(())
-            })
-            .unwrap();
+        let config = url(&id, auth);
+        set(&site, "f", |settings| {
+            settings.urls.insert(qualifier.to_owned(), config);
+        })
+        .unwrap();
         id
     };
     let (whole, live) = (put("", UrlAuth::None), put("live", UrlAuth::AwsIam));
     assert_eq!(registry.url(&whole).unwrap().qualifier, None);
     let target = registry.url(&live).unwrap();
-    assert_eq!(target.config.auth, UrlAuth::AwsIam);
     let version = registry.resolve(&target.function, target.qualifier.as_ref(), 0);
     assert_eq!(version.unwrap().id, VersionId::Number(1));
     registry.delete_alias(&f, &alias("live")).unwrap();

@@ -41,6 +41,30 @@ pub(super) fn new(text: &str) -> NewFunction {
     }
 }
 
+/// Changes settings.
+pub(super) fn set(
+    site: &Site,
+    function: &str,
+    change: impl FnOnce(&mut Settings),
+) -> Result<(), ChangeError> {
+    let registry = &site.registry;
+    registry.update_settings(&name(function), |_, settings| {
+        change(settings);
+        Ok(())
+    })
+}
+
+pub(super) fn url(id: &str, auth: UrlAuth) -> UrlConfig {
+    UrlConfig {
+        id: id.to_owned(),
+        auth,
+        cors: None,
+        invoke_mode: Some(InvokeMode::Buffered),
+        created_at_us: 0,
+        modified_at_us: 0,
+    }
+}
+
 pub(super) fn at(version: u64) -> Target {
     Target {
         version: VersionId::Number(version),

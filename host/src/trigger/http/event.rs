@@ -5,7 +5,7 @@
 //! base64.
 //!
 //! Headers that say where a request came from are ours to write: what a client sends under those
-//! names is dropped.
+//! names is dropped. So is a signature that let the request in: a function must not be able to use it.
 
 use std::borrow::Cow;
 use std::net::SocketAddr;
@@ -42,6 +42,20 @@ const DROPPED_HEADERS: [&str; 14] = [
     "x-amzn-requestid",
     "x-amzn-trace-id",
     "x-real-ip",
+];
+
+/// Headers that hold a signature or belong to one.
+const SIGNATURE_HEADERS: [&str; 2] = ["authorization", "x-amz-security-token"];
+
+/// The same in the query of a presigned request.
+const SIGNATURE_PARAMETERS: [&str; 7] = [
+    "X-Amz-Algorithm",
+    "X-Amz-Credential",
+    "X-Amz-Date",
+    "X-Amz-Expires",
+    "X-Amz-Security-Token",
+    "X-Amz-Signature",
+    "X-Amz-SignedHeaders",
 ];
 
 /// What an event is made of.
@@ -100,6 +114,14 @@ impl Entrance<'_> {
 pub(crate) fn event_from(source: &Source<'_>) -> Option<Bytes> {
     let headers = &source.parts.headers;
     let query = source.parts.uri.query().unwrap_or("");
+    let unsigned_query;
+    let query = match source.authorizer {
+        Authorizer::Iam { .. } => {
+            unsigned_query = without_signature(query);
+            &unsigned_query
+        }
+        Authorizer::Open | Authorizer::ApiKey(_) | Authorizer::Jwt(_) => query,
+    };
     let mut id = [0; RequestId::TEXT_BYTES];
     let id = source.id.encode(&mut id);
     let peer = source.peer.ip().to_string();
@@ -162,12 +184,17 @@ fn write_cookies(event: &mut JsonWriter, headers: &HeaderMap) {
 /// The request's headers, and those that say where it came from.
 fn write_headers(event: &mut JsonWriter, source: &Source<'_>, peer: &str) {
     let headers = &source.parts.headers;
+    let is_signed = matches!(source.authorizer, Authorizer::Iam { .. });
+    let is_signature = |name: &HeaderName| is_signed && SIGNATURE_HEADERS.contains(&name.as_str());
     event.raw(r#","headers":{"#);
     let all_differ = headers.keys_len() == headers.len();
     let mut last = None;
     for (name, value) in headers {
         // Values of one name follow each other.
         if name == CONTENT_LENGTH || is_dropped(name) || last.replace(name) == Some(name) {
+            continue;
+        }
+        if is_signature(name) {
             continue;
         }
         event.text(name.as_str());
@@ -308,6 +335,19 @@ fn query_parameters(query: &str) -> Vec<(Cow<'_, str>, Cow<'_, str>)> {
         same
     });
     parameters
+}
+
+/// A query without what signed it.
+fn without_signature(query: &str) -> String {
+    let is_kept = |pair: &&str| {
+        let name = pair.split_once('=').map_or(*pair, |(name, _)| name);
+        !SIGNATURE_PARAMETERS.contains(&&*decode_query(name))
+    };
+    query
+        .split('&')
+        .filter(is_kept)
+        .collect::<Vec<_>>()
+        .join("&")
 }
 
 /// Decodes `+` and `%XX`; what is not valid stays as it was sent.

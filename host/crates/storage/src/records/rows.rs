@@ -8,6 +8,8 @@ use rusqlite::Row;
 pub enum Origin {
     /// As a file in the drop folder.
     Drop,
+    /// As a file in the drop folder that is gone from there.
+    Absent,
     /// Through the control API.
     Api,
 }
@@ -18,6 +20,7 @@ impl Origin {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Drop => "drop",
+            Self::Absent => "absent",
             Self::Api => "api",
         }
     }
@@ -25,6 +28,7 @@ impl Origin {
     fn parse(text: &str) -> Option<Self> {
         match text {
             "drop" => Some(Self::Drop),
+            "absent" => Some(Self::Absent),
             "api" => Some(Self::Api),
             _ => None,
         }

@@ -4,8 +4,14 @@ use http::Request;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::auth::trail::Trail;
+use crate::auth::{Caller, Identity};
 
 fn event(request: Request<&'static [u8]>) -> Value {
+    event_for(request, &Authorizer::Open)
+}
+
+fn event_for(request: Request<&'static [u8]>, authorizer: &Authorizer) -> Value {
     let (parts, body) = request.into_parts();
     let route: Route = "ANY /f/{proxy+}".parse().unwrap();
     let event = event_from(&Source {
@@ -15,7 +21,7 @@ fn event(request: Request<&'static [u8]>) -> Value {
             route: &route,
             values: &["a b".to_owned()],
         },
-        authorizer: &Authorizer::Open,
+        authorizer,
         path: "/f/a b",
         peer: "10.0.0.9:555".parse().unwrap(),
         local_port: 3000,
@@ -104,6 +110,43 @@ fn cookies_and_headers_are_separated_and_origins_can_not_be_forged() {
     for gone in ["cookie", "x-real-ip", "connection"] {
         assert_eq!(event["headers"][gone], Value::Null, "{gone}");
     }
+}
+
+#[test]
+fn a_signature_that_let_a_request_in_is_not_passed_on() {
+    let signer = Authorizer::Iam {
+        caller: Caller {
+            identity: Identity::Root,
+            access_key_id: "AKIA".into(),
+            source: [10, 0, 0, 9].into(),
+            region: "r".into(),
+            user_agent: None,
+            is_secure: false,
+            trail: Trail::default(),
+        },
+        user_id: "u".into(),
+    };
+    let signature = "X-Amz-Algorithm=a&X-Amz-Credential=b&X-Amz-Date=c&X-Amz-Expires=d\
+                     &X-Amz-SignedHeaders=e&X-Amz-Security-Token=f&%58-Amz-Signature=g";
+    let request = || {
+        get(&format!("/f?a=1&{signature}&b"))
+            .header("authorization", "AWS4-HMAC-SHA256 secret")
+            .header("x-amz-security-token", "secret")
+            .header("x-amz-date", "c")
+            .body(b"" as &[u8])
+            .unwrap()
+    };
+    let signed = event_for(request(), &signer);
+    assert_eq!(signed["rawQueryString"], "a=1&b");
+    assert_eq!(signed["queryStringParameters"], json!({"a": "1", "b": ""}));
+    for gone in SIGNATURE_HEADERS {
+        assert_eq!(signed["headers"][gone], Value::Null, "{gone}");
+    }
+    assert_eq!(signed["headers"]["x-amz-date"], "c");
+    // Elsewhere they are what the client says, and the function's to read.
+    let open = event(request());
+    assert_eq!(open["rawQueryString"], format!("a=1&{signature}&b"));
+    assert_eq!(open["headers"]["x-amz-security-token"], "secret");
 }
 
 #[track_caller]

@@ -7,7 +7,7 @@ use std::ops::RangeInclusive;
 
 use http::StatusCode;
 
-use super::super::error::ApiError;
+use super::error::ApiError;
 
 /// Characters of a value that are quoted in an error.
 const QUOTED_CHARS_MAX: usize = 256;
@@ -102,6 +102,15 @@ impl Checks {
     ///
     /// 400 `ValidationException`.
     pub(super) fn done(self) -> Result<(), ApiError> {
+        self.done_as("ValidationException")
+    }
+
+    /// The same, for an API that calls the error otherwise.
+    ///
+    /// # Errors
+    ///
+    /// 400 `code`.
+    pub(super) fn done_as(self, code: &'static str) -> Result<(), ApiError> {
         let count = self.0.len();
         if count == 0 {
             return Ok(());
@@ -109,7 +118,7 @@ impl Checks {
         let errors = if count == 1 { "error" } else { "errors" };
         Err(ApiError::new(
             StatusCode::BAD_REQUEST,
-            "ValidationException",
+            code,
             format!(
                 "{count} validation {errors} detected: {}",
                 self.0.join("; ")
