@@ -6,6 +6,7 @@
 //! Every request is signed. Knows nothing of what the answers mean; each command has its own types for
 //! them.
 
+mod connection;
 mod download;
 mod error;
 mod exchange;
@@ -32,8 +33,6 @@ pub(crate) const FUNCTIONS: &str = "/2015-03-31/functions";
 
 /// Where IAM is asked; our client asks nothing else there.
 const IAM_PATH: &str = "/";
-
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// For answers that the server has at hand.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);

@@ -34,6 +34,25 @@ impl SmallDisk {
         self.folder.path()
     }
 
+    /// Writes a file until no more than `free_mb` are free.
+    fn fill_but(&self, free_mb: u64) -> PathBuf {
+        let path = self.path().join("filler");
+        let mut file = File::create(&path).unwrap();
+        let block = vec![0; 1 << 20];
+        while self.free_mb() > free_mb {
+            file.write_all(&block).unwrap();
+        }
+        path
+    }
+
+    fn free_mb(&self) -> u64 {
+        let mut command = Command::new("df");
+        command.args(["--output=avail", "--block-size=1M"]);
+        let said = command.arg(self.path()).output().unwrap().stdout;
+        let said = String::from_utf8(said).unwrap();
+        said.lines().last().unwrap().trim().parse().unwrap()
+    }
+
     /// Writes a file until nothing more fits.
     fn fill(&self) -> PathBuf {
         let path = self.path().join("filler");
@@ -145,4 +164,54 @@ fn a_function_that_is_dropped_onto_a_full_disk_is_refused_and_taken_later() {
     assert_eq!(host.get("/f").text(), "3");
     host.stop();
     drop(site);
+}
+
+#[test]
+fn a_backup_takes_no_space_from_the_ledger() {
+    let Some(disk) = SmallDisk::mount(256) else {
+        skip(
+            "a backup on a full disk",
+            "mounting a small file system needs root",
+        );
+        return;
+    };
+    let site = Site::builder()
+        .data(&disk.path().join("data"))
+        .announce("a backup could not be made")
+        .build();
+    let host = site.start();
+    host.deploy("f", &printing("1"));
+    let file = host.root().join("site.tar");
+    let backup = || host.cli(&["backup", file.to_str().unwrap()]);
+    // The ledger keeps 64 MB; others stop at twice that.
+    let filler = disk.fill_but(120);
+    let refused = backup().failed();
+    assert!(refused.contains("little space is left"), "{refused}");
+    assert!(!file.exists());
+    assert_eq!(host.get("/f").status, 200, "the ledger has space");
+    std::fs::remove_file(filler).unwrap();
+    let _said = backup().ok();
+    host.stop();
+    drop(site);
+}
+
+#[test]
+fn a_backup_is_restored_into_a_disk_of_its_own() {
+    let Some(disk) = SmallDisk::mount(256) else {
+        skip(
+            "a restore into a mount point",
+            "mounting a small file system needs root",
+        );
+        return;
+    };
+    let host = Site::new().start();
+    host.deploy("f", &printing("1"));
+    let file = host.root().join("site.tar");
+    let _said = host.cli(&["backup", file.to_str().unwrap()]).ok();
+    let data = disk.path().to_str().unwrap();
+    let restore = ["restore", file.to_str().unwrap(), "--data", data];
+    let said = host.site().run(&restore).ok();
+    assert!(said.contains(data), "{said}");
+    assert!(disk.path().join("registry.db").is_file());
+    assert!(!disk.path().join("restore.tmp").exists());
 }

@@ -1,6 +1,7 @@
 //! Backup while serving, and a site that goes on from it elsewhere.
 
 use std::fs;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::Value;
@@ -47,6 +48,8 @@ fn a_backup_under_load_goes_on_elsewhere_with_functions_and_sums() {
     });
     let again = host.cli(&["backup", file.to_str().unwrap()]).failed();
     assert!(again.contains("is there already"), "{again}");
+    let mode = fs::metadata(&file).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
     let after = invocations(&host);
 
     let other = elsewhere(host.site());
@@ -98,4 +101,32 @@ fn a_backup_without_a_server_is_the_same_and_nobody_else_may_make_one() {
     let restored = other.start();
     assert_eq!(invocations(&restored), 1);
     assert_eq!(restored.get("/f").status, 200);
+}
+
+#[test]
+fn a_backup_writes_to_no_file_that_was_there() {
+    let host = TestHost::start();
+    let folder = host.root().join("backups");
+    fs::create_dir(&folder).unwrap();
+    let mine = host.root().join("mine");
+    fs::write(&mine, "mine").unwrap();
+    for name in ["site.tar.part", "site.tar.part-0"] {
+        symlink(&mine, folder.join(name)).unwrap();
+    }
+    let file = folder.join("site.tar");
+    let _said = host.cli(&["backup", file.to_str().unwrap()]).ok();
+    assert_eq!(fs::read_to_string(&mine).unwrap(), "mine");
+    let mut names: Vec<_> = fs::read_dir(&folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .collect();
+    names.sort();
+    assert_eq!(names, ["site.tar", "site.tar.part", "site.tar.part-0"]);
+    assert!(!fs::symlink_metadata(&file).unwrap().is_symlink());
+    // A link that leads nowhere is there as well.
+    let link = folder.join("link.tar");
+    symlink(host.root().join("none"), &link).unwrap();
+    let refused = host.cli(&["backup", link.to_str().unwrap()]).failed();
+    assert!(refused.contains("is there already"), "{refused}");
+    assert!(!host.root().join("none").exists());
 }

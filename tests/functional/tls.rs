@@ -196,6 +196,13 @@ fn the_control_api_has_a_certificate_of_its_own() {
     )
     .unwrap();
     let _listed = list().ok();
+    let backup = host.root().join("site.tar");
+    let mut command = host.command();
+    command
+        .env("MAYFLY_DATA", host.data())
+        .env("SSL_CERT_FILE", pair.certificate());
+    let _said = Finished::of(command.arg("backup").arg(&backup)).ok();
+    assert!(fs::metadata(&backup).unwrap().len() > 1_024);
     // What stops a server politely looks at its ledger without TLS.
     host.kill();
 }

@@ -6,11 +6,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::Method;
 use http_body_util::{BodyExt as _, Limited};
-use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::{ANSWER_TIMEOUT, CONNECT_TIMEOUT, Client, ClientError};
+use super::{ANSWER_TIMEOUT, Client, ClientError};
 
 /// Between two pieces of an answer.
 const PIECE_TIMEOUT: Duration = Duration::from_secs(60);
@@ -33,28 +31,18 @@ impl Client {
     }
 
     async fn fetch(&self, path_and_query: &str, out: &mut impl Write) -> Result<u64, ClientError> {
-        let address = self.server.address;
         let request = self.request(Method::GET, path_and_query, Bytes::new(), &[])?;
-        let connecting = timeout(CONNECT_TIMEOUT, TcpStream::connect(address));
-        let Ok(Ok(stream)) = connecting.await else {
-            return Err(ClientError::NoServer { address });
-        };
-        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
-            .await
-            .map_err(|error| self.broken(&error))?;
-        // The connection moves the bytes while they are waited for below; how it ended shows there.
-        let moving = tokio::spawn(connection);
-        let late = |waited| ClientError::Late { address, waited };
-        let answered = timeout(ANSWER_TIMEOUT, sender.send_request(request)).await;
+        let mut connection = self.connect().await?;
+        let answered = timeout(ANSWER_TIMEOUT, connection.send(request)).await;
         let response = answered
-            .map_err(|_| late(ANSWER_TIMEOUT))?
+            .map_err(|_| self.late(ANSWER_TIMEOUT))?
             .map_err(|error| self.broken(&error))?;
         let (head, mut body) = response.into_parts();
         if !head.status.is_success() {
             let limited = Limited::new(body, ERROR_BYTES_MAX).collect();
             let collected = timeout(PIECE_TIMEOUT, limited).await;
             let body = collected
-                .map_err(|_| late(PIECE_TIMEOUT))?
+                .map_err(|_| self.late(PIECE_TIMEOUT))?
                 .map_err(|error| self.broken(error.as_ref()))?;
             self.judge(head.status, head.headers, body.to_bytes())?;
             return Ok(0);
@@ -62,16 +50,14 @@ impl Client {
         let mut bytes = 0_u64;
         loop {
             let frame = timeout(PIECE_TIMEOUT, body.frame()).await;
-            let Some(frame) = frame.map_err(|_| late(PIECE_TIMEOUT))? else {
-                break;
+            let Some(frame) = frame.map_err(|_| self.late(PIECE_TIMEOUT))? else {
+                return Ok(bytes);
             };
             let frame = frame.map_err(|error| self.broken(&error))?;
             if let Ok(piece) = frame.into_data() {
-                out.write_all(&piece).map_err(|error| self.broken(&error))?;
+                out.write_all(&piece).map_err(ClientError::Unwritten)?;
                 bytes += piece.len() as u64;
             }
         }
-        moving.abort();
-        Ok(bytes)
     }
 }

@@ -49,6 +49,9 @@ pub(crate) enum ClientError {
         /// What happened.
         reason: String,
     },
+    /// Our own disk or pipe did not take the answer.
+    #[error("the answer of the server could not be written")]
+    Unwritten(#[source] std::io::Error),
     /// The server said no; its message is for whoever reads it.
     #[error("{message}")]
     Refused {

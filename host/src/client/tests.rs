@@ -142,6 +142,30 @@ fn someone_else_is_not_taken_for_a_server() {
 }
 
 #[test]
+fn what_our_own_disk_does_not_take_is_no_fault_of_the_connection() {
+    struct FullDisk;
+    impl std::io::Write for FullDisk {
+        fn write(&mut self, _: &[u8]) -> std::io::Result<usize> {
+            Err(std::io::ErrorKind::StorageFull.into())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let (address, thread) = server("HTTP/1.1 200 OK\ncontent-length: 3\n\nabc");
+    let error = client(address).download("/", &mut FullDisk).unwrap_err();
+    let told = crate::faults::chain(&error);
+    assert!(matches!(error, ClientError::Unwritten(_)), "{told}");
+    assert!(told.contains("no storage space"), "{told}");
+    thread.join().unwrap();
+    let (address, thread) = server("HTTP/1.1 200 OK\ncontent-length: 3\n\nabc");
+    let mut taken = Vec::new();
+    assert_eq!(client(address).download("/", &mut taken).unwrap(), 3);
+    assert_eq!(taken, b"abc");
+    thread.join().unwrap();
+}
+
+#[test]
 fn a_query_has_what_is_there_and_escapes_it() {
     assert_eq!(query(&[("a", None)]), "");
     let pairs = [
@@ -166,6 +190,11 @@ fn a_key_that_nobody_knows_is_told_with_where_it_was_found() {
 fn an_endpoint_is_a_plain_address() {
     let server = Server::of_url("http://127.0.0.1:3002").unwrap();
     assert_eq!(server.address.to_string(), "127.0.0.1:3002");
+    let client = Client::new(
+        Server::of_url("https://127.0.0.1:1").unwrap(),
+        client(server.address).key,
+    );
+    assert_eq!(client.unwrap().endpoint_url(), "https://127.0.0.1:1");
     let server = Server::of_url("http://[::1]:3002/").unwrap();
     assert_eq!(
         (server.address.to_string(), server.authority.as_str()),

@@ -37,7 +37,7 @@ impl Registry {
             version: id,
             arn: name.arn(&parts.region),
             region: parts.region.clone(),
-            log_stream: format!("{day}/[{id}]{}", parts.log_stream_suffix),
+            log_stream: format!("{day}/[{id}]{}", parts.log_stream_suffix).into(),
         });
         Version {
             name: name.clone(),

@@ -64,7 +64,7 @@ pub struct GuestSpec {
     /// The region it is in.
     pub region: String,
     /// The name of the stream its log goes to.
-    pub log_stream: String,
+    pub log_stream: Arc<str>,
 }
 
 /// One version of a function, ready to run.
@@ -149,7 +149,10 @@ fn environment(spec: &GuestSpec) -> Vec<(String, String)> {
         ),
         ("AWS_REGION", spec.region.clone()),
         ("AWS_LAMBDA_LOG_GROUP_NAME", spec.function.log_group()),
-        ("AWS_LAMBDA_LOG_STREAM_NAME", spec.log_stream.clone()),
+        (
+            "AWS_LAMBDA_LOG_STREAM_NAME",
+            spec.log_stream.as_ref().to_owned(),
+        ),
         (ARN_VARIABLE, spec.arn.clone()),
     ];
     own.chain(platform.map(|(name, value)| (name.to_owned(), value)))

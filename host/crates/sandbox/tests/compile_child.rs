@@ -147,7 +147,7 @@ fn a_child_compiles_code_that_runs_here() {
         function,
         version: VersionId::Latest,
         region: "eu-central-1".to_owned(),
-        log_stream: "stream".to_owned(),
+        log_stream: "stream".into(),
     });
     let clock = Clock::system();
     let request = RunRequest {

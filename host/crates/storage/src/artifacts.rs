@@ -98,7 +98,8 @@ impl Artifacts {
         }
     }
 
-    /// Removes every artifact that is not in `keep` and says how many that were.
+    /// Removes every artifact that is not in `keep` and says how many that were: none while a backup
+    /// takes hold of them.
     ///
     /// Must not run beside a [`Artifacts::put`] whose id is not in `keep` yet.
     ///
@@ -107,6 +108,9 @@ impl Artifacts {
     /// [`StorageError::Io`] when the directory can't be read or a file can't be removed.
     pub fn sweep(&self, keep: &HashSet<ArtifactId>) -> Result<usize, StorageError> {
         self.0.data_dir.require_writable()?;
+        let Some(_sweeping) = self.0.data_dir.try_sweep() else {
+            return Ok(0);
+        };
         let mut removed = 0;
         for (name, path) in files::list(&self.0.directory)? {
             let id = name
@@ -162,6 +166,9 @@ mod tests {
         let (root, artifacts) = artifacts();
         let kept = artifacts.put(b"kept").unwrap();
         artifacts.put(b"gone").unwrap();
+        let backup = artifacts.0.data_dir.pause_sweeps();
+        assert_eq!(artifacts.sweep(&HashSet::from([kept])).unwrap(), 0);
+        drop(backup);
         fs::write(root.path().join("artifacts/half.3.tmp"), b"x").unwrap();
         assert_eq!(artifacts.sweep(&HashSet::from([kept])).unwrap(), 1);
         assert_eq!(artifacts.read(kept).unwrap(), b"kept");

@@ -1,9 +1,11 @@
 //! The audit log: who asked for what, and what came of it, one line of JSON each in
 //! `audit/NUMBER.jsonl`.
 //!
-//! A line has left the process when [`Audit::append`] returns, and is on disk a moment later. Lines that
-//! can't be written wait in memory and are tried again; [`Audit::problem`] says so meanwhile, and whoever
-//! is about to change something asks it first. Files are only appended to; whole old ones are removed.
+//! A line has left the process when [`Audit::append`] returns, and is on disk a moment later. It is held in
+//! memory until then. When a write or a sync fails, what is held is tried again in a new file, until it is
+//! written there and synced; [`Audit::problem`] says so meanwhile, and whoever is about to change something
+//! asks it first. What a failed file has beyond its last sync is cut off then. A crash between the two
+//! leaves a line in both. Otherwise files are only appended to; whole old ones are removed.
 //!
 //! A last line that a crash cut short is left where it is, and not read.
 //!
@@ -17,21 +19,21 @@ mod tests;
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 use serde::{Deserialize, Serialize};
 
-use self::file::Files;
+use self::file::{Files, Unsynced};
 use crate::{DataDir, StorageError, space};
 
 pub use read::{AuditPage, AuditQuery, read};
 
 const DIRECTORY: &str = "audit";
 
-/// Lines that wait while they can't be written; beyond it they are lost, and counted.
+/// Lines that wait while they can't be written; beyond it they are lost, and counted. As many may be
+/// written and not synced; who appends one more waits for the disk.
 const WAITING_MAX: usize = 10_000;
 
 /// How the audit log is kept.
@@ -124,8 +126,8 @@ struct Owner {
 struct Shared {
     directory: PathBuf,
     state: Mutex<State>,
-    /// For tests: nothing can be written.
-    fail_writes: AtomicBool,
+    /// Held while files are synced. Taken before `state` by whoever needs both.
+    syncing: Mutex<()>,
     closing: Mutex<bool>,
     closed: Condvar,
 }
@@ -133,12 +135,25 @@ struct Shared {
 #[derive(Debug)]
 struct State {
     files: Files,
-    /// Could not be written yet.
+    /// Written, and not known to be on disk.
+    written: VecDeque<String>,
+    /// To be written in a new file, after `problem`.
     waiting: VecDeque<String>,
-    /// There was no room for, since the last line that was written.
-    lost: u64,
-    /// Why the last write or sync failed.
+    /// There was no room for.
+    lost: Lost,
+    /// Why the last write or sync failed. It goes only when everything that waits is in a new file and
+    /// synced.
     problem: Option<String>,
+    /// How often something failed.
+    failures: u64,
+}
+
+/// Entries that are not in the log.
+#[derive(Debug, Default)]
+struct Lost {
+    entries: u64,
+    /// The time of the last of them.
+    time: String,
 }
 
 impl Audit {
@@ -156,11 +171,13 @@ impl Audit {
             directory,
             state: Mutex::new(State {
                 files,
+                written: VecDeque::new(),
                 waiting: VecDeque::new(),
-                lost: 0,
+                lost: Lost::default(),
                 problem: None,
+                failures: 0,
             }),
-            fail_writes: AtomicBool::new(false),
+            syncing: Mutex::new(()),
             closing: Mutex::new(false),
             closed: Condvar::new(),
         });
@@ -182,15 +199,30 @@ impl Audit {
     /// Appends an entry. It has left the process when this returns, unless [`Audit::problem`] says
     /// otherwise.
     pub fn append(&self, entry: &AuditEntry) {
+        let shared = &self.0.shared;
         // Texts and numbers: this can't fail.
         let line = serde_json::to_string(entry).unwrap_or_default() + "\n";
-        let mut state = self.0.shared.state.lock();
+        let mut state = shared.state.lock();
+        if state.written.len() >= WAITING_MAX {
+            drop(state);
+            shared.sync();
+            state = shared.state.lock();
+        }
+        if state.problem.is_none() {
+            match state.files.append(&line) {
+                Ok(()) => {
+                    state.written.push_back(line);
+                    return;
+                }
+                Err(error) => state.fail(&error),
+            }
+        }
         if state.waiting.len() < WAITING_MAX {
             state.waiting.push_back(line);
         } else {
-            state.lost += 1;
+            state.lost.entries += 1;
+            state.lost.time.clone_from(&entry.time);
         }
-        self.0.shared.write(&mut state);
     }
 
     /// Why entries can't be written, if they can't. Tries again what could not be written before.
@@ -198,9 +230,7 @@ impl Audit {
     pub fn problem(&self) -> Option<String> {
         let shared = &self.0.shared;
         let mut state = shared.state.lock();
-        if state.problem.is_some() {
-            shared.write(&mut state);
-        }
+        state.retry();
         let directory = shared.directory.display();
         state.problem.clone().or_else(|| {
             let has_space = space::is_enough_for_ledger(&shared.directory);
@@ -215,49 +245,29 @@ impl Audit {
 }
 
 impl Shared {
-    /// Writes what waits.
-    fn write(&self, state: &mut State) {
-        let mut lines = state.waiting.iter().fold(String::new(), |mut lines, line| {
-            lines.push_str(line);
-            lines
-        });
-        if state.lost > 0 {
-            let lost = AuditEntry {
-                error: Some("EntriesLost".to_owned()),
-                left_out: state.lost,
-                ..AuditEntry::default()
-            };
-            lines.push_str(&serde_json::to_string(&lost).unwrap_or_default());
-            lines.push('\n');
-        }
-        let written = match self.fail_writes.load(Ordering::Relaxed) {
-            true => Err(StorageError::Full {
-                path: self.directory.clone(),
-            }),
-            false => state.files.append(&lines),
-        };
-        match written {
-            Ok(()) => {
-                state.waiting.clear();
-                state.lost = 0;
-                if let Some(problem) = state.problem.take() {
-                    tracing::info!("the audit log is written again; before: {problem}");
-                }
-            }
-            Err(error) => state.fail(&error),
-        }
-    }
-
     fn sync(&self) {
-        // A copy of the file, so that appending does not wait for the disk.
-        let unsynced = self.state.lock().files.unsynced();
-        for file in unsynced {
-            if let Err(error) = file.sync_data() {
-                let error = StorageError::io("syncing", &self.directory)(error);
-                let mut state = self.state.lock();
+        let _one = self.syncing.lock();
+        let (unsynced, lines, failures) = {
+            let mut state = self.state.lock();
+            state.retry();
+            let unsynced = state.files.unsynced();
+            (unsynced, state.written.len(), state.failures)
+        };
+        // Appending does not wait for the disk.
+        let synced = unsynced.iter().try_for_each(Unsynced::sync);
+        let mut state = self.state.lock();
+        if state.failures != failures {
+            // What was synced here is given up, and its lines wait or are elsewhere.
+            return;
+        }
+        match synced {
+            Ok(()) => {
+                state.written.drain(..lines);
+                state.files.note_synced(&unsynced);
+            }
+            Err(error) => {
                 state.fail(&error);
-                // What the disk has of this file is not known; later lines go to another one.
-                state.files.begin_another();
+                state.retry();
             }
         }
     }
@@ -279,6 +289,38 @@ impl State {
             tracing::error!("the audit log can't be written: {problem}");
         }
         self.problem = Some(problem);
+        self.failures += 1;
+        // What the disk has of these is not known.
+        self.written.append(&mut self.waiting);
+        std::mem::swap(&mut self.written, &mut self.waiting);
+    }
+
+    /// After a failure: writes what waits to a new file and syncs it.
+    fn retry(&mut self) {
+        if self.problem.is_none() {
+            return;
+        }
+        let mut lines: String = self.waiting.iter().map(String::as_str).collect();
+        if self.lost.entries > 0 {
+            let lost = AuditEntry {
+                time: self.lost.time.clone(),
+                error: Some("EntriesLost".to_owned()),
+                left_out: self.lost.entries,
+                ..AuditEntry::default()
+            };
+            lines.push_str(&serde_json::to_string(&lost).unwrap_or_default());
+            lines.push('\n');
+        }
+        match self.files.begin_again(&lines) {
+            Ok(()) => {
+                self.waiting.clear();
+                self.lost = Lost::default();
+                if let Some(problem) = self.problem.take() {
+                    tracing::info!("the audit log is written again; before: {problem}");
+                }
+            }
+            Err(error) => self.fail(&error),
+        }
     }
 }
 
@@ -291,6 +333,11 @@ impl Drop for Owner {
             drop(thread.join());
         }
         self.shared.sync();
+        let state = self.shared.state.lock();
+        let lost = state.lost.entries + state.waiting.len() as u64;
+        if lost > 0 {
+            tracing::error!("{lost} entries of the audit log are lost");
+        }
     }
 }
 

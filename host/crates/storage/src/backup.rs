@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use crate::ledger::snapshot::SnapshotFile;
-use crate::{DataDir, Ledger, StorageError, database, files};
+use crate::{DataDir, Ledger, StorageError, database, files, space};
 
 pub use restore::{RestoreError, restore};
 
@@ -33,7 +33,9 @@ const MANIFEST: &str = "MANIFEST.json";
 /// The newest format of a manifest.
 const FORMAT: u32 = 1;
 /// Where a backup puts things together, in the data directory.
-const WORK: &str = "backup.tmp";
+pub(crate) const WORK: &str = "backup.tmp";
+/// Where a backup is unpacked, in a data directory that was there. While this is there, it is not whole.
+pub(crate) const UNFINISHED: &str = "restore.tmp";
 /// The catalogue of the ledger.
 const CATALOGUE: &str = "ledger.db";
 const ARTIFACTS: &str = "artifacts";
@@ -81,7 +83,7 @@ struct Work(PathBuf);
 
 impl Drop for Work {
     fn drop(&mut self) {
-        // What is left over is removed by the next backup.
+        // What is left over of a backup is removed at the next start.
         drop(fs::remove_dir_all(&self.0));
     }
 }
@@ -92,21 +94,23 @@ impl Backup {
     ///
     /// # Errors
     ///
-    /// [`StorageError::ReadOnly`] when the directory is not ours, [`StorageError::Database`] or
-    /// [`StorageError::Full`] when a database can't be copied.
+    /// [`StorageError::ReadOnly`] when the directory is not ours, [`StorageError::Database`] when a
+    /// database can't be copied, [`StorageError::Full`] when its copy would take space that is kept for
+    /// the ledger.
     pub fn begin(
         data_dir: &DataDir,
         (mayfly, made_at_ms): (&str, u64),
     ) -> Result<Self, StorageError> {
         data_dir.require_writable()?;
         let path = data_dir.path().join(WORK);
-        remove_work(&path)?;
+        files::remove_dir(&path)?;
         files::create_dir(&path.join(ARTIFACTS))?;
         let work = Work(path);
-        // Before and after: what the copied records name was there at one of the two times.
-        hold_artifacts(data_dir, &work)?;
+        // What the copied records name is there until it is held.
+        let _paused = data_dir.pause_sweeps();
         for (name, path) in files::list(data_dir.path())? {
             if name.ends_with(".db") && name != CATALOGUE {
+                require_space(data_dir, &path)?;
                 database::copy(&path, &work.0.join(&name))?;
             }
         }
@@ -242,11 +246,17 @@ fn hold_artifacts(data_dir: &DataDir, work: &Work) -> Result<(), StorageError> {
     Ok(())
 }
 
-fn remove_work(path: &Path) -> Result<(), StorageError> {
-    match fs::remove_dir_all(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            Err(StorageError::io("removing", path)(error))
-        }
-        _ => Ok(()),
+/// Whether there is space for a copy of a database besides what is kept for the ledger.
+fn require_space(data_dir: &DataDir, database: &Path) -> Result<(), StorageError> {
+    let bytes = |path: &Path| fs::metadata(path).map_or(0, |file| file.len());
+    let mut log = database.as_os_str().to_owned();
+    log.push("-wal");
+    let needed = bytes(database).saturating_add(bytes(Path::new(&log)));
+    let path = data_dir.path();
+    match space::is_enough_for_others_with(path, needed) {
+        true => Ok(()),
+        false => Err(StorageError::Full {
+            path: path.to_owned(),
+        }),
     }
 }

@@ -7,7 +7,9 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::{StorageError, files};
+use parking_lot::{Mutex, MutexGuard};
+
+use crate::{StorageError, backup, files};
 
 const LOCK_FILE: &str = "lock";
 
@@ -21,6 +23,8 @@ struct Inner {
     path: PathBuf,
     /// Held by us for as long as this is open; `None` when opened for reading.
     lock: Option<File>,
+    /// Held while artifacts are swept.
+    sweeping: Mutex<()>,
 }
 
 impl DataDir {
@@ -28,11 +32,14 @@ impl DataDir {
     ///
     /// # Errors
     ///
-    /// [`StorageError::Locked`] when another process owns it, [`StorageError::Io`] when it can't be
-    /// made or written to.
+    /// [`StorageError::Locked`] when another process owns it, [`StorageError::HalfRestored`] when
+    /// restoring a backup into it was cut short, [`StorageError::Io`] when it can't be made or written to.
     pub fn open(path: &Path) -> Result<Self, StorageError> {
         files::create_dir(path)?;
         let path = fs::canonicalize(path).map_err(StorageError::io("opening", path))?;
+        if path.join(backup::UNFINISHED).exists() {
+            return Err(StorageError::HalfRestored { path });
+        }
         let lock_path = path.join(LOCK_FILE);
         let mut lock = files::private()
             .create(true)
@@ -54,9 +61,12 @@ impl DataDir {
         lock.set_len(0)
             .and_then(|()| writeln!(lock, "{}", std::process::id()))
             .map_err(StorageError::io("writing", &lock_path))?;
+        // Of a backup that a crash cut short.
+        files::remove_dir(&path.join(backup::WORK))?;
         Ok(Self(Arc::new(Inner {
             path,
             lock: Some(lock),
+            sweeping: Mutex::new(()),
         })))
     }
 
@@ -67,7 +77,11 @@ impl DataDir {
     /// [`StorageError::Missing`] when it is not there.
     pub fn open_for_reading(path: &Path) -> Result<Self, StorageError> {
         match fs::canonicalize(path) {
-            Ok(path) if path.is_dir() => Ok(Self(Arc::new(Inner { path, lock: None }))),
+            Ok(path) if path.is_dir() => Ok(Self(Arc::new(Inner {
+                path,
+                lock: None,
+                sweeping: Mutex::new(()),
+            }))),
             Ok(path) => Err(StorageError::Missing { path }),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 Err(StorageError::Missing {
@@ -103,6 +117,16 @@ impl DataDir {
             files::create_dir(&path)?;
         }
         Ok(path)
+    }
+
+    /// Waits until no artifacts are swept, and keeps them from being swept.
+    pub(crate) fn pause_sweeps(&self) -> MutexGuard<'_, ()> {
+        self.0.sweeping.lock()
+    }
+
+    /// The right to sweep artifacts, unless somebody keeps us from it.
+    pub(crate) fn try_sweep(&self) -> Option<MutexGuard<'_, ()>> {
+        self.0.sweeping.try_lock()
     }
 
     pub(crate) fn require_writable(&self) -> Result<(), StorageError> {

@@ -31,6 +31,16 @@ pub enum StorageError {
         path: PathBuf,
     },
 
+    /// A backup was being restored into the data directory when the process died.
+    #[error(
+        "`{}` holds a part of a backup: restoring it was cut short; empty it and restore again",
+        path.display()
+    )]
+    HalfRestored {
+        /// The data directory.
+        path: PathBuf,
+    },
+
     /// No space is left for more records. Goes away by itself when there is space again.
     #[error("no space is left in `{}`", path.display())]
     Full {

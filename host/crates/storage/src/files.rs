@@ -31,6 +31,11 @@ pub(crate) fn create_dir(path: &Path) -> Result<(), StorageError> {
     }
 }
 
+/// Makes a directory that only we can enter and that was not there.
+pub(crate) fn create_new_dir(path: &Path) -> io::Result<()> {
+    DirBuilder::new().mode(DIRECTORY_MODE).create(path)
+}
+
 /// How a private file is opened for reading and writing.
 pub(crate) fn private() -> OpenOptions {
     let mut options = OpenOptions::new();
@@ -90,6 +95,16 @@ pub(crate) fn remove_temporaries(directory: &Path) -> Result<(), StorageError> {
 /// Removes a file that may be gone already.
 pub(crate) fn remove(path: &Path) -> Result<(), StorageError> {
     match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(StorageError::io("removing", path)(error))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Removes a directory with all that is in it; it may be gone already.
+pub(crate) fn remove_dir(path: &Path) -> Result<(), StorageError> {
+    match fs::remove_dir_all(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
             Err(StorageError::io("removing", path)(error))
         }

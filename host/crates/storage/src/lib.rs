@@ -35,7 +35,7 @@ pub use ledger::{
 };
 pub use logs::{
     CursorError, LogCursor, LogEvent, LogRange, LogSettings, LogSource, LogStream, Logs, ScanEnd,
-    ScannedEvent, escape,
+    ScannedBack, ScannedEvent, escape,
 };
 pub use records::{
     AliasRecord, FunctionRecord, NumberedRecord, Origin, Records, Stored, VersionRecord, Write,

@@ -33,7 +33,7 @@ use self::store::Store;
 use crate::{DataDir, StorageError, files, space};
 
 pub use cursor::{CursorError, LogCursor};
-pub use scan::{LogRange, LogStream, ScanEnd, ScannedEvent};
+pub use scan::{LogRange, LogStream, ScanEnd, ScannedBack, ScannedEvent};
 pub use text::{TEXT_BYTES_MAX, escape};
 
 const DIRECTORY: &str = "logs";
@@ -169,7 +169,7 @@ impl Logs {
     pub fn append(
         &self,
         function: &FunctionName,
-        stream: &str,
+        stream: &Arc<str>,
         events: impl IntoIterator<Item = LogEvent>,
     ) {
         let shared = self.shared();
@@ -236,8 +236,8 @@ impl Logs {
         scan::forward(&directory, from, range, visit)
     }
 
-    /// The last events before `before` (or at the end) that `is_wanted`, at most `max`, oldest first;
-    /// and where the log was read up to.
+    /// The last events before `before` (or at the end) that `is_wanted`, at most `max`. Whole files are
+    /// read; no further one when they were `bytes_max`.
     ///
     /// # Errors
     ///
@@ -248,7 +248,7 @@ impl Logs {
         before: Option<LogCursor>,
         (range, max): (LogRange, usize),
         is_wanted: impl FnMut(&ScannedEvent) -> bool,
-    ) -> Result<(Vec<ScannedEvent>, ScanEnd), StorageError> {
+    ) -> Result<ScannedBack, StorageError> {
         self.shared().flush();
         let directory = self.shared().store.lock().directory_of(function);
         scan::back(&directory, before, (range, max), is_wanted)

@@ -23,20 +23,26 @@ impl Space {
         })
     }
 
-    fn has_floors(self, floors: u64) -> bool {
+    /// Whether so many floors are free, besides `bytes` that are about to be written.
+    fn has_floors(self, floors: u64, bytes: u64) -> bool {
         let floor = (self.total_bytes / 100).clamp(FLOOR_BYTES_MIN, FLOOR_BYTES_MAX);
-        self.free_bytes >= floors.saturating_mul(floor)
+        self.free_bytes >= floors.saturating_mul(floor).saturating_add(bytes)
     }
 }
 
 /// Whether the ledger may begin something new in `directory`. A disk that does not say has space.
 pub(crate) fn is_enough_for_ledger(directory: &Path) -> bool {
-    Space::of(directory).map_or(true, |space| space.has_floors(1))
+    Space::of(directory).map_or(true, |space| space.has_floors(1, 0))
 }
 
 /// Whether others may write to `directory`: they stop well before the ledger has to.
 pub(crate) fn is_enough_for_others(directory: &Path) -> bool {
-    Space::of(directory).map_or(true, |space| space.has_floors(2))
+    is_enough_for_others_with(directory, 0)
+}
+
+/// [`is_enough_for_others`], for somebody who is about to write `bytes`.
+pub(crate) fn is_enough_for_others_with(directory: &Path, bytes: u64) -> bool {
+    Space::of(directory).map_or(true, |space| space.has_floors(2, bytes))
 }
 
 #[cfg(test)]
@@ -52,7 +58,7 @@ mod tests {
                     total_bytes: total_mb * MB,
                     free_bytes,
                 };
-                space.has_floors(floors)
+                space.has_floors(floors, 0)
             };
             for floors in [1, 2] {
                 assert!(has_floors(floors * floor_mb * MB, floors), "{total_mb}");
@@ -62,6 +68,12 @@ mod tests {
                 );
             }
         }
+        let space = Space {
+            total_bytes: 100 * MB,
+            free_bytes: 200 * MB,
+        };
+        assert!(space.has_floors(2, 72 * MB) && !space.has_floors(2, 72 * MB + 1));
+        assert!(!space.has_floors(2, u64::MAX));
         assert!(is_enough_for_ledger(Path::new("/no such directory")));
         assert!(is_enough_for_others(Path::new("/no such directory")));
     }

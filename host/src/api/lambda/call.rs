@@ -1,19 +1,21 @@
 //! A request that may do what it asks for: the operation, what it is about, and the proof.
 //!
-//! All spellings of a function become one [`FunctionRef`] here, before anything is decided, and a
-//! [`Call`] exists only with a [`Grant`]. Whether the function exists is asked afterwards.
+//! All spellings of a function become one [`FunctionRef`] in [`subject`], before anything is decided,
+//! and a [`Call`] exists only with a [`Grant`]. Whether the function exists is asked afterwards.
+
+mod subject;
 
 use std::sync::Arc;
 
-use domain::names::NameError;
-use domain::{AliasName, FunctionRef, FunctionRefError, Qualifier, VersionId};
+use domain::{AliasName, FunctionRef, Qualifier, VersionId};
 use http::{Response, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use self::subject::{Subject, subject};
 use super::super::error::ApiError;
 use super::super::query::Query;
-use super::super::request::{ApiRequest, decode};
+use super::super::request::ApiRequest;
 use super::checks::Checks;
 use super::condition_keys::{Asked, Said};
 use super::operation::{Operation, Resource};
@@ -22,19 +24,8 @@ use crate::auth::{self, Grant};
 use crate::http::error::{HttpResponse, json_response};
 use crate::registry::{ChangeError, Function, Settings, Version};
 
-/// What names of functions look like, for the texts of errors.
-const NAME_PATTERN: &str = "(arn:(aws[a-zA-Z-]*)?:lambda:)?([a-z]{2}(-gov)?-[a-z]+-\\d{1}:)?(\\d{12}:)?(function:)?([a-zA-Z0-9-_]+)(:(\\$LATEST|[a-zA-Z0-9-_]+))?";
-
-/// The same for aliases.
+/// What names of aliases look like, for the texts of errors.
 pub(super) const ALIAS_PATTERN: &str = "(?!^[0-9]+$)([a-zA-Z0-9-_]+)";
-
-/// The same for versions and aliases.
-const QUALIFIER_PATTERN: &str = "(|[a-zA-Z0-9$_-]+)";
-
-const FUNCTIONS_ONLY: &str = "This operation is permitted on Lambda functions only. Aliases and versions do not support this operation. Please specify either a function name or an unqualified function ARN.";
-
-const TAGS_ON_FUNCTIONS_ONLY: &str =
-    "Tags on function aliases and versions are not supported. Please specify a function ARN.";
 
 /// A request that is allowed.
 #[derive(Debug)]
@@ -60,16 +51,6 @@ impl From<ChangeError> for Refused {
     fn from(error: ChangeError) -> Self {
         Self::Change(error)
     }
-}
-
-/// What a request is about.
-#[derive(Debug)]
-struct Subject {
-    function: Option<FunctionRef>,
-    /// The second label of the path, decoded.
-    label: Option<String>,
-    /// For policies.
-    resource: String,
 }
 
 impl<'a> Call<'a> {
@@ -287,91 +268,6 @@ pub(super) fn no_content() -> HttpResponse {
     response
 }
 
-fn subject(
-    request: &ApiRequest<'_>,
-    operation: Operation,
-    labels: &[&str],
-    in_body: Option<String>,
-    query: &Query,
-) -> Result<Subject, ApiError> {
-    let resource = operation.spec().resource;
-    let mut labels = labels.iter().map(|label| decode(label));
-    let named = match resource {
-        Resource::Account => None,
-        Resource::InBody => in_body,
-        Resource::Qualified | Resource::Function | Resource::Alias | Resource::Tagged => {
-            labels.next().transpose()?
-        }
-    };
-    let label = labels.next().transpose()?;
-    let Some(named) = named else {
-        return Ok(Subject {
-            function: None,
-            label,
-            resource: "*".to_owned(),
-        });
-    };
-    if resource == Resource::Tagged && !named.starts_with("arn:") {
-        return Err(ApiError::validation(format!(
-            "`{}` is not the ARN of a function",
-            named.escape_debug()
-        )));
-    }
-    let mut function = FunctionRef::parse(&named).map_err(|error| refused(&named, &error))?;
-    let region = &request.caller.region;
-    if let Some(named) = function.region.as_deref()
-        && named != &**region
-    {
-        return Err(ApiError::not_found(format!(
-            "Functions from '{named}' are not reachable in this region ('{region}')"
-        )));
-    }
-    let mut resource_arn = None;
-    match resource {
-        Resource::Account => {}
-        Resource::Qualified => function.qualifier = qualifier(function.qualifier, query)?,
-        Resource::Tagged if function.qualifier.is_some() => {
-            return Err(ApiError::validation(TAGS_ON_FUNCTIONS_ONLY));
-        }
-        Resource::Function | Resource::InBody | Resource::Tagged | Resource::Alias => {
-            if function.qualifier.is_some() {
-                return Err(ApiError::validation(FUNCTIONS_ONLY));
-            }
-        }
-    }
-    if resource == Resource::Alias {
-        let alias = alias_name("name", label.as_deref().unwrap_or(""))?;
-        resource_arn = Some(format!("{}:{alias}", function.arn(region)));
-    }
-    Ok(Subject {
-        resource: resource_arn.unwrap_or_else(|| function.arn(region)),
-        function: Some(function),
-        label,
-    })
-}
-
-/// The qualifier of the path and that of the query, which must be the same if both are there.
-fn qualifier(in_path: Option<Qualifier>, query: &Query) -> Result<Option<Qualifier>, ApiError> {
-    let Some(text) = query.text("Qualifier") else {
-        return Ok(in_path);
-    };
-    let Ok(in_query) = Qualifier::parse(text) else {
-        let mut checks = Checks::default();
-        checks.length("qualifier", Some(text), &(1..=128));
-        checks.pattern("qualifier", Some(text), QUALIFIER_PATTERN, |_| {
-            text.is_empty()
-        });
-        checks.done()?;
-        return Err(internal());
-    };
-    match in_path {
-        Some(in_path) if in_path != in_query => Err(ApiError::validation(
-            "The derived qualifier from the function name does not match the specified qualifier.",
-        )),
-        _ => Ok(Some(in_query)),
-    }
-}
-
 /// An alias's name at `member`.
 ///
 /// # Errors
@@ -400,28 +296,6 @@ pub(super) fn version_id(member: &str, text: &str) -> Result<VersionId, ApiError
             let mut checks = Checks::default();
             checks.pattern(member, Some(text), "(\\$LATEST|[0-9]+)", |_| false);
             Err(checks.done().err().unwrap_or_else(internal))
-        }
-    }
-}
-
-/// The error for a text that names no function here.
-fn refused(text: &str, error: &FunctionRefError) -> ApiError {
-    match error {
-        FunctionRefError::OtherAccount { .. } => ApiError::denied(&error.to_string()),
-        FunctionRefError::Name(NameError::TooLong { .. }) => {
-            let mut checks = Checks::default();
-            checks.length("functionName", Some(text), &(1..=64));
-            match checks.done() {
-                Err(error) => ApiError::validation(error.message()),
-                Ok(()) => ApiError::validation(error.to_string()),
-            }
-        }
-        FunctionRefError::Malformed { .. }
-        | FunctionRefError::Name(_)
-        | FunctionRefError::Qualifier(_) => {
-            let mut checks = Checks::default();
-            checks.pattern("functionName", Some(text), NAME_PATTERN, |_| false);
-            checks.done().err().unwrap_or_else(internal)
         }
     }
 }

@@ -8,7 +8,7 @@ use std::ops::ControlFlow;
 
 use domain::FunctionName;
 use serde_json::{Value, json};
-use storage::{LogRange, ScanEnd, ScannedEvent, StorageError};
+use storage::{LogRange, ScanEnd, ScannedBack, ScannedEvent, StorageError};
 
 use super::super::error::ApiError;
 use super::super::request::ApiRequest;
@@ -127,14 +127,19 @@ impl Wanted {
             Direction::Back(before) => {
                 let place = before.map(|before| before.next);
                 let bounds = (self.range, self.limit);
-                let (events, end) =
+                let ScannedBack { events, begin, end } =
                     app.logs
                         .scan_back(&self.function, place, bounds, |scanned| {
                             self.streams.has(&scanned.stream)
                         })?;
+                let after = before.unwrap_or(end);
                 Ok(Read {
-                    before: before.unwrap_or(end),
-                    after: before.unwrap_or(end),
+                    // Without an event it leads on before what was read.
+                    before: ScanEnd {
+                        next: begin,
+                        ..after
+                    },
+                    after,
                     events: last_of(events),
                 })
             }

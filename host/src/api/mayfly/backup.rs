@@ -58,7 +58,14 @@ pub(super) async fn backup(app: &Arc<App>, query: &Query) -> Result<ApiResponse,
         .map_err(|_| ApiError::service(StatusCode::INTERNAL_SERVER_ERROR))?;
     begun.map_err(|error| {
         tracing::error!("a backup could not be made: {}", chain(&error));
-        ApiError::service(StatusCode::INTERNAL_SERVER_ERROR)
+        match error {
+            StorageError::Full { .. } => ApiError::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "ServiceException",
+                "little space is left where the data directory is; a backup copies the databases there first",
+            ),
+            _ => ApiError::service(StatusCode::INTERNAL_SERVER_ERROR),
+        }
     })?;
     let mut response = Response::new(body);
     let content_type = HeaderValue::from_static("application/x-tar");

@@ -105,7 +105,7 @@ impl Host<'_> {
             version: VersionId::Latest,
             arn: name.arn(&self.config.region),
             region: self.config.region.clone(),
-            log_stream: format!("{day}/[{}]{}", VersionId::Latest, random.hex()),
+            log_stream: format!("{day}/[{}]{}", VersionId::Latest, random.hex()).into(),
         });
         self.sandboxes.compile(artifact, wasm)?;
         Ok(guest)

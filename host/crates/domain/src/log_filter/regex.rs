@@ -76,7 +76,7 @@ mod tests {
             Err(LogFilterError::Regex(reason)) => reason,
             other => panic!("{expression}: {other:?}"),
         };
-        for broken in ["(a", "a**b(", "[z-a]", "\\", "(?u)\\w", "a{2,1}", "(?<n"] {
+        for broken in ["(a", "a**b(", "[z-a]", "\\", "a{2,1}", "(?<n"] {
             let reason = reason(broken);
             assert!(!reason.is_empty() && !reason.contains('\n'), "{reason}");
         }

@@ -195,7 +195,7 @@ impl Host {
             function,
             version: VersionId::Number(3),
             region: "eu-central-1".to_owned(),
-            log_stream: "2026/11/22/[3]abc".to_owned(),
+            log_stream: "2026/11/22/[3]abc".into(),
         }
     }
 
@@ -324,7 +324,7 @@ impl State {
             function,
             version: VersionId::Latest,
             region: String::new(),
-            log_stream: String::new(),
+            log_stream: "".into(),
         };
         let event = Event {
             id: request_id(),

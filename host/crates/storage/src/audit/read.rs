@@ -77,7 +77,9 @@ pub fn read(data_dir: &Path, query: &AuditQuery) -> Result<AuditPage, StorageErr
                 damaged += u64::from(!line.is_empty());
                 continue;
             };
-            newest.clone_from(&entry.time);
+            if entry.time > newest {
+                newest.clone_from(&entry.time);
+            }
             if query.wants(&entry) {
                 of_file.push_back(entry);
                 if of_file.len() + found.len() > query.limit {
@@ -87,8 +89,9 @@ pub fn read(data_dir: &Path, query: &AuditQuery) -> Result<AuditPage, StorageErr
         }
         of_file.append(&mut found);
         found = of_file;
-        // Times may be a little out of order, files are not.
-        if query.since.as_ref().is_some_and(|since| newest < *since) {
+        // Times may be a little out of order, files are not. One without a time says nothing.
+        let is_before = |since: &String| !newest.is_empty() && newest < *since;
+        if query.since.as_ref().is_some_and(is_before) {
             break;
         }
     }

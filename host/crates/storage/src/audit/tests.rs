@@ -112,43 +112,125 @@ fn a_query_is_by_time_user_action_and_decision() {
 fn what_can_not_be_written_waits_and_is_said_and_written_when_that_is_over() {
     let (root, _data_dir, audit) = audit(settings());
     audit.append(&entry(1));
-    audit.0.shared.fail_writes.store(true, Ordering::Relaxed);
+    audit.0.shared.state.lock().files.fail_writes = true;
     audit.append(&entry(2));
     audit.append(&entry(3));
     let problem = audit.problem().unwrap();
     assert!(problem.contains("no space is left"), "{problem}");
     assert_eq!(numbers(&read(root.path(), &all()).unwrap()), ["1"]);
-    audit.0.shared.fail_writes.store(false, Ordering::Relaxed);
+    audit.0.shared.state.lock().files.fail_writes = false;
     assert_eq!(audit.problem(), None);
     let page = read(root.path(), &all()).unwrap();
     assert_eq!(numbers(&page), ["1", "2", "3"]);
 }
 
 #[test]
-fn what_is_too_much_to_wait_is_counted_and_said() {
+fn what_could_not_be_synced_is_written_again_elsewhere_and_nothing_is_changed_before() {
     let (root, _data_dir, audit) = audit(settings());
-    audit.0.shared.fail_writes.store(true, Ordering::Relaxed);
+    audit.append(&entry(1));
+    audit.flush();
+    audit.append(&entry(2));
+    audit.append(&entry(3));
+    audit.0.shared.state.lock().files.fail_syncs = true;
+    audit.flush();
+    let problem = || audit.problem().unwrap_or_default();
+    assert!(problem().contains("syncing"), "{}", problem());
+    audit.append(&entry(4));
+    // Writing works; it is the disk that does not.
+    assert!(problem().contains("syncing"), "{}", problem());
+    audit.flush();
+    assert!(problem().contains("syncing"), "{}", problem());
+    let files = || files::list(&root.path().join("audit")).unwrap();
+    assert_eq!(files().len(), 1, "what was tried is gone");
+
+    audit.0.shared.state.lock().files.fail_syncs = false;
+    assert_eq!(audit.problem(), None);
+    let page = read(root.path(), &all()).unwrap();
+    assert_eq!(numbers(&page), ["1", "2", "3", "4"]);
+    let [(_, failed), (_, new)] = files().try_into().unwrap();
+    let text = |path| std::fs::read_to_string(path).unwrap();
+    assert_eq!(text(failed).lines().count(), 1, "only what is surely there");
+    assert_eq!(text(new).lines().count(), 3);
+    audit.append(&entry(5));
+    audit.flush();
+    assert_eq!(audit.problem(), None);
+    let page = read(root.path(), &all()).unwrap();
+    assert_eq!(numbers(&page), ["1", "2", "3", "4", "5"]);
+}
+
+#[test]
+fn a_flush_waits_for_what_another_one_has_taken() {
+    let (_root, _data_dir, audit) = audit(settings());
+    audit.append(&entry(1));
+    let other = audit.0.shared.syncing.lock();
+    let (flushed, is_flushed) = std::sync::mpsc::channel();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            audit.flush();
+            flushed.send(()).unwrap();
+        });
+        // A flush that does not wait for the other would be done soon.
+        for _ in 0..1_000 {
+            std::thread::yield_now();
+            assert!(is_flushed.try_recv().is_err());
+        }
+        assert_eq!(audit.0.shared.state.lock().written.len(), 1);
+        drop(other);
+        is_flushed.recv().unwrap();
+    });
+    assert!(audit.0.shared.state.lock().written.is_empty());
+}
+
+#[test]
+fn lines_that_are_not_synced_are_bounded() {
+    let (_root, _data_dir, audit) = audit(settings());
     let too_many = u64::try_from(WAITING_MAX).unwrap() + 3;
-    // Each try writes all that waits; fewer tries are the same.
+    for number in 0..too_many {
+        audit.append(&entry(number));
+    }
+    assert_eq!(audit.0.shared.state.lock().written.len(), 3);
+    assert_eq!(audit.problem(), None);
+}
+
+#[test]
+fn what_is_too_much_to_wait_is_counted_and_said_and_hides_nothing() {
+    let (root, _data_dir, audit) = audit(settings());
+    audit.append(&entry(1));
+    audit.0.shared.state.lock().files.fail_writes = true;
+    audit.append(&entry(2));
     let mut state = audit.0.shared.state.lock();
-    for _ in 0..WAITING_MAX {
+    while state.waiting.len() < WAITING_MAX {
         state.waiting.push_back("{}\n".to_owned());
     }
     drop(state);
-    for number in 0..3 {
+    for number in 3..6 {
         audit.append(&entry(number));
     }
-    audit.0.shared.fail_writes.store(false, Ordering::Relaxed);
+    audit.0.shared.state.lock().files.fail_writes = false;
     assert_eq!(audit.problem(), None);
-    let page = read(root.path(), &all()).unwrap();
-    let [lost] = page.entries.as_slice() else {
+    let since = Some(entry(1).time);
+    let page = read(root.path(), &AuditQuery { since, ..all() }).unwrap();
+    let [first, second, lost] = page.entries.as_slice() else {
         panic!("{page:?}");
     };
+    assert_eq!((first, second), (&entry(1), &entry(2)));
     assert_eq!(
-        (lost.left_out, lost.error.as_deref()),
-        (3, Some("EntriesLost"))
+        (lost.left_out, lost.error.as_deref(), &lost.time),
+        (3, Some("EntriesLost"), &entry(5).time)
     );
-    assert_eq!(page.damaged, too_many - 3);
+}
+
+#[test]
+fn an_entry_without_a_time_ends_no_search() {
+    let (root, _data_dir, audit) = audit(AuditSettings {
+        file_bytes: 1,
+        ..settings()
+    });
+    audit.append(&entry(1));
+    audit.append(&AuditEntry::default());
+    let since = Some(entry(1).time);
+    let page = read(root.path(), &AuditQuery { since, ..all() }).unwrap();
+    assert_eq!(numbers(&page), ["1"]);
 }
 
 #[test]

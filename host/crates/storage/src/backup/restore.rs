@@ -1,7 +1,9 @@
 //! Making a data directory from a backup.
 //!
-//! Everything is written beside the directory, checked against the manifest, synced, and moved to its
-//! place at the end: the directory is there with all of it, or not at all.
+//! Everything is unpacked beside the directory, checked against the manifest, synced, and moved to its
+//! place at the end. A directory that is there is filled and not replaced, since it may be a mount point,
+//! or in a folder that is not ours: the backup is unpacked in it then, and moved up. While it is, the
+//! directory opens as one that is not whole.
 
 use std::collections::HashMap;
 use std::fs::{self, File};
@@ -10,13 +12,19 @@ use std::path::{Component, Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
 
-use super::{BackupFile, BackupManifest, FORMAT, MANIFEST, PIECE_BYTES, Work, remove_work, tar};
+use super::{BackupFile, BackupManifest, FORMAT, MANIFEST, PIECE_BYTES, UNFINISHED, Work, tar};
 use crate::{StorageError, files};
 
 /// Most bytes of a manifest.
 const MANIFEST_BYTES_MAX: u64 = 256 << 20;
 
-/// Why a backup was not restored. Nothing was changed then.
+/// What a directory on a disk of its own may hold.
+const LOST_AND_FOUND: &str = "lost+found";
+
+/// How many names are tried for a directory beside the data directory.
+const NAMES_MAX: u32 = 1_000;
+
+/// Why a backup was not restored. Nothing is left of it then, but for directories above.
 #[derive(Debug, thiserror::Error)]
 pub enum RestoreError {
     /// The data directory holds something.
@@ -50,28 +58,115 @@ pub enum RestoreError {
 ///
 /// [`RestoreError`].
 pub fn restore(input: &mut impl Read, data_dir: &Path) -> Result<BackupManifest, RestoreError> {
-    let parent = match data_dir.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
-    if fs::read_dir(data_dir).is_ok_and(|mut entries| entries.next().is_some())
-        || data_dir.is_file()
-    {
-        let path = data_dir.to_owned();
-        return Err(RestoreError::NotEmpty { path });
-    }
-    files::create_dir(parent)?;
-    let mut name = data_dir.file_name().unwrap_or_default().to_owned();
-    name.push(".restore");
-    let work = Work(parent.join(name));
-    remove_work(&work.0)?;
-    files::create_dir(&work.0)?;
-    let manifest = unpack(input, &work.0)?;
-    sync_all(&work.0)?;
-    // Replaces an empty directory.
-    fs::rename(&work.0, data_dir).map_err(StorageError::io("moving the backup to", data_dir))?;
-    files::sync_dir(parent)?;
+    let place = Place::of(data_dir)?;
+    let manifest = unpack(input, &place.work.0)?;
+    sync_all(&place.work.0)?;
+    place.fill()?;
     Ok(manifest)
+}
+
+/// Where a backup is unpacked, and where it goes.
+struct Place {
+    work: Work,
+    data_dir: PathBuf,
+    is_there: bool,
+}
+
+impl Place {
+    /// Makes the directory to unpack in: what can't be restored here is refused now.
+    fn of(data_dir: &Path) -> Result<Self, RestoreError> {
+        match fs::canonicalize(data_dir) {
+            Ok(data_dir) => Self::within(data_dir),
+            // A link that leads nowhere is not ours to follow.
+            Err(error)
+                if error.kind() == io::ErrorKind::NotFound
+                    && fs::symlink_metadata(data_dir).is_err() =>
+            {
+                Self::beside(data_dir)
+            }
+            Err(error) => Err(StorageError::io("opening", data_dir)(error).into()),
+        }
+    }
+
+    fn within(data_dir: PathBuf) -> Result<Self, RestoreError> {
+        let listing = |error| StorageError::io("listing", &data_dir)(error);
+        for entry in fs::read_dir(&data_dir).map_err(listing)? {
+            if entry.map_err(listing)?.file_name() != LOST_AND_FOUND {
+                return Err(RestoreError::NotEmpty { path: data_dir });
+            }
+        }
+        let work = data_dir.join(UNFINISHED);
+        files::create_new_dir(&work).map_err(StorageError::io("creating directory", &work))?;
+        Ok(Self {
+            work: Work(work),
+            data_dir,
+            is_there: true,
+        })
+    }
+
+    fn beside(data_dir: &Path) -> Result<Self, RestoreError> {
+        let Some(name) = data_dir.file_name() else {
+            let path = data_dir.to_owned();
+            return Err(StorageError::Missing { path }.into());
+        };
+        let parent = match data_dir.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent,
+            _ => Path::new("."),
+        };
+        files::create_dir(parent)?;
+        for number in 0..NAMES_MAX {
+            let mut work = name.to_owned();
+            work.push(format!(".restore-{number}"));
+            let work = parent.join(work);
+            match files::create_new_dir(&work) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => {
+                    return Err(StorageError::io("creating directory", &work)(error).into());
+                }
+                Ok(()) => {
+                    return Ok(Self {
+                        work: Work(work),
+                        data_dir: parent.join(name),
+                        is_there: false,
+                    });
+                }
+            }
+        }
+        let error = io::Error::from(io::ErrorKind::AlreadyExists);
+        Err(StorageError::io("making a directory beside", data_dir)(error).into())
+    }
+
+    /// Puts what was unpacked where it belongs, durably.
+    fn fill(self) -> Result<(), StorageError> {
+        if self.is_there {
+            self.move_up()?;
+            let work = &self.work.0;
+            fs::remove_dir(work).map_err(StorageError::io("removing", work))?;
+            return files::sync_dir(&self.data_dir);
+        }
+        fs::rename(&self.work.0, &self.data_dir)
+            .map_err(StorageError::io("moving the backup to", &self.data_dir))?;
+        self.data_dir.parent().map_or(Ok(()), files::sync_dir)
+    }
+
+    /// Moves everything to the data directory, or nothing.
+    fn move_up(&self) -> Result<(), StorageError> {
+        let mut entries = files::list(&self.work.0)?;
+        // What the databases speak of is there when they are.
+        entries.sort_by_key(|(name, _)| name.ends_with(".db"));
+        for (moved, (name, path)) in entries.iter().enumerate() {
+            if let Err(error) = fs::rename(path, self.data_dir.join(name)) {
+                for (name, path) in &entries[..moved] {
+                    // If this fails, the directory still opens as one that is not whole.
+                    drop(fs::rename(self.data_dir.join(name), path));
+                }
+                return Err(StorageError::io("moving the backup to", &self.data_dir)(
+                    error,
+                ));
+            }
+        }
+        files::sync_dir(&self.data_dir)
+    }
 }
 
 fn damaged(reason: impl Into<String>) -> RestoreError {

@@ -143,6 +143,97 @@ fn a_directory_with_something_in_it_is_not_touched() {
     restore(&mut bytes.as_slice(), &empty).unwrap();
 }
 
+/// Whether the backup of `site` is in `data_dir`, and nothing else but `more`.
+fn is_restored(site: &Site, data_dir: &Path, more: &[&str]) {
+    let mut names: Vec<_> = files::list(data_dir).unwrap();
+    names.retain(|(name, _)| !more.contains(&name.as_str()));
+    let names: Vec<_> = names.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, ["artifacts", "audit", "ledger", "registry.db"]);
+    let opened = DataDir::open(data_dir).unwrap();
+    assert_eq!(ledger(&opened).records_total(), site.ledger.records_total());
+}
+
+#[test]
+fn a_restore_touches_only_what_it_made_itself() {
+    let site = site();
+    site.ledger.append(&report(1)).unwrap();
+    let (bytes, _) = backup(&site);
+    let root = site.root.path();
+    for mine in ["to.restore", "to.restore-0"] {
+        fs::create_dir(root.join(mine)).unwrap();
+        fs::write(root.join(mine).join("mine"), b"mine").unwrap();
+    }
+    restore(&mut bytes.as_slice(), &root.join("to")).unwrap();
+    is_restored(&site, &root.join("to"), &[]);
+    for mine in ["to.restore", "to.restore-0"] {
+        assert!(root.join(mine).join("mine").exists(), "{mine}");
+    }
+}
+
+#[test]
+fn a_restore_goes_through_links_and_into_a_disk_of_its_own() {
+    let site = site();
+    site.ledger.append(&report(1)).unwrap();
+    let (bytes, _) = backup(&site);
+    let disk = site.root.path().join("disk");
+    fs::create_dir_all(disk.join("lost+found")).unwrap();
+    let link = site.root.path().join("link");
+    std::os::unix::fs::symlink(&disk, &link).unwrap();
+    let cut = &bytes[..bytes.len() / 2];
+    restore(&mut &*cut, &link).unwrap_err();
+    assert_eq!(files::list(&disk).unwrap().len(), 1);
+    restore(&mut bytes.as_slice(), &link).unwrap();
+    is_restored(&site, &disk, &["lost+found"]);
+    let nowhere = site.root.path().join("nowhere");
+    std::os::unix::fs::symlink(site.root.path().join("none"), &nowhere).unwrap();
+    let error = restore(&mut bytes.as_slice(), &nowhere).unwrap_err();
+    assert!(error.to_string().contains("opening"), "{error}");
+}
+
+#[test]
+fn a_directory_with_a_part_of_a_backup_is_not_opened() {
+    let site = site();
+    let half = site.root.path().join("half");
+    fs::create_dir_all(half.join(UNFINISHED)).unwrap();
+    let error = DataDir::open(&half).unwrap_err();
+    assert!(
+        matches!(error, StorageError::HalfRestored { .. }),
+        "{error}"
+    );
+}
+
+#[test]
+fn what_a_crash_left_of_a_backup_goes_at_the_next_start() {
+    let Site {
+        root,
+        data_dir,
+        ledger,
+    } = site();
+    ledger.close().unwrap();
+    let left = data_dir.path().join(WORK);
+    fs::create_dir_all(left.join(ARTIFACTS)).unwrap();
+    drop((ledger, data_dir));
+    DataDir::open(&root.path().join("data")).unwrap();
+    assert!(!left.exists());
+}
+
+#[test]
+fn a_backup_begins_while_no_artifact_is_swept() {
+    let site = site();
+    let sweeping = site.data_dir.try_sweep().unwrap();
+    std::thread::scope(|scope| {
+        let beginning = scope.spawn(|| Backup::begin(&site.data_dir, MADE).unwrap());
+        // One that does not wait would be done soon.
+        for _ in 0..1_000 {
+            std::thread::yield_now();
+            assert!(!beginning.is_finished());
+        }
+        drop(sweeping);
+        drop(beginning.join().unwrap());
+    });
+    assert!(site.data_dir.try_sweep().is_some());
+}
+
 #[test]
 fn a_changed_or_cut_backup_is_refused_and_leaves_nothing() {
     let site = site();
@@ -154,7 +245,8 @@ fn a_changed_or_cut_backup_is_refused_and_leaves_nothing() {
     let refused = |bytes: &[u8]| {
         let error = restore(&mut &*bytes, &to).unwrap_err();
         assert!(matches!(error, RestoreError::Damaged { .. }), "{error}");
-        assert!(!to.exists() && !site.root.path().join("to.restore").exists());
+        let left: Vec<_> = files::list(site.root.path()).unwrap();
+        assert_eq!(left.len(), 1, "{left:?}");
     };
     // The padding of tar and its end mean nothing; everything else does.
     for at in (0..bytes.len() - 1_024).step_by(4_099) {

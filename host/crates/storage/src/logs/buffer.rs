@@ -3,6 +3,7 @@
 //! One function may take a quarter of the room, so that a noisy one does not silence the others.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use domain::FunctionName;
 
@@ -20,7 +21,7 @@ pub(super) struct Waiting {
     pub(super) lost_before: Lost,
     pub(super) events: Vec<LogEvent>,
     /// The streams that the events belong to: each with the index of its first event.
-    pub(super) streams: Vec<(usize, String)>,
+    pub(super) streams: Vec<(usize, Arc<str>)>,
     /// There was no room for.
     pub(super) lost_after: Lost,
     bytes: usize,
@@ -61,7 +62,7 @@ impl Buffer {
     pub(super) fn push(
         &mut self,
         function: &FunctionName,
-        stream: &str,
+        stream: &Arc<str>,
         events: Vec<LogEvent>,
     ) -> u64 {
         if events.is_empty() {
@@ -78,7 +79,7 @@ impl Buffer {
             self.bytes += bytes;
             waiting.bytes += bytes;
             let first = waiting.events.len();
-            waiting.streams.push((first, stream.to_owned()));
+            waiting.streams.push((first, Arc::clone(stream)));
         }
         for mut event in events {
             // Nothing is kept that would be cut before it is written.

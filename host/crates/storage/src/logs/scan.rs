@@ -70,6 +70,17 @@ impl ScanEnd {
     };
 }
 
+/// What reading back found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ScannedBack {
+    /// Oldest first.
+    pub events: Vec<ScannedEvent>,
+    /// Nothing before this was read.
+    pub begin: LogCursor,
+    /// Where to go on reading forward.
+    pub end: ScanEnd,
+}
+
 /// A stream of a log, with times in Unix milliseconds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogStream {
@@ -282,12 +293,13 @@ pub(super) fn back(
     before: Option<LogCursor>,
     (range, max): (LogRange, usize),
     mut is_wanted: impl FnMut(&ScannedEvent) -> bool,
-) -> Result<(Vec<ScannedEvent>, ScanEnd), StorageError> {
+) -> Result<ScannedBack, StorageError> {
     let mut found = VecDeque::new();
     let mut end = before.unwrap_or(LogCursor::START);
+    let mut begin = before;
     let mut bytes_left = range.bytes_max;
     for (number, path) in list(directory)?.into_iter().rev() {
-        if before.is_some_and(|before| number > before.segment()) {
+        if before.is_some_and(|before| LogCursor::new(number, 0) >= before) {
             continue;
         }
         if found.len() >= max
@@ -299,6 +311,8 @@ pub(super) fn back(
         let Some(mut segment) = Segment::open(number, &path, 0)? else {
             continue;
         };
+        let start = LogCursor::new(number, 0);
+        begin = Some(begin.map_or(start, |begin| begin.min(start)));
         let mut last = VecDeque::new();
         while let Some(scanned) = segment.next(&path)? {
             if before.is_some_and(|before| scanned.place >= before) {
@@ -327,7 +341,11 @@ pub(super) fn back(
         stamp_ms,
         is_complete: true,
     };
-    Ok((found.into(), end))
+    Ok(ScannedBack {
+        events: found.into(),
+        begin: begin.unwrap_or(LogCursor::START),
+        end,
+    })
 }
 
 /// See [`super::Logs::streams`].

@@ -4,32 +4,38 @@
 //! file and is written again at least once in every [`STREAM_EVERY_BYTES`]; files of before there were
 //! such lines are read as one stream a day.
 //!
+//! [`lines`] makes lines and reads one, [`read`] reads files.
+//!
 //! Files are opened for each write and closed after it, so functions without end do not use up
 //! descriptors. A line without its newline was being written when the process died; reading leaves it
 //! out, and the next write begins a new line.
 
+mod lines;
+mod read;
+
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use domain::FunctionName;
 
+use super::LogSettings;
 use super::budget::Budget;
-use super::buffer::{Lost, Waiting};
-use super::{LogCursor, LogEvent, LogSettings, LogSource, text};
+use super::buffer::Waiting;
 use crate::{StorageError, files};
+
+use self::lines::{Lines, stream_line};
+
+pub(super) use self::lines::{STREAM_EVERY_BYTES, parse_event};
+pub(super) use self::read::{read_after, tail};
 
 const EXTENSION: &str = ".log";
 /// Fewest files kept: the one being written and the one before.
 const SEGMENTS_MIN: u32 = 2;
-
-/// How much may be written until the stream is named again, so that a reader who comes in the middle
-/// finds it without reading a whole file.
-pub(super) const STREAM_EVERY_BYTES: usize = 64 << 10;
 
 /// The newest file of a function.
 #[derive(Debug, Clone)]
@@ -37,20 +43,7 @@ struct Newest {
     segment: u64,
     bytes: u64,
     /// The stream that was named last in it, if we did that.
-    stream: Option<String>,
-}
-
-/// Lines to be written at once.
-#[derive(Debug, Default)]
-struct Lines {
-    text: String,
-    /// When the first of them was said, in Unix milliseconds.
-    first_ms: u64,
-    /// The streams of the first and of the last line.
-    first_stream: Option<String>,
-    stream: Option<String>,
-    /// Since the stream was named.
-    bytes_since_stream: usize,
+    stream: Option<Arc<str>>,
 }
 
 /// What writes log files.
@@ -93,10 +86,7 @@ impl Store {
         waiting: &Waiting,
     ) -> Result<(), StorageError> {
         // Most lines are ours and of about this length.
-        let mut lines = Lines {
-            text: String::with_capacity(waiting.events.len() * 160 + 80),
-            ..Lines::default()
-        };
+        let mut lines = Lines::with_capacity(waiting.events.len() * 160 + 80);
         if let (Some((_, stream)), Some(event)) = (waiting.streams.first(), waiting.events.first())
         {
             lines.set_stream(event.at_unix_ms, stream);
@@ -294,169 +284,4 @@ pub(super) fn list(directory: &Path) -> Result<Vec<(u64, PathBuf)>, StorageError
         .collect::<Vec<(u64, PathBuf)>>();
     segments.sort();
     Ok(segments)
-}
-
-impl Lines {
-    /// What follows belongs to `stream`.
-    fn set_stream(&mut self, at_unix_ms: u64, stream: &str) {
-        if self.stream.as_deref() == Some(stream) {
-            return;
-        }
-        if self.text.is_empty() {
-            self.first_ms = at_unix_ms;
-            self.first_stream = Some(stream.to_owned());
-        } else {
-            self.text.push_str(&stream_line(at_unix_ms, stream));
-        }
-        self.stream = Some(stream.to_owned());
-        self.bytes_since_stream = 0;
-    }
-
-    /// Begins again in the same stream, with something said at `at_unix_ms`.
-    fn restart(&mut self, at_unix_ms: u64) {
-        self.text.clear();
-        self.first_ms = at_unix_ms;
-        self.first_stream.clone_from(&self.stream);
-        self.bytes_since_stream = 0;
-    }
-
-    fn push_event(&mut self, event: &LogEvent) {
-        if self.bytes_since_stream >= STREAM_EVERY_BYTES
-            && let Some(stream) = &self.stream
-        {
-            self.text.push_str(&stream_line(event.at_unix_ms, stream));
-            self.bytes_since_stream = 0;
-        }
-        let before = self.text.len();
-        let source = match event.source {
-            LogSource::Platform => " p ",
-            LogSource::Function => " f ",
-        };
-        // Each line of each event goes through here: no format string, no text in between.
-        let written = write!(self.text, "{}", event.at_unix_ms);
-        debug_assert!(written.is_ok(), "writing to a String can't fail");
-        self.text.push_str(source);
-        self.text.push_str(&event.shown());
-        self.text.push('\n');
-        self.bytes_since_stream += self.text.len() - before;
-    }
-
-    fn push_lost(&mut self, lost: Lost) {
-        if lost.events > 0 {
-            self.push_event(&LogEvent {
-                at_unix_ms: lost.at_unix_ms,
-                source: LogSource::Platform,
-                text: format!("{} events dropped", lost.events),
-            });
-        }
-    }
-}
-
-/// Says that what follows belongs to `stream`.
-fn stream_line(at_unix_ms: u64, stream: &str) -> String {
-    format!("{at_unix_ms} s {}\n", text::escape(stream))
-}
-
-/// Reads a line without its newline; `None` when it is not one of ours.
-pub(super) fn parse_event(line: &[u8]) -> Option<LogEvent> {
-    let line = std::str::from_utf8(line).ok()?;
-    let (at_unix_ms, rest) = line.split_once(' ')?;
-    let (source, text) = rest.split_once(' ')?;
-    let source = match source {
-        "p" => LogSource::Platform,
-        "f" => LogSource::Function,
-        _ => return None,
-    };
-    // A file that was changed by hand is no way to a terminal either.
-    let text = text::escape(text).into_owned();
-    Some(LogEvent {
-        at_unix_ms: at_unix_ms.parse().ok()?,
-        source,
-        text,
-    })
-}
-
-/// The complete lines of a file from `from` on, and where they end.
-fn read_lines(path: &Path, from: u64) -> Result<Option<(Vec<u8>, u64)>, StorageError> {
-    let mut bytes = match fs::read(path) {
-        Ok(bytes) => bytes,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(StorageError::io("reading", path)(error)),
-    };
-    let complete = bytes
-        .iter()
-        .rposition(|byte| *byte == b'\n')
-        .map_or(0, |last| last + 1);
-    bytes.truncate(complete);
-    let from = usize::try_from(from).unwrap_or(usize::MAX).min(complete);
-    bytes.drain(..from);
-    Ok(Some((bytes, u64::try_from(complete).unwrap_or(u64::MAX))))
-}
-
-fn lines(bytes: &[u8]) -> impl DoubleEndedIterator<Item = &[u8]> {
-    let bytes = bytes.strip_suffix(b"\n");
-    bytes
-        .into_iter()
-        .flat_map(|bytes| bytes.split(|byte| *byte == b'\n'))
-}
-
-/// See [`super::Logs::tail`].
-pub(super) fn tail(
-    directory: &Path,
-    last: usize,
-    since_ms: Option<u64>,
-) -> Result<(Vec<LogEvent>, LogCursor), StorageError> {
-    let mut newest_first = Vec::new();
-    let mut cursor = LogCursor::START;
-    for (segment, path) in list(directory)?.into_iter().rev() {
-        let Some((bytes, end)) = read_lines(&path, 0)? else {
-            continue;
-        };
-        cursor = cursor.max(LogCursor {
-            segment,
-            offset: end,
-        });
-        let events = lines(&bytes)
-            .rev()
-            .filter_map(parse_event)
-            .filter(|event| since_ms.is_none_or(|since| event.at_unix_ms >= since));
-        newest_first.extend(events.take(last - newest_first.len()));
-        if newest_first.len() == last {
-            break;
-        }
-    }
-    newest_first.reverse();
-    Ok((newest_first, cursor))
-}
-
-/// See [`super::Logs::read_after`].
-pub(super) fn read_after(
-    directory: &Path,
-    mut cursor: LogCursor,
-    max: usize,
-) -> Result<(Vec<LogEvent>, LogCursor), StorageError> {
-    let mut events = Vec::new();
-    for (segment, path) in list(directory)? {
-        if segment < cursor.segment || events.len() == max {
-            continue;
-        }
-        let from = if segment == cursor.segment {
-            cursor.offset
-        } else {
-            0
-        };
-        let Some((bytes, end)) = read_lines(&path, from)? else {
-            continue;
-        };
-        let mut offset = end - u64::try_from(bytes.len()).unwrap_or(0);
-        for line in lines(&bytes) {
-            if events.len() == max {
-                break;
-            }
-            events.extend(parse_event(line));
-            offset += u64::try_from(line.len() + 1).unwrap_or(0);
-        }
-        cursor = LogCursor { segment, offset };
-    }
-    Ok((events, cursor))
 }

@@ -58,8 +58,8 @@ fn log_files(root: &tempfile::TempDir, function: &str) -> Vec<(String, u64)> {
 fn the_tail_is_what_was_said_last_to_one_function() {
     let (_root, logs) = logs(settings());
     let (upper, lower) = (name("Hello"), name("hello"));
-    logs.append(&upper, STREAM, events(0..10));
-    logs.append(&lower, STREAM, [event(3, "other")]);
+    logs.append(&upper, &STREAM.into(), events(0..10));
+    logs.append(&lower, &STREAM.into(), [event(3, "other")]);
     let (tail, cursor) = logs.tail(&upper, 3, None).unwrap();
     assert_eq!(tail, events(7..10));
     assert_eq!(logs.tail(&upper, 100, Some(4)).unwrap().0, events(4..10));
@@ -72,7 +72,7 @@ fn the_tail_is_what_was_said_last_to_one_function() {
     logs.remove(&upper).unwrap();
     logs.remove(&upper).unwrap();
     assert_eq!(logs.tail(&upper, 100, None).unwrap().0, []);
-    logs.append(&upper, STREAM, events(0..1));
+    logs.append(&upper, &STREAM.into(), events(0..1));
     assert_eq!(logs.tail(&upper, 100, None).unwrap().0, events(0..1));
 }
 
@@ -94,7 +94,7 @@ fn a_function_can_not_speak_for_us_nor_to_a_terminal() {
         source: LogSource::Platform,
         ..event(1, ours)
     });
-    logs.append(&function, STREAM, said);
+    logs.append(&function, &STREAM.into(), said);
     let texts = logs.tail(&function, 10, None).unwrap().0;
     let texts = texts
         .iter()
@@ -123,14 +123,18 @@ fn files_are_bounded_in_size_and_number() {
     let (root, logs) = logs(bounds);
     let function = name("chatty");
     for start in 0..100 {
-        logs.append(&function, STREAM, events(start * 10..start * 10 + 10));
+        logs.append(
+            &function,
+            &STREAM.into(),
+            events(start * 10..start * 10 + 10),
+        );
         logs.flush();
         let files = log_files(&root, "chatty");
         assert!(files.len() <= 3, "{files:?}");
         assert!(files.iter().all(|(_, bytes)| *bytes < 1_300), "{files:?}");
     }
     // One large batch is split as well.
-    logs.append(&function, STREAM, events(1_000..2_000));
+    logs.append(&function, &STREAM.into(), events(1_000..2_000));
     logs.flush();
     let files = log_files(&root, "chatty");
     assert!(
@@ -154,7 +158,11 @@ fn following_a_log_misses_nothing_across_rotations_and_restarts() {
     let mut followed = Vec::new();
     let (_, mut cursor) = first.tail(&function, 0, None).unwrap();
     for start in 0..50 {
-        first.append(&function, STREAM, events(start * 20..start * 20 + 20));
+        first.append(
+            &function,
+            &STREAM.into(),
+            events(start * 20..start * 20 + 20),
+        );
         loop {
             let (more, next) = first.read_after(&function, &cursor, 7).unwrap();
             cursor = next.to_string().parse().unwrap();
@@ -167,7 +175,7 @@ fn following_a_log_misses_nothing_across_rotations_and_restarts() {
     assert_eq!(followed, events(0..1_000));
     drop(first);
     let second = Logs::open(&DataDir::open(root.path()).unwrap(), bounds).unwrap();
-    second.append(&function, STREAM, events(1_000..1_010));
+    second.append(&function, &STREAM.into(), events(1_000..1_010));
     let (more, _) = second.read_after(&function, &cursor, 100).unwrap();
     assert_eq!(more, events(1_000..1_010));
     // One that fell behind goes on with the oldest that is left.
@@ -192,7 +200,7 @@ fn following_a_log_misses_nothing_across_rotations_and_restarts() {
 fn a_torn_last_line_is_left_out_and_does_not_spoil_the_next() {
     let (root, first) = logs(settings());
     let function = name("torn");
-    first.append(&function, STREAM, events(0..2));
+    first.append(&function, &STREAM.into(), events(0..2));
     drop(first);
     let path = root.path().join("logs/torn/0000000001.log");
     let mut text = std::fs::read_to_string(&path).unwrap();
@@ -200,7 +208,7 @@ fn a_torn_last_line_is_left_out_and_does_not_spoil_the_next() {
     std::fs::write(&path, text).unwrap();
     let second = Logs::open(&DataDir::open(root.path()).unwrap(), settings()).unwrap();
     assert_eq!(second.tail(&function, 10, None).unwrap().0, events(0..2));
-    second.append(&function, STREAM, events(2..3));
+    second.append(&function, &STREAM.into(), events(2..3));
     let (tail, _) = second.tail(&function, 1, None).unwrap();
     assert_eq!(tail, events(2..3));
 }
@@ -212,8 +220,8 @@ fn what_has_no_room_is_dropped_counted_and_said_and_others_keep_theirs() {
         ..settings()
     });
     let (noisy, quiet) = (name("noisy"), name("quiet"));
-    logs.append(&noisy, STREAM, events(0..1_000));
-    logs.append(&quiet, STREAM, events(0..3));
+    logs.append(&noisy, &STREAM.into(), events(0..1_000));
+    logs.append(&quiet, &STREAM.into(), events(0..3));
     let dropped = logs.dropped_total();
     assert!((900..1_000).contains(&dropped), "{dropped}");
     let (tail, _) = logs.tail(&noisy, 2_000, None).unwrap();
@@ -230,7 +238,7 @@ fn what_has_no_room_is_dropped_counted_and_said_and_others_keep_theirs() {
         }
     );
     assert_eq!(logs.tail(&quiet, 10, None).unwrap().0, events(0..3));
-    logs.append(&noisy, STREAM, events(0..1));
+    logs.append(&noisy, &STREAM.into(), events(0..1));
     assert_eq!(logs.tail(&noisy, 1, None).unwrap().0, events(0..1));
     assert_eq!(logs.dropped_total(), dropped);
 }
@@ -241,12 +249,12 @@ fn what_can_not_be_written_is_counted_and_said_later() {
     let function = name("blocked");
     let path = root.path().join("logs/blocked");
     std::fs::write(&path, b"a file where the directory should be").unwrap();
-    logs.append(&function, STREAM, events(0..5));
+    logs.append(&function, &STREAM.into(), events(0..5));
     logs.flush();
     logs.flush();
     assert_eq!(logs.dropped_total(), 5);
     std::fs::remove_file(&path).unwrap();
-    logs.append(&function, STREAM, events(5..7));
+    logs.append(&function, &STREAM.into(), events(5..7));
     let (tail, _) = logs.tail(&function, 10, None).unwrap();
     assert_eq!(
         (tail[0].text.as_str(), tail[0].at_unix_ms),
@@ -260,7 +268,7 @@ fn what_can_not_be_written_is_counted_and_said_later() {
 fn the_thread_writes_by_itself_and_a_reader_in_another_process_sees_it() {
     let (root, logs) = logs(LogSettings::default());
     let function = name("live");
-    logs.append(&function, STREAM, events(0..3));
+    logs.append(&function, &STREAM.into(), events(0..3));
     let data_dir = DataDir::open_for_reading(root.path()).unwrap();
     let reader = Logs::open(&data_dir, LogSettings::default()).unwrap();
     let clock = domain::Clock::system();
@@ -269,7 +277,7 @@ fn the_thread_writes_by_itself_and_a_reader_in_another_process_sees_it() {
         assert!(clock.now() - start < Duration::from_secs(10));
         std::thread::yield_now();
     }
-    reader.append(&function, STREAM, events(3..5));
+    reader.append(&function, &STREAM.into(), events(3..5));
     assert_eq!(reader.dropped_total(), 2);
     reader.remove(&function).unwrap_err();
     assert_eq!(reader.tail(&function, 10, None).unwrap().0, events(0..3));
@@ -287,7 +295,11 @@ fn threads_append_while_others_follow() {
             let (logs, function) = (&logs, &function);
             scope.spawn(move || {
                 for number in 0..500 {
-                    logs.append(function, STREAM, [event(number, &format!("{thread}"))]);
+                    logs.append(
+                        function,
+                        &STREAM.into(),
+                        [event(number, &format!("{thread}"))],
+                    );
                 }
             });
         }

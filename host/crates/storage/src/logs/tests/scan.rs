@@ -45,7 +45,7 @@ fn overlapping(logs: &Logs, function: &FunctionName) {
         ("a", 55..65),
         ("c", 70..80),
     ] {
-        logs.append(function, version, events(times));
+        logs.append(function, &version.into(), events(times));
         logs.flush();
     }
 }
@@ -96,7 +96,7 @@ fn a_range_holds_the_events_with_stamps_in_it_and_asking_again_from_the_last_mis
     let (_root, followed) = super::logs(small());
     let (mut seen, mut since_ms) = (Vec::new(), 0);
     for times in [50..60_u64, 10..70, 55..65, 5..6, 70..80] {
-        followed.append(&function, STREAM, events(times));
+        followed.append(&function, &STREAM.into(), events(times));
         let range = LogRange { since_ms, ..ALL };
         for scanned in pages(&followed, &function, range, 4) {
             since_ms = scanned.stamp_ms;
@@ -119,7 +119,11 @@ fn every_event_is_in_its_stream_wherever_reading_begins() {
     for batch in 0..60_u64 {
         let stream = if batch % 20 < 17 { "one" } else { "two" };
         let text = format!("{stream} {long}");
-        logs.append(&function, stream, (0..20).map(|_| event(batch, &text)));
+        logs.append(
+            &function,
+            &stream.into(),
+            (0..20).map(|_| event(batch, &text)),
+        );
         if batch % 3 == 0 {
             logs.flush();
         }
@@ -148,7 +152,11 @@ fn files_of_before_there_were_streams_are_one_stream_a_day() {
     std::fs::create_dir(&path).unwrap();
     let file = "1709164800000 p START\n1709251199999 f said\n1709251200000 p END\n";
     std::fs::write(path.join("0000000001.log"), file).unwrap();
-    logs.append(&function, "new/[1]x", [event(1_709_251_200_001, "new")]);
+    logs.append(
+        &function,
+        &"new/[1]x".into(),
+        [event(1_709_251_200_001, "new")],
+    );
     let all = pages(&logs, &function, ALL, usize::MAX);
     let streams: Vec<_> = all.iter().map(|scanned| &*scanned.stream).collect();
     let zeros = "0".repeat(32);
@@ -163,7 +171,7 @@ fn files_of_before_there_were_streams_are_one_stream_a_day() {
 fn files_that_were_finished_before_the_wanted_time_are_not_opened() {
     let (root, logs) = logs(small());
     let function = name("f");
-    logs.append(&function, STREAM, events(0..200));
+    logs.append(&function, &STREAM.into(), events(0..200));
     logs.flush();
     let path = root.path().join("logs/f/0000000001.log");
     let file = std::fs::File::options().write(true).open(&path).unwrap();
@@ -203,7 +211,9 @@ fn reading_back_gives_the_last_of_a_stream_and_then_those_before() {
         .collect();
     let (mut found, mut before) = (Vec::new(), None);
     loop {
-        let (page, end) = logs
+        let ScannedBack {
+            events: page, end, ..
+        } = logs
             .scan_back(&function, before, (ALL, 6), |scanned| {
                 &*scanned.stream == "a"
             })
@@ -223,11 +233,51 @@ fn reading_back_gives_the_last_of_a_stream_and_then_those_before() {
 }
 
 #[test]
+fn reading_back_goes_on_before_what_holds_nothing_that_is_wanted() {
+    let (root, logs) = logs(small());
+    let function = name("f");
+    logs.append(&function, &"rare".into(), events(0..3));
+    logs.flush();
+    for start in 0..20 {
+        logs.append(
+            &function,
+            &"common".into(),
+            events(start * 10..start * 10 + 10),
+        );
+        logs.flush();
+    }
+    let files = log_files(&root, "f").len();
+    assert!(files > 3, "{files}");
+    // Each call may read one file.
+    let range = LogRange {
+        bytes_max: 1,
+        ..ALL
+    };
+    let (mut found, mut before, mut calls) = (Vec::new(), None, 0);
+    while found.is_empty() {
+        let read = logs
+            .scan_back(&function, before, (range, 10), |scanned| {
+                &*scanned.stream == "rare"
+            })
+            .unwrap();
+        assert!(before.is_none_or(|before| read.begin < before), "{read:?}");
+        (found, before) = (read.events, Some(read.begin));
+        calls += 1;
+    }
+    assert_eq!((found.len(), calls), (3, files));
+    // Before the first file there is nothing, and it says so by staying.
+    let read = logs
+        .scan_back(&function, before, (range, 10), |_| true)
+        .unwrap();
+    assert_eq!((read.events, Some(read.begin)), (Vec::new(), before));
+}
+
+#[test]
 fn who_has_a_log_and_how_large_it_is() {
     let (root, logs) = logs(settings());
     assert_eq!(logs.functions().unwrap(), []);
-    logs.append(&name("b"), STREAM, events(0..3));
-    logs.append(&name("a"), STREAM, events(0..1));
+    logs.append(&name("b"), &STREAM.into(), events(0..3));
+    logs.append(&name("a"), &STREAM.into(), events(0..1));
     logs.flush();
     assert_eq!(logs.functions().unwrap(), [name("a"), name("b")]);
     let [(_, bytes)] = log_files(&root, "b").try_into().unwrap();
