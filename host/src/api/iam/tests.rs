@@ -307,6 +307,10 @@ fn lists_come_in_pages() {
 }
 
 #[test]
+#[expect(
+    clippy::too_many_lines,
+    reason = "one life of a policy, from being put to being gone"
+)]
 fn policies_are_kept_as_they_were_written_and_come_back_encoded() {
     let home = Home::new();
     ask(&home, "CreateUser", json!({"UserName": "bob"})).unwrap();
