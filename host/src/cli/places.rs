@@ -111,7 +111,7 @@ fn key(config: &Config) -> anyhow::Result<(Key, Option<String>)> {
         )
     })?;
     if let Some(warning) = credentials::warning(path) {
-        eprintln!("warning: {warning}");
+        super::output::note(&format!("warning: {warning}"));
     }
     let signer = Signer {
         access_key_id: profile.access_key_id,
