@@ -46,7 +46,7 @@ use self::uploads::Unproven;
 use crate::app::App;
 use crate::audit::Answered;
 use crate::auth::Caller;
-use crate::auth::authentication::{Listener, Pending, Source, may_repeat};
+use crate::auth::authentication::{Listener, Pending, Source};
 use crate::auth::sigv4::AuthError;
 use crate::auth::trail::Trail;
 use crate::http::body::{BodyError, BodyLimits, Room, read_body};
@@ -140,6 +140,19 @@ impl ApiService {
     }
 }
 
+impl ApiService {
+    /// Whether doing a request twice does no harm: what reads, and Invoke, which clients send with the
+    /// same signature twice in one second.
+    fn may_repeat(self, method: &Method, path: &str) -> bool {
+        match self {
+            Self::Lambda => lambda::may_repeat(method, path),
+            Self::Logs | Self::Sts => true,
+            Self::Iam => false,
+            Self::Mayfly => *method == Method::GET,
+        }
+    }
+}
+
 impl Control {
     pub(crate) fn new(app: Arc<App>, drain: Drain) -> Self {
         let body_limits = BodyLimits::of(&app.config.http);
@@ -200,7 +213,7 @@ impl Control {
         let (body, _room) = read_body(body, limits, room, source.address)
             .await
             .map_err(|error| too_large(service, parts, error))?;
-        let may_repeat = may_repeat(&parts.method, service.name(), path);
+        let may_repeat = service.may_repeat(&parts.method, path);
         let mut caller = self.verify(pending, &body, may_repeat).await?;
         drop(place);
         let identities = &self.app.identities;

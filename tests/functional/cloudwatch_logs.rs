@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use serde_json::{Value, json};
 use support::guests::speaking;
 use support::http::Connection;
+use support::identity::statement;
 use support::{Request, Response, Site, TestHost};
 
 /// An operation of CloudWatch Logs.
@@ -366,4 +367,38 @@ fn a_live_tail_shows_what_is_said_and_ends_when_the_server_drains() {
     assert!(rest.contains("SessionStreamingException"), "{rest}");
     assert!(!rest.contains("all is fine"), "{rest}");
     host.wait_end();
+}
+
+#[test]
+fn a_live_tail_ends_when_its_caller_may_no_longer_read() {
+    let (host, _) = called(1);
+    let bob = host.user("bob");
+    let members = json!({ "logGroupIdentifiers": ["/aws/lambda/f"] });
+    let tail = operation("StartLiveTail", &members);
+    let ends: [&dyn Fn(); 2] = [
+        &|| {
+            host.iam("Action=DeleteUserPolicy&UserName=bob&PolicyName=p");
+        },
+        &|| {
+            let key = &bob.access_key_id;
+            host.iam(&format!(
+                "Action=UpdateAccessKey&UserName=bob&AccessKeyId={key}&Status=Inactive"
+            ));
+        },
+    ];
+    for end in ends {
+        host.put_policy("bob", &statement("Allow", "logs:StartLiveTail", "*"));
+        let mut connection = Connection::open(host.control()).unwrap();
+        let signer = bob.clone().for_service("logs");
+        connection
+            .start(&signer.sign(&tail, host.control()))
+            .unwrap();
+        let _started = connection.read_until("sessionUpdate").unwrap();
+        end();
+        let last = connection
+            .read_until("may not read these log groups any more")
+            .unwrap();
+        let last = String::from_utf8_lossy(&last).into_owned();
+        assert!(last.contains("SessionStreamingException"), "{last}");
+    }
 }

@@ -62,10 +62,10 @@ fn check_forbidden(answer: &Response) {
 fn a_url_answers_while_its_policy_changes() {
     let (host, id) = start_open(&printing("{}"));
     let requests = [Request::get(&format!("/_url/{id}/"))];
-    let load = Load::start(host.http(), &requests, 2, None);
+    let load = Load::start(host.http(), &requests, 2, Some(200));
     load.wait_answers(10);
     let policy = "/2015-03-31/functions/f/policy";
-    for _ in 0..50 {
+    for _ in 0..20 {
         let other = json!({
             "StatementId": "other", "Action": "lambda:InvokeFunction", "Principal": "000000000000",
         });

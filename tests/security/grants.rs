@@ -371,3 +371,137 @@ fn a_user_makes_no_more_of_permissions_than_they_say() {
     host.put_policy("bob", &json!([statement("Allow", "iam:*", myself), deny]));
     denied(&own[0]);
 }
+
+/// A Deny that hangs on what the request says of itself holds, wherever the request says it.
+#[test]
+fn a_prohibition_on_a_parameter_holds_for_every_operation_that_takes_it() {
+    let host = start();
+    let bob = host.user("bob");
+    let forbid = |operator: &str, key: &str, value: &str| {
+        let mut deny = statement("Deny", "*", "*");
+        deny["Condition"] = json!({operator: {key: value}});
+        host.put_policy("bob", &json!([statement("Allow", "*", "*"), deny]));
+    };
+    let ask = |method: &str, target: &str, body: &Value| {
+        let request = Request::new(method, target).with_body(body.to_string());
+        host.send_as(&bob, &request).status
+    };
+    let url = "/2021-10-31/functions/f/url";
+    forbid("StringEquals", "lambda:FunctionUrlAuthType", "NONE");
+    assert_eq!(ask("POST", url, &json!({"AuthType": "NONE"})), 403);
+    assert_eq!(ask("POST", url, &json!({"AuthType": "AWS_IAM"})), 201);
+    assert_eq!(ask("PUT", url, &json!({"AuthType": "NONE"})), 403);
+    assert_eq!(ask("PUT", url, &json!({})), 200);
+    // Without one in the request, the one that is stored counts.
+    forbid("StringEquals", "lambda:FunctionUrlAuthType", "AWS_IAM");
+    assert_eq!(ask("PUT", url, &json!({})), 403);
+    assert_eq!(ask("DELETE", url, &json!({})), 403);
+    assert_eq!(ask("GET", url, &json!({})), 403);
+
+    let policy = format!("{FUNCTIONS}/f/policy");
+    let everybody = json!({"StatementId": "s", "Action": INVOKE, "Principal": "*"});
+    forbid("StringEquals", "lambda:Principal", "*");
+    assert_eq!(ask("POST", &policy, &everybody), 403);
+    let _added = host.lambda_ok("POST", &policy, &everybody, 201);
+    assert_eq!(ask("DELETE", &format!("{policy}/s"), &json!({})), 403);
+
+    let tags = format!("/2017-03-31/tags/{}", encode(&arn("f")));
+    let owned = json!({"Tags": {"owner": "bob"}});
+    for (operator, key, value) in [
+        ("StringEquals", "aws:RequestTag/owner", "bob"),
+        ("ForAnyValue:StringEquals", "aws:TagKeys", "owner"),
+    ] {
+        forbid(operator, key, value);
+        assert_eq!(ask("POST", &tags, &owned), 403, "{key}");
+        assert_eq!(ask("POST", &tags, &json!({"Tags": {"team": "a"}})), 204);
+        let tagged =
+            json!({"FunctionName": "g", "Role": "r", "Code": {}, "Tags": {"owner": "bob"}});
+        assert_eq!(ask("POST", FUNCTIONS, &tagged), 403, "{key}");
+        let form = "Action=CreateUser&UserName=eve&Tags.member.1.Key=owner&Tags.member.1.Value=bob";
+        assert_eq!(host.iam_as(&bob, form).status, 403, "{key}");
+    }
+    assert_eq!(
+        ask("DELETE", &format!("{tags}?tagKeys=owner"), &json!({})),
+        403
+    );
+    assert_eq!(
+        ask("DELETE", &format!("{tags}?tagKeys=team"), &json!({})),
+        204
+    );
+
+    host.iam("Action=CreateUser&UserName=eve&Tags.member.1.Key=team&Tags.member.1.Value=a");
+    for key in ["aws:ResourceTag/team", "iam:ResourceTag/team"] {
+        forbid("StringEquals", key, "a");
+        assert_eq!(
+            host.iam_as(&bob, "Action=DeleteUser&UserName=eve").status,
+            403
+        );
+    }
+    // What nobody looks at is not known, and denies.
+    forbid("StringEquals", "aws:Referer", "x");
+    check(&host, &bob, &[("f", 403)]);
+}
+
+#[test]
+fn who_gets_a_name_gets_nothing_that_was_meant_for_another() {
+    let host = start();
+    let bob = host.user("bob");
+    let user = "arn:aws:iam::000000000000:user/bob";
+    add_permission(&host, "", INVOKE, user);
+    check(&host, &bob, &[("f", 200)]);
+    let shown = || {
+        let policy = host.lambda_ok("GET", &format!("{FUNCTIONS}/f/policy"), &Value::Null, 200);
+        let policy: Value = serde_json::from_str(policy["Policy"].as_str().unwrap()).unwrap();
+        policy["Statement"][0]["Principal"]["AWS"]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    };
+    assert_eq!(shown(), user);
+    // Renamed, he keeps what he was given, and the next of that name gets none of it.
+    host.iam("Action=UpdateUser&UserName=bob&NewUserName=rob");
+    let second = host.user("bob");
+    check(&host, &second, &[("f", 403)]);
+    check(&host, &bob, &[("f", 200)]);
+    assert_eq!(shown(), "arn:aws:iam::000000000000:user/rob");
+    let key = bob.access_key_id.as_str();
+    host.iam(&format!(
+        "Action=DeleteAccessKey&UserName=rob&AccessKeyId={key}"
+    ));
+    host.iam("Action=DeleteUser&UserName=rob");
+    let third = host.user("rob");
+    check(&host, &third, &[("f", 403)]);
+    assert!(shown().starts_with("AIDA"), "{}", shown());
+    // Nobody is let in who is not there.
+    let body = json!({"StatementId": "t", "Action": INVOKE, "Principal": "arn:aws:iam::000000000000:user/no"});
+    let request = Request::post(&format!("{FUNCTIONS}/f/policy"), body.to_string());
+    let answer = host.send_as(&host.root_signer(), &request);
+    assert_eq!(answer.status, 400, "{}", answer.text());
+}
+
+#[test]
+fn rolling_back_is_permitted_by_the_name_of_the_alias() {
+    let host = start();
+    let bob = host.user("bob");
+    let roll_back = |query: &str| {
+        let target = format!("/mayfly/functions/f/rollback{query}");
+        let answer = host.send_as(&bob, &Request::post(&target, ""));
+        (answer.status, answer.text())
+    };
+    let action = "mayfly:RollBack";
+    // The alias has led to one version only, so whoever may is told of a conflict.
+    for (resource, with_name, without) in
+        [("f", 403, 403), ("f:beta", 403, 403), ("f:live", 409, 409)]
+    {
+        host.put_policy("bob", &statement("Allow", action, &arn(resource)));
+        assert_eq!(roll_back("?alias=live").0, with_name, "{resource}");
+        let (status, text) = roll_back("");
+        assert_eq!(status, without, "{resource}: {text}");
+        // Who may not does not learn which alias there is.
+        assert!(status != 403 || !text.contains("live"), "{text}");
+    }
+    let deny = statement("Deny", action, &arn("f:live"));
+    host.put_policy("bob", &json!([statement("Allow", "*", "*"), deny]));
+    assert_eq!(roll_back("").0, 403);
+    assert_eq!(roll_back("?alias=live").0, 403);
+}

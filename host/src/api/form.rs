@@ -57,6 +57,26 @@ impl Form {
         Ok(Self(form))
     }
 
+    /// That there are no parameters but these, lists among them, and those of every operation.
+    ///
+    /// # Errors
+    ///
+    /// 400 that names the first other.
+    pub(super) fn only(&self, operation: &str, known: &[&str]) -> Result<(), ApiError> {
+        let is_known = |name: &str| {
+            let first = name.split_once(".member.").map_or(name, |(list, _)| list);
+            matches!(first, "Action" | "Version") || known.contains(&first)
+        };
+        match self.0.keys().find(|name| !is_known(name)) {
+            None => Ok(()),
+            Some(other) => Err(validation(format!(
+                "parameter `{}` of {operation} is not offered here; offered are: {}",
+                other.escape_debug(),
+                known.join(", ")
+            ))),
+        }
+    }
+
     pub(super) fn text(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(String::as_str)
     }

@@ -18,7 +18,7 @@ mod users;
 use std::sync::Arc;
 
 use domain::names::ACCOUNT_ID;
-use http::StatusCode;
+use http::{Method, StatusCode};
 
 use self::names::check_name;
 use super::error::ApiError;
@@ -43,10 +43,14 @@ enum Target {
     Any,
     /// The user in `UserName`; without one, whoever asks.
     User,
+    /// The user of the name `UserName` that is made, at `Path`.
+    NewUser,
     /// The same, and the user with the name and path that it gets.
     Rename,
     /// The role in `RoleName`.
     Role,
+    /// The role of the name `RoleName` that is made, at `Path`.
+    NewRole,
     /// The policy in `PolicyArn`.
     Policy,
     /// The policy of the name `PolicyName` that is made.
@@ -56,9 +60,9 @@ enum Target {
     AllPolicies,
 }
 
-/// Makes [`Operation`] and what is known of each: `NAME => TARGET`.
+/// Makes [`Operation`] and what is known of each: `NAME => TARGET [PARAMETER ...]`.
 macro_rules! operations {
-    ($($name:ident => $target:ident,)*) => {
+    ($($name:ident => $target:ident [$($parameter:literal)*],)*) => {
         /// What can be asked for.
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         enum Operation { $($name),* }
@@ -78,49 +82,55 @@ macro_rules! operations {
             fn target(self) -> Target {
                 match self { $(Self::$name => Target::$target),* }
             }
+
+            /// The parameters that it takes. One that is not understood may be meant to restrict, so
+            /// it is refused.
+            fn parameters(self) -> &'static [&'static str] {
+                match self { $(Self::$name => &[$($parameter),*]),* }
+            }
         }
     };
 }
 
 operations! {
-    CreateUser => User,
-    GetUser => User,
-    ListUsers => AllUsers,
-    UpdateUser => Rename,
-    DeleteUser => User,
-    CreateAccessKey => User,
-    ListAccessKeys => User,
-    UpdateAccessKey => User,
-    DeleteAccessKey => User,
-    GetAccessKeyLastUsed => Any,
-    PutUserPolicy => User,
-    GetUserPolicy => User,
-    DeleteUserPolicy => User,
-    ListUserPolicies => User,
-    AttachUserPolicy => User,
-    DetachUserPolicy => User,
-    ListAttachedUserPolicies => User,
-    ListGroupsForUser => User,
-    CreatePolicy => NewPolicy,
-    GetPolicy => Policy,
-    GetPolicyVersion => Policy,
-    ListPolicyVersions => Policy,
-    ListPolicies => AllPolicies,
-    DeletePolicy => Policy,
-    CreateRole => Role,
-    GetRole => Role,
-    ListRoles => AllRoles,
-    DeleteRole => Role,
-    UpdateAssumeRolePolicy => Role,
-    PutRolePolicy => Role,
-    GetRolePolicy => Role,
-    DeleteRolePolicy => Role,
-    ListRolePolicies => Role,
-    AttachRolePolicy => Role,
-    DetachRolePolicy => Role,
-    ListAttachedRolePolicies => Role,
-    ListInstanceProfilesForRole => Role,
-    SimulatePrincipalPolicy => Any,
+    CreateUser => NewUser ["UserName" "Path" "Tags"],
+    GetUser => User ["UserName"],
+    ListUsers => AllUsers ["PathPrefix" "Marker" "MaxItems"],
+    UpdateUser => Rename ["UserName" "NewUserName" "NewPath"],
+    DeleteUser => User ["UserName"],
+    CreateAccessKey => User ["UserName"],
+    ListAccessKeys => User ["UserName" "Marker" "MaxItems"],
+    UpdateAccessKey => User ["UserName" "AccessKeyId" "Status"],
+    DeleteAccessKey => User ["UserName" "AccessKeyId"],
+    GetAccessKeyLastUsed => Any ["AccessKeyId"],
+    PutUserPolicy => User ["UserName" "PolicyName" "PolicyDocument"],
+    GetUserPolicy => User ["UserName" "PolicyName"],
+    DeleteUserPolicy => User ["UserName" "PolicyName"],
+    ListUserPolicies => User ["UserName" "Marker" "MaxItems"],
+    AttachUserPolicy => User ["UserName" "PolicyArn"],
+    DetachUserPolicy => User ["UserName" "PolicyArn"],
+    ListAttachedUserPolicies => User ["UserName" "Marker" "MaxItems"],
+    ListGroupsForUser => User ["UserName" "Marker" "MaxItems"],
+    CreatePolicy => NewPolicy ["PolicyName" "Path" "PolicyDocument" "Description"],
+    GetPolicy => Policy ["PolicyArn"],
+    GetPolicyVersion => Policy ["PolicyArn" "VersionId"],
+    ListPolicyVersions => Policy ["PolicyArn" "Marker" "MaxItems"],
+    ListPolicies => AllPolicies ["Scope" "OnlyAttached" "PathPrefix" "Marker" "MaxItems"],
+    DeletePolicy => Policy ["PolicyArn"],
+    CreateRole => NewRole ["RoleName" "Path" "AssumeRolePolicyDocument" "Description" "MaxSessionDuration" "Tags"],
+    GetRole => Role ["RoleName"],
+    ListRoles => AllRoles ["PathPrefix" "Marker" "MaxItems"],
+    DeleteRole => Role ["RoleName"],
+    UpdateAssumeRolePolicy => Role ["RoleName" "PolicyDocument"],
+    PutRolePolicy => Role ["RoleName" "PolicyName" "PolicyDocument"],
+    GetRolePolicy => Role ["RoleName" "PolicyName"],
+    DeleteRolePolicy => Role ["RoleName" "PolicyName"],
+    ListRolePolicies => Role ["RoleName" "Marker" "MaxItems"],
+    AttachRolePolicy => Role ["RoleName" "PolicyArn"],
+    DetachRolePolicy => Role ["RoleName" "PolicyArn"],
+    ListAttachedRolePolicies => Role ["RoleName" "Marker" "MaxItems"],
+    ListInstanceProfilesForRole => Role ["RoleName" "Marker" "MaxItems"],
+    SimulatePrincipalPolicy => Any ["PolicySourceArn" "ActionNames" "ResourceArns" "ContextEntries" "Marker" "MaxItems"],
 }
 
 /// What an operation needs to act, once it may.
@@ -143,22 +153,26 @@ const DONE: Result<Option<Node>, ApiError> = Ok(None);
 
 /// Answers a request for this API.
 pub(super) async fn answer(request: &ApiRequest<'_>) -> Result<HttpResponse, ApiError> {
+    let (method, path) = (&request.parts.method, request.parts.uri.path());
+    if *method != Method::POST {
+        return Err(ApiError::wrong_method(path, &Method::POST, method));
+    }
     let encoding = request.encoding();
     let form = Form::parse(&request.body, encoding)?;
     let operation = operation(&form)?;
     let app = Arc::clone(request.app);
     let caller = request.caller.clone();
-    let keys: Vec<(&str, &str)> = form
-        .text("PolicyArn")
-        .map(|arn| ("iam:PolicyARN", arn))
-        .into_iter()
-        .collect();
-    for resource in resources(operation.target(), &app.identities.now(), &caller, &form)? {
-        let _grant = auth::authorise_with(&app, &caller, operation.action(), &resource, &keys)
-            .map_err(|refused| as_asked(refused, operation, &form))?;
-    }
     // Changes wait for the disk.
     let acting = tokio::task::spawn_blocking(move || {
+        // Until this is done nobody becomes somebody else: what was decided on is what is changed.
+        let _unchanged = operation.changes().then(|| app.identities.hold());
+        let state = app.identities.now();
+        let keys = keys(operation, &form)?;
+        let keys: Vec<_> = keys.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
+        for resource in resources(operation.target(), &state, &caller, &form)? {
+            let _grant = auth::authorise_with(&app, &caller, operation.action(), &resource, &keys)
+                .map_err(|refused| as_asked(refused, operation, &form))?;
+        }
         let call = Call {
             identities: &app.identities,
             caller: &caller,
@@ -186,8 +200,10 @@ pub(super) async fn answer(request: &ApiRequest<'_>) -> Result<HttpResponse, Api
 /// would say whether there is one.
 fn as_asked(refused: Refused, operation: Operation, form: &Form) -> ApiError {
     let name = match operation.target() {
-        Target::User | Target::Rename => form.text("UserName").map(|name| format!("user {name}")),
-        Target::Role => form.text("RoleName").map(|name| format!("role {name}")),
+        Target::User | Target::NewUser | Target::Rename => {
+            form.text("UserName").map(|name| format!("user {name}"))
+        }
+        Target::Role | Target::NewRole => form.text("RoleName").map(|name| format!("role {name}")),
         _ => None,
     };
     match (refused, name) {
@@ -196,6 +212,29 @@ fn as_asked(refused: Refused, operation: Operation, form: &Form) -> ApiError {
         }
         (refused, _) => refused.into(),
     }
+}
+
+impl Operation {
+    /// Whether it changes who there is or what they may.
+    fn changes(self) -> bool {
+        let reads = ["Get", "List", "Simulate"];
+        !reads.iter().any(|verb| self.name().starts_with(verb))
+    }
+}
+
+/// What the conditions of policies may know of an operation.
+fn keys(operation: Operation, form: &Form) -> Result<Vec<(String, String)>, ApiError> {
+    let mut keys = Vec::new();
+    if let Some(arn) = form.text("PolicyArn") {
+        keys.push(("iam:PolicyARN".to_owned(), arn.to_owned()));
+    }
+    if operation.parameters().contains(&"Tags") {
+        for (name, value) in form.tags()? {
+            keys.push((format!("aws:RequestTag/{name}"), value));
+            keys.push(("aws:TagKeys".to_owned(), name));
+        }
+    }
+    Ok(keys)
 }
 
 fn operation(form: &Form) -> Result<Operation, ApiError> {
@@ -228,19 +267,28 @@ fn resources(
     let arn = |kind: &str, path: &str, name: &str| {
         format!("arn:aws:iam::{ACCOUNT_ID}:{kind}{path}{name}")
     };
-    // Something that is not there yet, or not at all, is where the request says that it is.
+    // Something that is made is where the request says, if it is not there already. What is not there at all has no path, whatever
+    // the request says.
     let path = || names::path(form, "Path");
     let user = |name: &str| match state.users.get(name) {
-        Some(user) => Ok(user.arn()),
-        None => path().map(|path| arn("user", path, name)),
+        Some(user) => user.arn(),
+        None => arn("user", "/", name),
     };
     Ok(vec![match target {
         Target::Any => "*".to_owned(),
         Target::User if form.text("UserName").is_none() => caller.arn(),
-        Target::User => user(user_name(form)?)?,
+        Target::User => user(user_name(form)?),
+        Target::NewUser => match state.users.get(user_name(form)?) {
+            Some(user) => user.arn(),
+            None => arn("user", path()?, user_name(form)?),
+        },
+        Target::NewRole => match state.roles.get(role_name(form)?) {
+            Some(role) => role.arn(),
+            None => arn("role", path()?, role_name(form)?),
+        },
         Target::Rename => {
             let name = user_name(form)?;
-            let old = user(name)?;
+            let old = user(name);
             let known = state.users.get(name);
             let path = match form.text("NewPath") {
                 Some(_) => names::path(form, "NewPath")?,
@@ -256,7 +304,7 @@ fn resources(
             let name = role_name(form)?;
             match state.roles.get(name) {
                 Some(role) => role.arn(),
-                None => arn("role", path()?, name),
+                None => arn("role", "/", name),
             }
         }
         Target::Policy => names::policy_arn(form)?.to_owned(),
@@ -269,6 +317,7 @@ fn resources(
 
 fn act(operation: Operation, call: &Call<'_>) -> Result<Option<Node>, ApiError> {
     use Operation as O;
+    call.form.only(operation.name(), operation.parameters())?;
     match operation {
         O::CreateUser => users::create(call),
         O::GetUser => users::get(call),
@@ -393,8 +442,8 @@ pub(super) fn rows() -> Vec<super::matrix::Row> {
         target: "/".to_owned(),
         about: match operation.target() {
             Target::Any => "*",
-            Target::User | Target::Rename => "user",
-            Target::Role => "role",
+            Target::User | Target::NewUser | Target::Rename => "user",
+            Target::Role | Target::NewRole => "role",
             Target::Policy | Target::NewPolicy => "policy",
             Target::AllUsers => "users",
             Target::AllRoles => "roles",

@@ -14,6 +14,7 @@ mod declaration;
 mod environment;
 mod event_invoke;
 mod paging;
+mod principals;
 mod urls;
 mod wire;
 
@@ -104,6 +105,18 @@ pub(super) fn body_too_large(parts: &Parts) -> ApiError {
             spec.body.bytes_max(),
             spec.name
         ),
+    })
+}
+
+/// Whether a request may be made twice with one signature. What the query says makes no difference.
+pub(super) fn may_repeat(method: &Method, path: &str) -> bool {
+    let found = Operation::find(method, path, "");
+    found.is_some_and(|(operation, _labels)| {
+        *method == Method::GET
+            || matches!(
+                operation,
+                Operation::Invoke | Operation::InvokeWithResponseStream
+            )
     })
 }
 
@@ -217,4 +230,26 @@ pub(super) fn rows() -> Vec<super::matrix::Row> {
         }
     };
     Operation::ALL.into_iter().map(row).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_reads_or_invokes_may_be_repeated() {
+        let invoke = "/2015-03-31/functions/f/invocations";
+        assert!(may_repeat(&Method::POST, invoke));
+        assert!(may_repeat(&Method::GET, "/2015-03-31/functions/f"));
+        for (method, path) in [
+            // A function may be called as the end of a path is.
+            (Method::DELETE, "/2015-03-31/functions/invocations"),
+            (Method::PUT, "/2015-03-31/functions/f/aliases/invocations"),
+            (Method::POST, "/2015-03-31/functions"),
+            (Method::PUT, invoke),
+            (Method::GET, "/nothing"),
+        ] {
+            assert!(!may_repeat(&method, path), "{method} {path}");
+        }
+    }
 }

@@ -167,7 +167,10 @@ pub(super) async fn answer(request: &ApiRequest<'_>) -> Result<ApiResponse, ApiE
         let _grant = auth::authorise(request.app, &request.caller, action, resource)?;
     }
     let answered = match operation {
-        Operation::StartLiveTail => return live_tail::start(request, groups, members).await,
+        Operation::StartLiveTail => {
+            let may = (action, resources);
+            return live_tail::start(request, groups, members, may).await;
+        }
         Operation::DescribeLogGroups => describe_groups::describe(request, members).await,
         _ => {
             // Every other rule is about one group.

@@ -16,15 +16,15 @@ use super::error::ApiError;
 use super::health::{self, Series};
 use super::lambda::operation::labels;
 use super::request::{ApiRequest, decode};
-use crate::auth;
+use crate::auth::{self, Denied, Refused};
 
 /// What an operation is about, for policies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum About {
     /// Nothing in particular.
     Any,
-    /// The function that the label names.
-    Function,
+    /// The alias, of the function that the label names, that the query names; without one, its only one.
+    Alias,
     /// The log that the label names.
     Log,
     /// The API key that the label names.
@@ -68,7 +68,7 @@ macro_rules! operations {
 
 operations! {
     ListFunctions => GET "/mayfly/functions", Any;
-    RollBack => POST "/mayfly/functions/{}/rollback", Function;
+    RollBack => POST "/mayfly/functions/{}/rollback", Alias;
     ListBilling => GET "/mayfly/billing", Any;
     SummariseBilling => GET "/mayfly/billing/summary", Any;
     ReadLogs => GET "/mayfly/logs/{}", Log;
@@ -85,23 +85,47 @@ operations! {
 pub(super) async fn answer(request: &ApiRequest<'_>) -> Result<ApiResponse, ApiError> {
     let (operation, label) = operation(request)?;
     let Spec { action, about, .. } = operation.spec();
+    let query = request.query()?;
+    let (mut asked, mut alias) = (None, None);
     let resource = match about {
         About::Any => "*".to_owned(),
-        About::Function => function(&label)?.arn(&request.app.config.region),
+        About::Alias => {
+            let region = &request.app.config.region;
+            let function = function(&label)?;
+            // Who may not is told what they asked for: which alias there is, is not theirs to know.
+            if rollback::named(&query)?.is_none() {
+                asked = Some(function.arn(region));
+            }
+            alias = rollback::alias(request.app, &function, &query)?;
+            match &alias {
+                Some(alias) => format!("{}:{alias}", function.arn(region)),
+                None => function.arn(region),
+            }
+        }
         About::Log => format!("arn:aws:mayfly:::logs/{label}"),
         About::ApiKey => {
             api_keys::check_name(&label)?;
             format!("arn:aws:mayfly:::api-key/{label}")
         }
     };
-    let _grant = auth::authorise(request.app, &request.caller, action, &resource)?;
     let app = request.app;
-    let query = request.query()?;
+    let _grant =
+        auth::authorise(app, &request.caller, action, &resource).map_err(|refused| {
+            match (refused, asked) {
+                (Refused::Denied(denied), Some(resource)) => {
+                    Refused::Denied(Denied { resource, ..denied })
+                }
+                (refused, _) => refused,
+            }
+        })?;
     let answered = match operation {
         Operation::Backup => return backup::backup(app, &query).await,
         Operation::ReadAudit => audit::read_audit(app, &query).await,
         Operation::ListFunctions => Ok(functions::list_functions(app)),
-        Operation::RollBack => rollback::roll_back(app, function(&label)?, &query).await,
+        Operation::RollBack => {
+            // The alias that was decided on, even if there is another by now.
+            rollback::roll_back(app, function(&label)?, alias, &query).await
+        }
         Operation::ListBilling => billing::list_billing(app, &query).await,
         Operation::SummariseBilling => billing::summarise_billing(app, &query).await,
         Operation::ReadLogs => logs::read_logs(app, &label, &query).await,
@@ -152,7 +176,7 @@ pub(super) fn rows() -> Vec<super::matrix::Row> {
             target: spec.path.to_owned(),
             about: match spec.about {
                 About::Any => "*",
-                About::Function => "function",
+                About::Alias => "alias",
                 About::Log => "log",
                 About::ApiKey => "api-key",
             },

@@ -7,7 +7,6 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use http::Method;
 use http::header::USER_AGENT;
 use http::request::Parts;
 
@@ -124,6 +123,11 @@ impl Authentication {
         root.or_else(|| self.identities.key(access_key_id))
     }
 
+    /// Whether a key may still be used.
+    pub(crate) fn is_active(&self, access_key_id: &str) -> bool {
+        self.key(access_key_id).is_some_and(|key| key.active)
+    }
+
     /// Looks at a request's head: everything that can be said without its body.
     ///
     /// # Errors
@@ -189,7 +193,7 @@ impl Authentication {
             return Err(self.failed(source, Some(id), error, self.clock.now()));
         }
         if let Some(replays) = self.replays.as_ref().filter(|_| !may_repeat)
-            && !replays.is_first(signed.signature(), signed.date_s(), self.now_s())
+            && !replays.is_first(id, signed.signature(), signed.date_s(), self.now_s())
         {
             return Err(AuthError::Replayed);
         }
@@ -238,13 +242,4 @@ impl Authentication {
     fn now_s(&self) -> i64 {
         self.clock.unix_us().div_euclid(1_000_000)
     }
-}
-
-/// Whether doing a request twice does no harm, as far as its head says: what reads, and Invoke, which
-/// clients send with the same signature twice in one second.
-pub(crate) fn may_repeat(method: &Method, service: &str, path: &str) -> bool {
-    let reads = matches!(*method, Method::GET | Method::HEAD);
-    let is_invoke = path.trim_end_matches('/').ends_with("/invocations")
-        || path.ends_with("/response-streaming-invocations");
-    reads || (service == "lambda" && is_invoke) || matches!(service, "logs" | "sts")
 }

@@ -222,14 +222,16 @@ impl Question<'_> {
         let principal = match who {
             Who::User(user) => {
                 arn = user.arn();
-                Principal::User { arn: &arn }
+                Principal::User {
+                    id: &user.record.id,
+                }
             }
             Who::Role(role) => {
                 arn = role.arn();
                 let name = &role.record.name;
                 session = format!("arn:aws:sts::{ACCOUNT_ID}:assumed-role/{name}/simulated");
                 Principal::Role {
-                    role: &arn,
+                    id: &role.record.id,
                     session: &session,
                 }
             }

@@ -36,6 +36,8 @@ pub(crate) struct Identities {
     state: ArcSwap<State>,
     /// Held while a change is made.
     changing: Mutex<()>,
+    /// Held from the decision about a change to its end.
+    deciding: Mutex<()>,
 }
 
 impl Identities {
@@ -57,12 +59,19 @@ impl Identities {
             clock,
             state: ArcSwap::from_pointee(state),
             changing: Mutex::default(),
+            deciding: Mutex::default(),
         })
     }
 
     /// Everybody and everything as it is now.
     pub(crate) fn now(&self) -> Arc<State> {
         self.state.load_full()
+    }
+
+    /// Until this is dropped, changes that somebody asks for wait before they are decided on. Waits for
+    /// the disk.
+    pub(crate) fn hold(&self) -> MutexGuard<'_, ()> {
+        self.deciding.lock()
     }
 
     /// The next state, to be changed and committed. Others wait until it is dropped.

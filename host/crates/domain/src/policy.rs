@@ -28,7 +28,7 @@ use std::collections::BTreeMap;
 pub use self::document::{DOCUMENT_BYTES_MAX, PolicyDocument, PolicyError};
 use self::document::{Effect, Statement};
 pub use self::keys::{KeySource, condition_keys};
-pub use self::principal::Principal;
+pub use self::principal::{Principal, is_principal_id};
 
 /// What is asked: may this principal do this to that.
 #[derive(Debug, Clone)]

@@ -316,7 +316,7 @@ fn policies_are_kept_as_they_were_written_and_come_back_encoded() {
     assert_eq!(role["Role"]["MaxSessionDuration"], "3600");
     for (owner, name, kind) in [("UserName", "bob", "User"), ("RoleName", "deploy", "Role")] {
         let of = |more: Value| {
-            let mut parameters = json!({owner: name, "PolicyName": "p"});
+            let mut parameters = json!({owner: name});
             parameters
                 .as_object_mut()
                 .unwrap()
@@ -324,20 +324,43 @@ fn policies_are_kept_as_they_were_written_and_come_back_encoded() {
             parameters
         };
         let put = format!("Put{kind}Policy");
-        ask(&home, &put, of(json!({"PolicyDocument": ALLOW_ALL}))).unwrap();
+        ask(
+            &home,
+            &put,
+            of(json!({"PolicyName": "p", "PolicyDocument": ALLOW_ALL})),
+        )
+        .unwrap();
         let text = refused(
-            ask(&home, &put, of(json!({"PolicyDocument": "{"}))),
+            ask(
+                &home,
+                &put,
+                of(json!({"PolicyName": "p", "PolicyDocument": "{"})),
+            ),
             400,
             "MalformedPolicyDocument",
         );
         assert!(text.contains("not valid JSON"), "{text}");
-        let got = ask(&home, &format!("Get{kind}Policy"), of(json!({}))).unwrap();
+        let got = ask(
+            &home,
+            &format!("Get{kind}Policy"),
+            of(json!({"PolicyName": "p"})),
+        )
+        .unwrap();
         assert_eq!(got["PolicyDocument"], encode_all(ALLOW_ALL));
         let list = ask(&home, &format!("List{kind}Policies"), of(json!({}))).unwrap();
         assert_eq!(list["PolicyNames"], json!(["p"]));
-        ask(&home, &format!("Delete{kind}Policy"), of(json!({}))).unwrap();
+        ask(
+            &home,
+            &format!("Delete{kind}Policy"),
+            of(json!({"PolicyName": "p"})),
+        )
+        .unwrap();
         refused(
-            ask(&home, &format!("Get{kind}Policy"), of(json!({}))),
+            ask(
+                &home,
+                &format!("Get{kind}Policy"),
+                of(json!({"PolicyName": "p"})),
+            ),
             404,
             "NoSuchEntity",
         );
@@ -471,4 +494,82 @@ fn a_form_is_read_strictly() {
     for wrong in ["", "[]", "{\"a\":1}", "{\"a\":[1]}", "{\"a\":{}}"] {
         Form::parse(wrong.as_bytes(), Encoding::Json).unwrap_err();
     }
+}
+
+#[test]
+fn what_is_not_there_has_no_path_of_its_own() {
+    let home = Home::new();
+    let bob = caller(Identity::Root);
+    let of = |target, name: &str| {
+        let parameters = form(&json!({name: "eve", "Path": "/mine/"}));
+        resources(target, &home.identities.now(), &bob, &parameters).unwrap()
+    };
+    let user = |path: &str| vec![format!("arn:aws:iam::000000000000:user{path}eve")];
+    let role = |path: &str| vec![format!("arn:aws:iam::000000000000:role{path}eve")];
+    assert_eq!(of(Target::NewUser, "UserName"), user("/mine/"));
+    assert_eq!(of(Target::NewRole, "RoleName"), role("/mine/"));
+    for operation in Operation::ALL {
+        match operation.target() {
+            Target::User => assert_eq!(of(Target::User, "UserName"), user("/"), "{operation:?}"),
+            Target::Role => assert_eq!(of(Target::Role, "RoleName"), role("/"), "{operation:?}"),
+            _ => {}
+        }
+    }
+    // Who is there is where they are, whatever is said of them.
+    let there = json!({"UserName": "eve", "Path": "/theirs/"});
+    ask(&home, "CreateUser", there).unwrap();
+    assert_eq!(of(Target::User, "UserName"), user("/theirs/"));
+}
+
+#[test]
+fn parameters_that_are_not_understood_are_refused() {
+    let home = Home::new();
+    let boundary = "arn:aws:iam::aws:policy/IAMFullAccess";
+    let bounded = json!({"UserName": "bob", "PermissionsBoundary": boundary});
+    let text = refused(ask(&home, "CreateUser", bounded), 400, "ValidationError");
+    assert!(
+        text.contains("`PermissionsBoundary` of CreateUser"),
+        "{text}"
+    );
+    let bounded = json!({"RoleName": "r", "AssumeRolePolicyDocument": TRUST, "PermissionsBoundary": boundary});
+    refused(ask(&home, "CreateRole", bounded), 400, "ValidationError");
+    assert!(home.identities.now().users.is_empty());
+    assert!(home.identities.now().roles.is_empty());
+    for operation in Operation::ALL {
+        let text = refused(
+            ask(
+                &home,
+                operation.name(),
+                json!({"Colour": "red", "UserName": "bob", "RoleName": "r",
+                "PolicyName": "p", "PolicyArn": "arn:aws:iam::000000000000:policy/p"}),
+            ),
+            400,
+            "ValidationError",
+        );
+        assert!(text.contains("is not offered"), "{text}");
+    }
+}
+
+#[test]
+fn conditions_may_ask_for_tags_and_policies() {
+    let parameters = form(&json!({
+        "UserName": "eve", "Tags.member.1.Key": "owner", "Tags.member.1.Value": "eve",
+        "PolicyArn": "arn:aws:iam::000000000000:policy/p",
+    }));
+    let all = |operation| -> HashSet<String> {
+        let keys = keys(operation, &parameters).unwrap();
+        keys.into_iter()
+            .map(|(key, value)| format!("{key}={value}"))
+            .collect()
+    };
+    let arn = "iam:PolicyARN=arn:aws:iam::000000000000:policy/p".to_owned();
+    let tags = [
+        "aws:RequestTag/owner=eve".to_owned(),
+        "aws:TagKeys=owner".to_owned(),
+    ];
+    let mut expected = HashSet::from(tags);
+    expected.insert(arn.clone());
+    assert_eq!(all(Operation::CreateUser), expected);
+    assert_eq!(all(Operation::CreateRole), expected);
+    assert_eq!(all(Operation::AttachUserPolicy), HashSet::from([arn]));
 }

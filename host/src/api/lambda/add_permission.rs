@@ -9,6 +9,7 @@ use super::super::error::ApiError;
 use super::call::{Call, reply};
 use super::change::{Revised, new_revision, policy_revision, revision};
 use super::checks::{Checks, is_word};
+use super::principals;
 use super::wire::settings_key;
 use crate::http::error::HttpResponse;
 use crate::registry::ResourcePolicy;
@@ -46,7 +47,9 @@ pub(super) async fn add_permission(call: &Call<'_>) -> Result<HttpResponse, ApiE
     let statement = request.statement(&call.target_arn()?)?;
     let sid = request.statement_id.unwrap_or_default();
     let key = settings_key(target.qualifier.as_ref());
-    let (added, new) = (statement.clone(), new_revision(call.request.app));
+    let identities = call.request.app.identities.now();
+    let added = principals::stored(&identities, statement.clone())?;
+    let new = new_revision(call.request.app);
     call.settings(move |_function, settings| {
         let policy = settings.policies.get(&key);
         policy_revision(expected, policy)?;
@@ -84,10 +87,6 @@ fn is_action(text: &str) -> bool {
     text == "*" || name.is_some_and(|name| name == "*" || is_name(name))
 }
 
-fn is_account(text: &str) -> bool {
-    text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit())
-}
-
 impl Request {
     fn check(&self) -> Result<(), ApiError> {
         let mut checks = Checks::default();
@@ -102,7 +101,7 @@ impl Request {
         let pattern = "(lambda:[*]|lambda:[a-zA-Z]+|[*])";
         checks.pattern("action", self.action.as_deref(), pattern, is_action);
         let account = self.source_account.as_deref();
-        checks.pattern("sourceAccount", account, "\\d{12}", is_account);
+        checks.pattern("sourceAccount", account, "\\d{12}", principals::is_account);
         let pattern = "arn:(aws[a-zA-Z0-9-]*):([a-zA-Z0-9\\-])+:([a-z0-9-]*):(\\d{12})?:(.*)";
         checks.pattern("sourceArn", self.source_arn.as_deref(), pattern, |text| {
             text.len() <= 2_048 && text.starts_with("arn:aws") && text.matches(':').count() >= 5
@@ -134,7 +133,7 @@ impl Request {
         let mut statement = json!({
             "Sid": self.statement_id,
             "Effect": "Allow",
-            "Principal": principal(self.principal.as_deref().unwrap_or(""))?,
+            "Principal": principals::read(self.principal.as_deref().unwrap_or(""))?,
             "Action": self.action,
             "Resource": resource,
         });
@@ -167,65 +166,9 @@ impl Request {
     }
 }
 
-/// Who may: everybody, a service, an account, or who an ARN names.
-fn principal(text: &str) -> Result<Value, ApiError> {
-    let is_service = |text: &str| {
-        let name = text.strip_suffix(".amazonaws.com");
-        name.is_some_and(|name| {
-            !name.is_empty()
-                && name
-                    .bytes()
-                    .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.'))
-        })
-    };
-    let is_identity = |text: &str| {
-        let parts: Vec<&str> = text.splitn(6, ':').collect();
-        matches!(parts.as_slice(), ["arn", "aws", "iam" | "sts", "", account, name]
-            if is_account(account) && !name.is_empty() && !name.contains(['*', '?']))
-    };
-    if text == "*" {
-        Ok(json!("*"))
-    } else if is_account(text) {
-        Ok(json!({ "AWS": format!("arn:aws:iam::{text}:root") }))
-    } else if is_identity(text) {
-        Ok(json!({ "AWS": text }))
-    } else if is_service(text) {
-        Ok(json!({ "Service": text }))
-    } else {
-        Err(ApiError::validation(
-            "The provided principal was invalid. Please check the principal and try again.",
-        ))
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use domain::names::ACCOUNT_ID;
-
     use super::*;
-
-    #[test]
-    fn principals_are_told_apart() {
-        let root = json!({ "AWS": format!("arn:aws:iam::{ACCOUNT_ID}:root") });
-        assert_eq!(principal(ACCOUNT_ID).unwrap(), root);
-        assert_eq!(principal("*").unwrap(), json!("*"));
-        assert_eq!(
-            principal("s3.amazonaws.com").unwrap(),
-            json!({ "Service": "s3.amazonaws.com" })
-        );
-        let user = "arn:aws:iam::000000000000:user/ada";
-        assert_eq!(principal(user).unwrap(), json!({ "AWS": user }));
-        for bad in [
-            "",
-            "ada",
-            "arn:aws:iam::1:user/x",
-            "arn:aws:iam::000000000000:user/*",
-            ".amazonaws.com",
-            "a b.amazonaws.com",
-        ] {
-            principal(bad).unwrap_err();
-        }
-    }
 
     #[test]
     fn actions_have_the_form_of_lambda() {

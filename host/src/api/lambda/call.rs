@@ -81,6 +81,7 @@ impl<'a> Call<'a> {
             label: subject.label.as_deref(),
             query: &query,
             stored: stored.as_deref(),
+            identities: &request.app.identities.now(),
         };
         let keys = asked.keys();
         let keys: Vec<_> = keys.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();

@@ -17,7 +17,9 @@ use super::super::request::ApiRequest;
 use super::call::internal;
 use super::checks::Checks;
 use super::operation::{Body, Operation};
+use super::principals::shown;
 use super::wire::settings_key;
+use crate::auth::identities::State;
 use crate::registry::{Function, UrlAuth};
 
 /// Keys and values; a key with more than one value is there more than once.
@@ -127,6 +129,8 @@ pub(super) struct Asked<'a> {
     pub(super) query: &'a Query,
     /// The function as it is, if there is one.
     pub(super) stored: Option<&'a Function>,
+    /// Who there is.
+    pub(super) identities: &'a State,
 }
 
 impl Asked<'_> {
@@ -198,6 +202,7 @@ impl Asked<'_> {
         let Some(statement) = statement else {
             return;
         };
+        let statement = shown(self.identities, statement);
         let named = &statement["Principal"];
         let named = [named, &named["AWS"], &named["Service"]];
         principal(keys, named.into_iter().find(|name| name.is_string()));
@@ -257,6 +262,7 @@ mod tests {
             label: None,
             query: &query,
             stored: None,
+            identities: &State::default(),
         };
         asked.keys()
     }

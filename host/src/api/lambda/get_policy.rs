@@ -6,6 +6,7 @@ use serde_json::json;
 use super::super::error::ApiError;
 use super::add_permission::policy_text;
 use super::call::{Call, reply};
+use super::principals::shown;
 use super::wire::settings_key;
 use crate::http::error::HttpResponse;
 
@@ -14,8 +15,11 @@ pub(super) fn get_policy(call: &Call<'_>) -> Result<HttpResponse, ApiError> {
     let function = call.function_with_qualifier()?;
     let key = settings_key(call.target()?.qualifier.as_ref());
     let policy = function.settings.policies.get(&key).ok_or_else(none)?;
+    let identities = call.request.app.identities.now();
+    let statements = policy.statements.iter();
+    let statements: Vec<_> = statements.map(|kept| shown(&identities, kept)).collect();
     let body = json!({
-        "Policy": policy_text(&policy.statements),
+        "Policy": policy_text(&statements),
         "RevisionId": policy.revision,
     });
     reply(StatusCode::OK, &body)

@@ -25,6 +25,8 @@ use super::group::{Group, check_stream_name};
 use super::members::Members;
 use super::{client_error, invalid, pattern, reading};
 use crate::app::{App, LIVE_TAILS_MAX};
+use crate::auth::trail::Trail;
+use crate::auth::{self, Caller};
 
 /// Between two updates.
 const EVERY: Duration = Duration::from_secs(1);
@@ -56,10 +58,12 @@ struct Wanted {
     filter: LogFilter,
 }
 
+/// Follows groups, for as long as the action and the resources are granted.
 pub(super) async fn start(
     request: &ApiRequest<'_>,
     groups: Vec<Group>,
     members: Members,
+    (action, resources): (&'static str, Vec<String>),
 ) -> Result<ApiResponse, ApiError> {
     let filter = pattern(members.log_event_filter_pattern.as_deref())?;
     let streams = streams(&members, groups.len())?;
@@ -109,6 +113,15 @@ pub(super) async fn start(
         pieces,
         wanted: Arc::new(Wanted { streams, filter }),
         followed,
+        may: May {
+            caller: Caller {
+                // The request's own trail ends with its answer.
+                trail: Trail::default(),
+                ..request.caller.clone()
+            },
+            action,
+            resources,
+        },
         _permit: permit,
     };
     tokio::spawn(session.run(session_start, EVERY, SESSION_MAX));
@@ -154,6 +167,30 @@ fn identifier(group: &str) -> String {
     format!("{ACCOUNT_ID}:{group}")
 }
 
+/// What a caller has to be allowed for as long as the session goes on.
+#[derive(Debug)]
+struct May {
+    caller: Caller,
+    action: &'static str,
+    resources: Vec<String>,
+}
+
+impl May {
+    /// Whether the key may still be used, and its owner still read all groups.
+    fn is_so(&self, app: &App) -> bool {
+        // Decisions of a session that goes on for hours are not gathered.
+        let caller = Caller {
+            trail: Trail::default(),
+            ..self.caller.clone()
+        };
+        app.authentication.is_active(&caller.access_key_id)
+            && self
+                .resources
+                .iter()
+                .all(|resource| auth::authorise(app, &caller, self.action, resource).is_ok())
+    }
+}
+
 /// A live tail that runs.
 #[derive(Debug)]
 struct Session {
@@ -161,6 +198,7 @@ struct Session {
     pieces: mpsc::Sender<Piece>,
     wanted: Arc<Wanted>,
     followed: Vec<Followed>,
+    may: May,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -176,6 +214,12 @@ impl Session {
                 .await?;
             loop {
                 tokio::time::sleep(every).await;
+                if !self.may.is_so(&self.app) {
+                    let why = "The caller may not read these log groups any more.";
+                    self.send(exception("SessionStreamingException", why))
+                        .await?;
+                    return Err(Gone);
+                }
                 let update = self.update().await?;
                 self.send(json_event("sessionUpdate", &update)).await?;
             }

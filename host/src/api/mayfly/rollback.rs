@@ -25,17 +25,47 @@ struct RolledBack {
     before: Option<TargetView>,
 }
 
+/// The alias that the query names.
+///
+/// # Errors
+///
+/// 400 when it can be none.
+pub(super) fn named(query: &Query) -> Result<Option<AliasName>, ApiError> {
+    let alias = query.text("alias").map(AliasName::parse).transpose();
+    alias.map_err(|error| ApiError::validation(format!("query parameter `alias`: {error}")))
+}
+
+/// The alias that is meant: the one that the query names, or the function's only one.
+///
+/// # Errors
+///
+/// 400 when the query names what can be none.
+pub(super) fn alias(
+    app: &App,
+    function: &FunctionName,
+    query: &Query,
+) -> Result<Option<AliasName>, ApiError> {
+    if let Some(alias) = named(query)? {
+        return Ok(Some(alias));
+    }
+    let function = app.registry.function(function);
+    Ok(function.and_then(|function| {
+        let mut aliases = function.aliases.keys();
+        match (aliases.next(), aliases.next()) {
+            (Some(only), None) => Some(only.clone()),
+            _ => None,
+        }
+    }))
+}
+
+/// Rolls back `alias`; `None` is for a function that has none or several, which is refused.
 pub(super) async fn roll_back(
     app: &Arc<App>,
     function: FunctionName,
+    alias: Option<AliasName>,
     query: &Query,
 ) -> Result<HttpResponse, ApiError> {
     query.only(&["alias"])?;
-    let alias = query
-        .text("alias")
-        .map(AliasName::parse)
-        .transpose()
-        .map_err(|error| ApiError::validation(format!("query parameter `alias`: {error}")))?;
     let app = Arc::clone(app);
     let changing = tokio::task::spawn_blocking(move || {
         let (alias, changed) = app.registry.roll_back(&function, alias)?;

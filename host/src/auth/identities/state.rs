@@ -202,6 +202,26 @@ impl State {
         self.users.get(self.user_names.get(id)?)
     }
 
+    /// The id of the user or role that an ARN names now.
+    pub(crate) fn id_of(&self, arn: &str) -> Option<&str> {
+        let name = arn.rsplit('/').next()?;
+        let user = self.users.get(name).filter(|user| user.arn() == arn);
+        let role = self.roles.get(name).filter(|role| role.arn() == arn);
+        user.map(|user| user.record.id.as_str())
+            .or_else(|| role.map(|role| role.record.id.as_str()))
+    }
+
+    /// The ARN that the user or role of an id has now.
+    pub(crate) fn arn_of(&self, id: &str) -> Option<String> {
+        let user = self.user_by_id(id).map(|user| user.arn());
+        user.or_else(|| {
+            let mut roles = self.roles.values();
+            roles
+                .find(|role| role.record.id == id)
+                .map(|role| role.arn())
+        })
+    }
+
     pub(crate) fn user(&self, name: &str) -> Result<&Arc<User>, IdentityError> {
         let unknown = || IdentityError::NoUser(name.to_owned());
         self.users.get(name).ok_or_else(unknown)

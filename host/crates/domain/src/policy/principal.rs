@@ -2,6 +2,9 @@
 //!
 //! A policy names principals whole: `*` alone is everybody, and there are no patterns in names. The
 //! account, as number or as `arn:aws:iam::ACCOUNT:root`, is everybody who belongs to it.
+//!
+//! A user or role is meant by the id that it alone ever has. Its ARN matches nobody: somebody else may
+//! have it tomorrow, so whoever stores a policy puts the id in its place.
 
 use super::json::{Json, Scalar};
 use crate::names::ACCOUNT_ID;
@@ -13,13 +16,13 @@ pub enum Principal<'a> {
     Anonymous,
     /// A user of the account.
     User {
-        /// `arn:aws:iam::ACCOUNT:user/NAME`
-        arn: &'a str,
+        /// `AIDA...`
+        id: &'a str,
     },
     /// A session of a role of the account.
     Role {
-        /// `arn:aws:iam::ACCOUNT:role/NAME`
-        role: &'a str,
+        /// `AROA...`
+        id: &'a str,
         /// `arn:aws:sts::ACCOUNT:assumed-role/NAME/SESSION`
         session: &'a str,
     },
@@ -34,8 +37,12 @@ enum Named {
     Everybody,
     /// Whoever belongs to our account.
     Account,
-    /// A user, a role or a session.
-    Arn(String),
+    /// A user or a role, by its id.
+    Id(String),
+    /// A session of a role, by its ARN.
+    Session(String),
+    /// The ARN of a user or a role.
+    Unresolved,
     /// A service or a foreign account, neither of which ever asks here.
     Foreign,
 }
@@ -77,12 +84,14 @@ impl Principals {
         self.0.iter().any(|named| match named {
             Named::Everybody => true,
             Named::Account => *principal != Principal::Anonymous,
-            Named::Arn(name) => match principal {
+            Named::Id(own) => match principal {
                 Principal::Anonymous => false,
-                Principal::User { arn } => name == arn,
-                Principal::Role { role, session } => name == role || name == session,
+                Principal::User { id } | Principal::Role { id, .. } => own == id,
             },
-            Named::Foreign => false,
+            Named::Session(own) => {
+                matches!(principal, Principal::Role { session, .. } if own == session)
+            }
+            Named::Unresolved | Named::Foreign => false,
         })
     }
 }
@@ -129,6 +138,9 @@ fn aws(name: &str) -> Result<Named, String> {
     if name == "*" {
         return Ok(Named::Everybody);
     }
+    if is_principal_id(name) {
+        return Ok(Named::Id(name.to_owned()));
+    }
     let is_account = |text: &str| text.len() == 12 && text.bytes().all(|b| b.is_ascii_digit());
     if is_account(name) {
         return Ok(if name == ACCOUNT_ID {
@@ -151,6 +163,19 @@ fn aws(name: &str) -> Result<Named, String> {
     Ok(match (*account == ACCOUNT_ID, *who) {
         (false, _) => Named::Foreign,
         (true, "root") => Named::Account,
-        (true, _) => Named::Arn(name.to_owned()),
+        (true, _) if *service == "sts" => Named::Session(name.to_owned()),
+        (true, _) => Named::Unresolved,
+    })
+}
+
+/// Whether a text is the id of a user or a role, which no other ever has.
+#[must_use]
+pub fn is_principal_id(text: &str) -> bool {
+    let rest = text.strip_prefix("AIDA").or(text.strip_prefix("AROA"));
+    rest.is_some_and(|rest| {
+        rest.len() == 17
+            && rest
+                .bytes()
+                .all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit())
     })
 }

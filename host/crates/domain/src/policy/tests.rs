@@ -6,7 +6,7 @@ use super::*;
 
 pub(super) const ARN: &str = "arn:aws:lambda:local:000000000000:function:f";
 const BOB: Principal<'_> = Principal::User {
-    arn: "arn:aws:iam::000000000000:user/bob",
+    id: "AIDA2222222222222222B",
 };
 
 fn context() -> Context {
@@ -145,7 +145,7 @@ fn not_action_and_not_resource_are_all_others() {
 #[test]
 fn principals_are_matched_whole() {
     let session = Principal::Role {
-        role: "arn:aws:iam::000000000000:role/deploy",
+        id: "AROA2222222222222222D",
         session: "arn:aws:sts::000000000000:assumed-role/deploy/ci",
     };
     let cases = [
@@ -157,12 +157,21 @@ fn principals_are_matched_whole() {
             [true, true, false],
         ),
         (
-            json!({"AWS": "arn:aws:iam::000000000000:user/bob"}),
+            json!({"AWS": "AIDA2222222222222222B"}),
             [true, false, false],
         ),
         (
-            json!({"AWS": "arn:aws:iam::000000000000:role/deploy"}),
+            json!({"AWS": "AROA2222222222222222D"}),
             [false, true, false],
+        ),
+        (
+            json!({"AWS": "AIDA2222222222222222C"}),
+            [false, false, false],
+        ),
+        // A name may be somebody else's tomorrow.
+        (
+            json!({"AWS": ["arn:aws:iam::000000000000:user/bob", "arn:aws:iam::000000000000:role/deploy"]}),
+            [false, false, false],
         ),
         (
             json!({"AWS": "arn:aws:sts::000000000000:assumed-role/deploy/ci"}),
@@ -260,6 +269,9 @@ fn conditions_hold_or_not() {
             json!({"StringNotEqualsIgnoreCase": {"aws:username": "BOB"}}),
             no,
         ),
+        // Nobody looks at it, so nobody knows.
+        (json!({"StringEquals": {"aws:Referer": "x"}}), unknown),
+        (json!({"Null": {"lambda:VpcIds": true}}), unknown),
         // Absent: fits nothing.
         (json!({"StringEquals": {"aws:SourceVpc": "x"}}), no),
         (json!({"StringNotEquals": {"aws:SourceVpc": "x"}}), yes),
