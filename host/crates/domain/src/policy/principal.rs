@@ -171,7 +171,9 @@ fn aws(name: &str) -> Result<Named, String> {
 /// Whether a text is the id of a user or a role, which no other ever has.
 #[must_use]
 pub fn is_principal_id(text: &str) -> bool {
-    let rest = text.strip_prefix("AIDA").or(text.strip_prefix("AROA"));
+    let rest = text
+        .strip_prefix("AIDA")
+        .or_else(|| text.strip_prefix("AROA"));
     rest.is_some_and(|rest| {
         rest.len() == 17
             && rest
