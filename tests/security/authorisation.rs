@@ -177,6 +177,8 @@ fn a_permission_is_for_one_action_on_one_thing() {
             FUNCTIONS,
             &support::lambda::creation("f", &printing("1")),
         );
+        let alias = json!({"Name": "live", "FunctionVersion": "$LATEST"});
+        let _leads = host.lambda("POST", &format!("{FUNCTIONS}/f/aliases"), &alias);
 
         // Everything but this; an ARN is no name for what is about everything.
         let all_else = json!({"Effect": "Allow", "NotAction": row.action, "Resource": "*"});

@@ -7,7 +7,7 @@
 //! | `?a ?b` | have one of them; beside other terms these are ignored |
 //! | `a -b` | do not have `b` |
 //! | `"a b"` | have this text; `\"` is a quote in it |
-//! | `%a|b+%` | have a match of this regular expression (see [`regex`]) |
+//! | `%ab+%` | have a match of this regular expression (see [`regex`]) |
 //!
 //! Terms are compared with case, and where they begin or end with a letter, a digit or `_` the line's
 //! word must begin or end there too. Patterns for JSON (`{...}`) and for columns (`[...]`) are refused:

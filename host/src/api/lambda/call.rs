@@ -1,6 +1,6 @@
 //! A request that may do what it asks for: the operation, what it is about, and the proof.
 //!
-//! All spellings of a function become one [`FunctionRef`] in [`subject`], before anything is decided,
+//! All spellings of a function become one [`FunctionRef`] in [`mod@subject`], before anything is decided,
 //! and a [`Call`] exists only with a [`Grant`]. Whether the function exists is asked afterwards.
 
 mod subject;
