@@ -43,7 +43,7 @@ pub(super) struct CodeSource {
     zip_file: Option<String>,
     s3_bucket: Option<String>,
     s3_key: Option<String>,
-    image_uri: Option<String>,
+    pub(super) image_uri: Option<String>,
 }
 
 /// An upload that was looked through.

@@ -59,6 +59,11 @@ fn read(body: &[u8], handler: Option<&str>) -> Result<(Request, Uploaded), ApiEr
     let mut checks = Checks::default();
     check_architectures(&mut checks, request.architectures.as_deref());
     checks.done()?;
+    if request.source.image_uri.is_some() {
+        return Err(ApiError::validation(
+            "Please don't provide ImageUri when updating a function with packageType Zip.",
+        ));
+    }
     let uploaded = code::read(&request.source, handler)?;
     Ok((request, uploaded))
 }
