@@ -19,13 +19,11 @@ use crate::concurrency::Concurrency;
 use crate::config::Config;
 use crate::faults::Faults;
 use crate::http::body::Room;
+use crate::live_tails::LiveTails;
 use crate::manifest::URLS;
 use crate::metrics::Metrics;
 use crate::registry::{Refusals, Registry};
 use crate::tokens::Tokens;
-
-/// Live tails at once; each reads logs every second.
-pub(crate) const LIVE_TAILS_MAX: usize = 32;
 
 /// Uploads at once: one is compiled, the others wait for it. More than deployment tools send side by side.
 pub(crate) const UPLOADS_MAX: usize = 16;
@@ -61,7 +59,7 @@ pub(crate) struct App {
     /// For the one backup that may be made at a time.
     pub(crate) backups: Arc<Semaphore>,
     /// Live tails that may still be started.
-    pub(crate) live_tails: Arc<Semaphore>,
+    pub(crate) live_tails: LiveTails,
     /// Uploads that may still be taken.
     pub(crate) uploads: Arc<Semaphore>,
     /// Set when the process drains: it finishes what runs and says that it is not healthy.

@@ -22,6 +22,7 @@ mod folder_watch;
 mod http;
 mod invoke;
 mod lifecycle;
+mod live_tails;
 mod manifest;
 mod metrics;
 mod registry;

@@ -21,7 +21,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Semaphore, watch};
 
 use crate::api::Control;
-use crate::app::{App, LIVE_TAILS_MAX, Random, UPLOADS_MAX};
+use crate::app::{App, Random, UPLOADS_MAX};
 use crate::audit::AuditLog;
 use crate::auth::authentication::Authentication;
 use crate::auth::identities::Identities;
@@ -36,6 +36,7 @@ use crate::http::body::Room;
 use crate::http::dispatch::{Functions, WRITE_IDLE};
 use crate::http::listener::{ConnectionLimits, DrainControl, drain, serve};
 use crate::http::tls::{Look, Tls};
+use crate::live_tails::LiveTails;
 use crate::metrics::Metrics;
 use crate::registry::drop_folder::DropFolder;
 use crate::registry::watcher::DropWatcher;
@@ -330,7 +331,7 @@ fn build(
         audit,
         backups: Arc::new(Semaphore::new(1)),
         data_dir: data_dir.clone(),
-        live_tails: Arc::new(Semaphore::new(LIVE_TAILS_MAX)),
+        live_tails: LiveTails::default(),
         uploads: Arc::new(Semaphore::new(UPLOADS_MAX)),
         draining: watch::Sender::new(false),
         workers: runtimes.workers.handle().clone(),

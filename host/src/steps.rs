@@ -166,7 +166,7 @@ fn app(root: &std::path::Path, background: &tokio::runtime::Runtime) -> App {
         ),
         backups: Arc::new(tokio::sync::Semaphore::new(1)),
         data_dir: data_dir.clone(),
-        live_tails: Arc::new(tokio::sync::Semaphore::new(1)),
+        live_tails: crate::live_tails::LiveTails::default(),
         uploads: Arc::new(tokio::sync::Semaphore::new(1)),
         clock,
         draining: tokio::sync::watch::Sender::new(false),

@@ -88,7 +88,7 @@ fn every_operation_has_its_own_name_and_is_found_by_it() {
     operation(&form(&json!({}))).unwrap_err();
 }
 
-/// AP-22: who holds nothing may do nothing, and who holds one action may do that one alone.
+/// Who holds nothing may do nothing, and who holds one action may do that one alone.
 #[test]
 fn each_operation_needs_its_own_action_on_its_own_resource() {
     let home = Home::new();

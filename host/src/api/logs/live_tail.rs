@@ -14,7 +14,7 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Response};
 use serde_json::{Value, json};
 use storage::{LogRange, ScanEnd, ScannedEvent};
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::mpsc;
 
 use super::super::body::{ApiResponse, Piece, stream};
 use super::super::error::ApiError;
@@ -24,9 +24,10 @@ use super::filter::{Streams, is_wanted, message};
 use super::group::{Group, check_stream_name};
 use super::members::Members;
 use super::{client_error, invalid, pattern, reading};
-use crate::app::{App, LIVE_TAILS_MAX};
+use crate::app::App;
 use crate::auth::trail::Trail;
 use crate::auth::{self, Caller};
+use crate::live_tails::LiveTailPlace;
 
 /// Between two updates.
 const EVERY: Duration = Duration::from_secs(1);
@@ -71,12 +72,8 @@ pub(super) async fn start(
         .iter()
         .map(|group| Ok((group.name.clone(), group.function(request.app)?)))
         .collect::<Result<Vec<_>, ApiError>>()?;
-    let permit = Arc::clone(&request.app.live_tails)
-        .try_acquire_owned()
-        .map_err(|_| {
-            let message = format!("{LIVE_TAILS_MAX} live tails run already");
-            client_error("LimitExceededException", message)
-        })?;
+    let place = request.app.live_tails.enter(&request.caller.arn());
+    let place = place.map_err(|error| client_error("LimitExceededException", error.to_string()))?;
     // What is said from now on.
     let followed = reading(request.app, move |app| {
         let from_here = |(group, function): (String, FunctionName)| {
@@ -122,7 +119,7 @@ pub(super) async fn start(
             action,
             resources,
         },
-        _permit: permit,
+        _place: place,
     };
     tokio::spawn(session.run(session_start, EVERY, SESSION_MAX));
     let mut response = Response::new(body);
@@ -199,7 +196,7 @@ struct Session {
     wanted: Arc<Wanted>,
     followed: Vec<Followed>,
     may: May,
-    _permit: OwnedSemaphorePermit,
+    _place: LiveTailPlace,
 }
 
 impl Session {
