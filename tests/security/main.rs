@@ -20,5 +20,6 @@ mod names;
 mod refused;
 mod responses;
 mod sdk_pointers;
+mod secrets;
 mod sigv4;
 mod traps;

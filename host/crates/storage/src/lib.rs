@@ -12,6 +12,7 @@
 pub mod artifacts;
 pub mod audit;
 pub mod backup;
+mod calendar;
 pub mod data_dir;
 mod database;
 mod error;

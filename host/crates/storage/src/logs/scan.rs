@@ -19,6 +19,7 @@ use std::time::UNIX_EPOCH;
 use super::store::{STREAM_EVERY_BYTES, list, parse_event};
 use super::{LogCursor, LogEvent, TEXT_BYTES_MAX, text};
 use crate::StorageError;
+use crate::calendar::day_text;
 
 /// How far before a place its stream is named at the latest: see `store`.
 const NAMED_WITHIN_BYTES: usize = 2 * STREAM_EVERY_BYTES + TEXT_BYTES_MAX + 4_096;
@@ -196,28 +197,11 @@ fn stream_before(file: &File, offset: u64) -> io::Result<Option<Arc<str>>> {
 /// The stream of an event from before streams were named: one a day.
 fn unnamed_stream(at_unix_ms: u64) -> Arc<str> {
     const MS_PER_DAY: u64 = 86_400_000;
-    let (year, month, day) = civil(at_unix_ms / MS_PER_DAY);
-    format!("{year:04}/{month:02}/{day:02}/[$LATEST]{:032}", 0).into()
-}
-
-/// Year, month and day of a count of days since 1970, in the Gregorian calendar.
-///
-/// Howard Hinnant's `civil_from_days`, for days that are not negative.
-fn civil(days: u64) -> (u64, u64, u64) {
-    // Eras of 400 years that begin on 1 March.
-    let days = days.min(100_000_000) + 719_468;
-    let (era, day_of_era) = (days / 146_097, days % 146_097);
-    let year_of_era =
-        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 {
-        month_from_march + 3
-    } else {
-        month_from_march - 9
-    };
-    (era * 400 + year_of_era + u64::from(month <= 2), month, day)
+    /// What a damaged line may say at most.
+    const DAYS_MAX: u64 = 100_000_000;
+    let days = i64::try_from((at_unix_ms / MS_PER_DAY).min(DAYS_MAX)).unwrap_or(0);
+    let day = day_text(days).replace('-', "/");
+    format!("{day}/[$LATEST]{:032}", 0).into()
 }
 
 /// How long a file is, if nothing in it can be as late as `since_ms`.
