@@ -76,7 +76,14 @@ impl Registry {
         running.set_limit(function.concurrency());
         self.running.insert(name.clone(), running);
         self.parts.metrics.keep(name, metrics);
-        let old = self.functions.insert(name.clone(), Arc::clone(function));
+        // Ways to it come first: whoever sees that it is there can call it by them.
+        let old = self
+            .functions
+            .get(name)
+            .map(|function| Arc::clone(&function));
+        self.swap_urls(old.as_deref(), Some(function));
+        self.swap_routes(old.as_deref(), Some(function));
+        self.functions.insert(name.clone(), Arc::clone(function));
         match &old {
             Some(old) => self.retire(old, Some(function)),
             None => {
@@ -84,18 +91,21 @@ impl Registry {
                 self.names.write().insert(name.clone());
             }
         }
-        self.swap_urls(old.as_deref(), Some(function));
-        self.swap_routes(old.as_deref(), Some(function));
     }
 
     /// Takes a function from where readers find it.
     pub(super) fn forget(&self, name: &FunctionName) {
-        if let Some((_, function)) = self.functions.remove(name) {
+        let gone = self
+            .functions
+            .get(name)
+            .map(|function| Arc::clone(&function));
+        if let Some(function) = gone {
+            self.swap_urls(Some(&function), None);
+            self.swap_routes(Some(&function), None);
+            self.functions.remove(name);
             self.folded.remove(&folded(name));
             self.names.write().remove(name);
             self.retire(&function, None);
-            self.swap_urls(Some(&function), None);
-            self.swap_routes(Some(&function), None);
         }
         self.running
             .remove_if(name, |_, running| running.count() == 0);
