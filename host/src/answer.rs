@@ -31,7 +31,12 @@ pub(crate) fn read(trigger: Trigger, outcome: Outcome) -> Result<Answer, Functio
     };
     match trigger {
         Trigger::Http => HttpAnswer::from_payload(payload).map(Answer::Http),
-        Trigger::Invoke => json_payload(payload).map(Answer::Payload),
+        Trigger::Invoke
+        | Trigger::Event
+        | Trigger::Schedule
+        | Trigger::Topic
+        | Trigger::CloudEvent
+        | Trigger::Destination => json_payload(payload).map(Answer::Payload),
     }
 }
 

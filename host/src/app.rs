@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use domain::{Clock, RequestId};
 use sandbox::Sandboxes;
-use storage::{DataDir, Ledger, Logs};
-use tokio::sync::{Semaphore, watch};
+use storage::{DataDir, Ledger, Logs, Queue};
+use tokio::sync::{Notify, Semaphore, watch};
 use uuid::Uuid;
 
 use crate::audit::AuditLog;
@@ -48,6 +48,9 @@ pub(crate) struct App {
     pub(crate) sandboxes: Sandboxes,
     pub(crate) data_dir: DataDir,
     pub(crate) ledger: Ledger,
+    pub(crate) queue: Queue,
+    /// Told when something in the queue changed.
+    pub(crate) queue_changed: Arc<Notify>,
     pub(crate) logs: Logs,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) faults: Faults,

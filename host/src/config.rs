@@ -17,6 +17,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use domain::billing::{Prices, Rounding, Tariff};
+use domain::retry::Delays;
+use storage::Quota;
 
 use crate::auth::authentication::AuthConfig;
 
@@ -104,6 +106,9 @@ pub(crate) struct Config {
 
     /// Table `[logs]`.
     pub(crate) logs: LogsConfig,
+
+    /// Table `[queue]`.
+    pub(crate) queue: QueueConfig,
 
     /// Table `[audit]`.
     pub(crate) audit: AuditConfig,
@@ -228,6 +233,31 @@ pub(crate) struct CertificateFiles {
     pub(crate) key: PathBuf,
 }
 
+/// How events wait and are tried again.
+#[derive(Debug, Clone)]
+pub(crate) struct QueueConfig {
+    /// Before the second attempt and before the third, in ms, range 0 to 3,600,000, default 60,000 and
+    /// 120,000. Keys `queue.first_retry_ms` and `queue.second_retry_ms`, variables
+    /// `MAYFLY_QUEUE_FIRST_RETRY_MS` and `MAYFLY_QUEUE_SECOND_RETRY_MS`. After a throttle or a failure of
+    /// ours: at first, doubling up to a longest; ranges 1 to 3,600,000, defaults 1,000 and 300,000. Keys
+    /// `queue.refused_ms` and `queue.refused_max_ms`, variables `MAYFLY_QUEUE_REFUSED_MS` and
+    /// `MAYFLY_QUEUE_REFUSED_MAX_MS`.
+    pub(crate) delays: Delays,
+
+    /// How many events may wait in one queue, range 1 to 1,000,000,000, default 1,000,000, and how many
+    /// MB they may have together, range 1 to 1,048,576, default 4,096. Keys `queue.events_max` and
+    /// `queue.mb_max`, variables `MAYFLY_QUEUE_EVENTS_MAX` and `MAYFLY_QUEUE_MB_MAX`.
+    pub(crate) quota: Quota,
+
+    /// Attempts at events of the queue that may run at once, range 1 to 20,000, default 200. Key
+    /// `queue.concurrency_max`, variable `MAYFLY_QUEUE_CONCURRENCY_MAX`.
+    pub(crate) concurrency_max: u32,
+
+    /// How long an event that succeeded can still be looked at, in hours, range 0 to 87,600, default 24.
+    /// Key `queue.keep_hours`, variable `MAYFLY_QUEUE_KEEP_HOURS`.
+    pub(crate) keep: Duration,
+}
+
 /// When the drop folder takes a file.
 #[derive(Debug, Clone)]
 pub(crate) struct DropConfig {
@@ -329,6 +359,7 @@ impl Config {
                 segment_kb: logs.u32("segment_kb", 16..=1_048_576, 1_024),
                 segments_per_function: logs.u32("segments_per_function", 2..=1_000, 8),
             }),
+            queue: root.section("queue", QueueConfig::from_section),
             audit: root.section("audit", |audit| AuditConfig {
                 retention_days: audit.u32("retention_days", 1..=36_500, 365),
                 invoke: audit.flag("invoke").unwrap_or(false),
@@ -353,6 +384,33 @@ impl SandboxConfig {
                 .integer("memory_budget_mb", 1..=16_777_216)
                 .unwrap_or_else(|| (memory::available_mb() / 2).max(1)),
             loaded_max: sandbox.optional_u32("loaded_max", 1..=10_000_000),
+        }
+    }
+}
+
+impl QueueConfig {
+    fn from_section(queue: &Section<'_>) -> Self {
+        const HOUR_MS: u64 = 3_600_000;
+        let quota = Quota::default();
+        Self {
+            delays: Delays {
+                retries: [
+                    queue.ms("first_retry_ms", 0..=HOUR_MS, 60_000),
+                    queue.ms("second_retry_ms", 0..=HOUR_MS, 120_000),
+                ],
+                refused: queue.ms("refused_ms", 1..=HOUR_MS, 1_000),
+                refused_max: queue.ms("refused_max_ms", 1..=HOUR_MS, 300_000),
+            },
+            quota: Quota {
+                events: queue
+                    .integer("events_max", 1..=1_000_000_000)
+                    .unwrap_or(quota.events),
+                bytes: queue
+                    .integer("mb_max", 1..=1_048_576)
+                    .map_or(quota.bytes, |mb| mb << 20),
+            },
+            concurrency_max: queue.u32("concurrency_max", 1..=20_000, 200),
+            keep: Duration::from_secs(u64::from(queue.u32("keep_hours", 0..=87_600, 24)) * 3_600),
         }
     }
 }

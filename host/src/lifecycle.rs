@@ -13,12 +13,12 @@ use domain::Clock;
 use sandbox::{Compile, EngineSettings, Sandboxes};
 use storage::{
     Artifacts, Audit, AuditSettings, DataDir, IdentityStore, Ledger, LedgerSettings, LogSettings,
-    Logs, Records,
+    Logs, Queue, QueueSettings, Records,
 };
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 
 use crate::api::Control;
 use crate::app::{App, Random, UPLOADS_MAX};
@@ -107,6 +107,7 @@ pub(crate) fn run(config: Config) -> anyhow::Result<()> {
     drop(watcher);
     app.logs.flush();
     app.audit.flush();
+    app.queue.close();
     app.ledger.close().context("closing the ledger failed")?;
     drop(data_dir);
     banner::stopped();
@@ -293,6 +294,12 @@ fn build(
         clock: clock.clone(),
     })?;
     let ledger = Ledger::open(&data_dir, ledger_settings(&config, &clock))?;
+    let queue_changed = Arc::new(Notify::new());
+    let queue = Queue::open(
+        &data_dir,
+        queue_settings(&config, &clock, &queue_changed),
+        ledger.clone(),
+    )?;
     let logs = Logs::open(&data_dir, log_settings(&config))?;
     let audit = Audit::open(&data_dir, audit_settings(&config))?;
     let audit = AuditLog::new(audit, config.audit.invoke);
@@ -324,6 +331,8 @@ fn build(
         refusals: Arc::default(),
         sandboxes,
         ledger,
+        queue,
+        queue_changed,
         logs,
         metrics,
         faults: Faults::default(),
@@ -370,6 +379,18 @@ fn ledger_settings(config: &Config, clock: &Clock) -> LedgerSettings {
         retention_bytes: ledger.retention_mb.map(|mb| mb << 20),
         clock: clock.clone(),
         ..LedgerSettings::default()
+    }
+}
+
+fn queue_settings(config: &Config, clock: &Clock, changed: &Arc<Notify>) -> QueueSettings {
+    let changed = Arc::clone(changed);
+    let delays = &config.queue.delays;
+    let retry_max = delays.retries.iter().max().copied().unwrap_or_default();
+    QueueSettings {
+        quota: config.queue.quota,
+        wait_max: retry_max.max(delays.refused_max),
+        clock: clock.clone(),
+        on_change: Box::new(move || changed.notify_one()),
     }
 }
 

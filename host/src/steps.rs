@@ -135,7 +135,28 @@ fn app(root: &std::path::Path, background: &tokio::runtime::Runtime) -> App {
     let identities = Identities::open(store, root_key.sealer().clone(), clock.clone()).unwrap();
     let identities = Arc::new(identities);
     let known = Arc::clone(&identities);
+    let ledger = Ledger::open(
+        &data_dir,
+        LedgerSettings {
+            clock: clock.clone(),
+            ..LedgerSettings::default()
+        },
+    )
+    .unwrap();
+    let queue = storage::Queue::open(
+        &data_dir,
+        storage::QueueSettings {
+            quota: storage::Quota::default(),
+            wait_max: Duration::from_secs(300),
+            clock: clock.clone(),
+            on_change: Box::new(|| {}),
+        },
+        ledger.clone(),
+    )
+    .unwrap();
     App {
+        queue,
+        queue_changed: Arc::default(),
         authentication: Authentication::new(root_key, known, &config.auth, clock.clone()),
         identities,
         config,
@@ -147,14 +168,7 @@ fn app(root: &std::path::Path, background: &tokio::runtime::Runtime) -> App {
         refusals: Arc::default(),
         concurrency: Concurrency::new(100, u64::MAX),
         sandboxes,
-        ledger: Ledger::open(
-            &data_dir,
-            LedgerSettings {
-                clock: clock.clone(),
-                ..LedgerSettings::default()
-            },
-        )
-        .unwrap(),
+        ledger,
         logs: Logs::open(&data_dir, log_settings()).unwrap(),
         metrics,
         faults: Faults::default(),

@@ -2,3 +2,4 @@
 //! schedule will enqueue.
 
 pub(crate) mod http;
+pub(crate) mod queue;

@@ -13,21 +13,58 @@ use crate::qualifier::Qualifier;
 
 /// What produced the event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "snake_case")]
 pub enum Trigger {
     /// A request to one of the function's routes.
     Http,
-    /// The Invoke operation of the control API.
+    /// The Invoke operation of the control API, with an answer.
     Invoke,
+    /// The Invoke operation of the control API, asynchronous.
+    Event,
+    /// A schedule.
+    Schedule,
+    /// A topic that the function subscribes to.
+    Topic,
+    /// A CloudEvent.
+    CloudEvent,
+    /// The record of another event's end.
+    Destination,
 }
 
 impl Trigger {
-    /// The word used in the ledger and in metrics.
+    /// All of them, in the order of their declaration.
+    pub const ALL: [Self; 7] = [
+        Self::Http,
+        Self::Invoke,
+        Self::Event,
+        Self::Schedule,
+        Self::Topic,
+        Self::CloudEvent,
+        Self::Destination,
+    ];
+
+    /// The word used in the ledger, in lists and in metrics.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Http => "http",
             Self::Invoke => "invoke",
+            Self::Event => "event",
+            Self::Schedule => "schedule",
+            Self::Topic => "topic",
+            Self::CloudEvent => "cloud_event",
+            Self::Destination => "destination",
+        }
+    }
+
+    /// Whether its events wait in the queue: nobody waits for an answer.
+    #[must_use]
+    pub fn is_queued(self) -> bool {
+        match self {
+            Self::Http | Self::Invoke => false,
+            Self::Event | Self::Schedule | Self::Topic | Self::CloudEvent | Self::Destination => {
+                true
+            }
         }
     }
 }

@@ -10,6 +10,7 @@
 pub mod artifact;
 pub mod billing;
 pub mod clock;
+pub mod event;
 pub mod fault;
 pub mod function_ref;
 pub mod invocation;
@@ -20,11 +21,13 @@ pub mod outcome;
 pub mod policy;
 pub mod qualifier;
 pub mod report;
+pub mod retry;
 pub mod routing;
 pub mod usage;
 
 pub use artifact::{ArtifactId, ArtifactIdError};
 pub use clock::Clock;
+pub use event::{Condition, EventState, Target};
 pub use fault::Fault;
 pub use function_ref::{FunctionRef, FunctionRefError};
 pub use invocation::{Invocation, Trigger};

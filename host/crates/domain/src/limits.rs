@@ -23,6 +23,13 @@ pub const PAYLOAD_BYTES_MAX: usize = 6_291_556;
 /// Lambda's own figure, from the text of its `RequestEntityTooLargeException`.
 pub const INVOKE_EVENT_BYTES_MAX: usize = 6 << 20;
 
+/// Largest event that may wait in the queue, in bytes.
+///
+/// # Source
+///
+/// Lambda's limit for asynchronous invocation since October 2025.
+pub const QUEUED_EVENT_BYTES_MAX: usize = 1 << 20;
+
 /// Log bytes kept of one invocation; what is beyond is counted and dropped.
 pub const LOG_BYTES_MAX: usize = 256 << 10;
 

@@ -20,6 +20,7 @@ mod files;
 pub mod identity;
 pub mod ledger;
 pub mod logs;
+pub mod queue;
 pub mod records;
 mod space;
 
@@ -37,6 +38,10 @@ pub use ledger::{
 pub use logs::{
     CursorError, LogCursor, LogEvent, LogRange, LogSettings, LogSource, LogStream, Logs, ScanEnd,
     ScannedBack, ScannedEvent, escape,
+};
+pub use queue::{
+    Claimed, Depth, Done, Ending, Event, EventPage, EventQuery, Failure, Finish, NewEvent,
+    Operation, Queue, QueueError, QueueHealth, QueueSettings, Quota, ScheduleRecord, Selection,
 };
 pub use records::{
     AliasRecord, FunctionRecord, NumberedRecord, Origin, Records, Stored, VersionRecord, Write,

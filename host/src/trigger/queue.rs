@@ -1,0 +1,6 @@
+//! Events that wait: taken in, run when they are due, and accounted for.
+//!
+//! Whatever is asynchronous enqueues ([`accept`]), and nothing else: an event runs through the same
+//! spine as any other. Knows nothing of how the queue is stored.
+
+pub(crate) mod accept;

@@ -1,0 +1,50 @@
+//! Taking events in: durable before anybody hears of it.
+
+use domain::limits::QUEUED_EVENT_BYTES_MAX;
+use storage::{Done, NewEvent, Operation, QueueError};
+use tokio::sync::oneshot;
+
+use crate::app::App;
+
+/// Why events were not taken in. None of them was.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum AcceptError {
+    /// An event is larger than may wait.
+    #[error(
+        "an event of {bytes} bytes is too large to wait; at most {QUEUED_EVENT_BYTES_MAX} are allowed"
+    )]
+    TooLarge {
+        /// How large.
+        bytes: usize,
+    },
+    /// The queue said no.
+    #[error(transparent)]
+    Queue(#[from] QueueError),
+}
+
+/// Takes events in, all or none. They are on disk when this returns.
+///
+/// # Errors
+///
+/// [`AcceptError`]; nothing was enqueued then.
+pub(crate) async fn accept(app: &App, events: Vec<NewEvent>) -> Result<(), AcceptError> {
+    let mut lengths = events.iter().map(|event| event.payload.len());
+    if let Some(bytes) = lengths.find(|bytes| *bytes > QUEUED_EVENT_BYTES_MAX) {
+        return Err(AcceptError::TooLarge { bytes });
+    }
+    perform(app, Operation::Accept(events)).await?;
+    Ok(())
+}
+
+/// Has the queue do something, without holding a thread.
+///
+/// # Errors
+///
+/// What the queue refuses it for.
+pub(crate) async fn perform(app: &App, operation: Operation) -> Result<Done, QueueError> {
+    let (sender, receiver) = oneshot::channel();
+    // A caller that left does not hear of it.
+    let reply = move |result| drop(sender.send(result));
+    app.queue.submit(operation, Box::new(reply));
+    receiver.await.unwrap_or(Err(QueueError::Closed))
+}
