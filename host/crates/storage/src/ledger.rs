@@ -18,6 +18,7 @@ mod catalogue;
 mod frame;
 mod journal;
 mod mapping;
+mod memory;
 mod query;
 mod reader;
 mod recovery;

@@ -5,7 +5,6 @@
 //! JSON, written before the segments go, and replaced as a whole: either it has the sums of a segment
 //! and says so by its next sequence number, or the segment is still to be dropped.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use domain::FunctionName;
@@ -14,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::catalogue::SegmentInfo;
 use super::segment::Hash;
 use super::sums::{Day, Sums, Totals};
-use crate::{StorageError, files};
+use crate::{StorageError, disk, files};
 
 const FORMAT: u64 = 1;
 const FILE: &str = "dropped.sum";
@@ -108,7 +107,7 @@ impl Anchor {
     /// The anchor of a ledger; the one of nothing when there is no file.
     pub(super) fn read(directory: &Path) -> Result<Self, StorageError> {
         let path = Self::path(directory);
-        let json = match fs::read(&path) {
+        let json = match disk::read(&path) {
             Ok(json) => json,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 return Ok(Self::default());
