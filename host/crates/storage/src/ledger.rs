@@ -24,6 +24,8 @@ mod reader;
 mod recovery;
 mod segment;
 mod shared;
+#[cfg(test)]
+pub(crate) mod simulated;
 pub(crate) mod snapshot;
 mod sums;
 #[cfg(test)]
