@@ -270,6 +270,15 @@ impl Ledger {
         }
     }
 
+    /// Why no records are taken until a restart, if that is so: a sync failed.
+    #[must_use]
+    pub fn failure(&self) -> Option<String> {
+        match self.shared().journal.condition() {
+            Condition::Failed(reason) => Some(reason),
+            Condition::Open | Condition::Full | Condition::Stuck(_) | Condition::Closed => None,
+        }
+    }
+
     /// Records that were ever appended, those that retention dropped included.
     #[must_use]
     pub fn records_total(&self) -> u64 {
