@@ -4,3 +4,6 @@
 //! spine as any other. Knows nothing of how the queue is stored.
 
 pub(crate) mod accept;
+pub(crate) mod deliver;
+pub(crate) mod policy;
+pub(crate) mod record;
