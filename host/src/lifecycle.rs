@@ -409,6 +409,7 @@ fn queue_settings(config: &Config, clock: &Clock, changed: &Arc<Notify>) -> Queu
     QueueSettings {
         quota: config.queue.quota,
         wait_max: retry_max.max(delays.refused_max),
+        keep: config.queue.keep,
         clock: clock.clone(),
         on_change: Box::new(move || changed.notify_one()),
     }

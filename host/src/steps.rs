@@ -148,6 +148,7 @@ fn app(root: &std::path::Path, background: &tokio::runtime::Runtime) -> App {
         storage::QueueSettings {
             quota: storage::Quota::default(),
             wait_max: Duration::from_secs(300),
+            keep: Duration::from_secs(86_400),
             clock: clock.clone(),
             on_change: Box::new(|| {}),
         },

@@ -42,7 +42,8 @@ pub use logs::{
 };
 pub use queue::{
     Claimed, Depth, Done, Ending, Event, EventPage, EventQuery, Failure, Finish, NewEvent,
-    Operation, Queue, QueueError, QueueHealth, QueueSettings, Quota, ScheduleRecord, Selection,
+    Operation, Queue, QueueError, QueueHealth, QueueSettings, QueueStatistics, Quota,
+    ScheduleRecord, Selection,
 };
 pub use records::{
     AliasRecord, FunctionRecord, NumberedRecord, Origin, Records, Stored, VersionRecord, Write,
