@@ -15,6 +15,7 @@ use domain::{FunctionName, Report, Status};
 use http::StatusCode;
 
 use self::events::EventMetrics;
+pub(crate) use self::events::waiting;
 use crate::concurrency::Refused;
 
 /// Upper bounds of the duration histogram, in microseconds.
