@@ -23,6 +23,7 @@ pub mod qualifier;
 pub mod report;
 pub mod retry;
 pub mod routing;
+pub mod topic;
 pub mod usage;
 
 pub use artifact::{ArtifactId, ArtifactIdError};
@@ -37,4 +38,5 @@ pub use names::{FunctionName, RequestId, VersionId};
 pub use outcome::{FunctionError, Outcome};
 pub use qualifier::{AliasName, Qualifier, QualifierError};
 pub use report::{Report, Status};
+pub use topic::{TopicError, TopicName, TopicPattern};
 pub use usage::Usage;
