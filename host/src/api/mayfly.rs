@@ -28,6 +28,7 @@ use crate::auth;
 /// What is known of an operation before it is looked into.
 #[derive(Debug)]
 struct Spec {
+    #[cfg(test)]
     name: &'static str,
     /// What a policy has to allow.
     action: &'static str,
@@ -57,6 +58,7 @@ macro_rules! operations {
                             About::Function => INVOKE,
                             _ => concat!("mayfly:", stringify!($name)),
                         },
+                        #[cfg(test)]
                         name: stringify!($name),
                         method: Method::$method,
                         path: $path,
