@@ -21,6 +21,7 @@ mod publish;
 pub(crate) mod read_file;
 mod removal;
 mod settings;
+mod subscribers;
 mod swap;
 mod uploads;
 
@@ -52,6 +53,7 @@ pub(crate) use refusals::Refusals;
 pub(crate) use removal::Removed;
 pub(crate) use route_target::RouteTarget;
 pub(crate) use settings::{EventInvoke, InvokeMode, ResourcePolicy, Settings, UrlAuth, UrlConfig};
+pub(crate) use subscribers::{Subscriber, Subscribers};
 pub(crate) use uploads::{CodeUpdate, NewCode, NewFunction, PublishVersion};
 pub(crate) use version::{Code, Configuration, Declared, DeclaredLogging, Version};
 
@@ -70,6 +72,8 @@ pub(crate) struct Registry {
     routes: RwLock<RouteTable<Arc<RouteTarget>>>,
     /// Function URLs by their ids.
     urls: DashMap<String, Arc<UrlTarget>>,
+    /// Who gets events of topics.
+    subscribers: Subscribers,
     /// Held while something is swapped in, removed or swept; readers never take it.
     publishing: Mutex<()>,
     /// Shared by what is being prepared: its artifacts are not in use yet, and must not be swept.
@@ -129,6 +133,7 @@ impl Registry {
             running: DashMap::new(),
             routes: RwLock::default(),
             urls: DashMap::new(),
+            subscribers: Subscribers::default(),
             publishing: Mutex::new(()),
             preparing: Mutex::default(),
             compiling: Mutex::new(()),
@@ -208,6 +213,11 @@ impl Registry {
         found: impl FnOnce(Match<'_, Arc<RouteTarget>>) -> T,
     ) -> T {
         found(self.routes.read().find(method, path))
+    }
+
+    /// Who gets events of topics.
+    pub(crate) fn subscribers(&self) -> &Subscribers {
+        &self.subscribers
     }
 
     /// The bytes of an artifact.
