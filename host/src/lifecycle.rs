@@ -42,6 +42,7 @@ use crate::registry::drop_folder::DropFolder;
 use crate::registry::watcher::DropWatcher;
 use crate::registry::{Parts, Refusals, Registry};
 use crate::tokens::Tokens;
+use crate::trigger::queue::deliver::Deliveries;
 
 const SECONDS_PER_DAY: u64 = 86_400;
 
@@ -300,6 +301,7 @@ fn build(
         queue_settings(&config, &clock, &queue_changed),
         ledger.clone(),
     )?;
+    let deliveries = Deliveries::open(data_dir.path(), &config.destinations)?;
     let logs = Logs::open(&data_dir, log_settings(&config))?;
     let audit = Audit::open(&data_dir, audit_settings(&config))?;
     let audit = AuditLog::new(audit, config.audit.invoke);
@@ -312,6 +314,7 @@ fn build(
         clock: clock.clone(),
         region: config.region.clone(),
         concurrency_max: config.sandbox.concurrency_max,
+        destinations: config.destinations.allow.clone(),
         log_stream_suffix: random.hex(),
     })?;
     let (authentication, identities) = callers(&config, &data_dir, sockets, &clock)?;
@@ -333,6 +336,7 @@ fn build(
         ledger,
         queue,
         queue_changed,
+        deliveries,
         logs,
         metrics,
         faults: Faults::default(),

@@ -7,6 +7,7 @@
 //! Knows nothing of the function's name, of files, or of routes that other functions claim.
 
 pub(crate) mod document;
+pub(crate) mod events;
 pub(crate) mod route_rules;
 
 use std::path::PathBuf;
@@ -16,6 +17,7 @@ use domain::{FunctionName, Limits, MemoryMb, Timeout};
 use serde::{Deserialize, Serialize};
 
 use self::document::{Problem, Table, quoted};
+use self::events::EventRules;
 use self::route_rules::{HttpRoute, Inherited, RouteRules};
 
 /// Most invocations of one function at a time that a manifest may ask for.
@@ -61,6 +63,9 @@ pub(crate) struct Manifest {
     /// `burst`, `rate_per_key`, `burst_per_key`; tables `jwt`, `cors`.
     #[serde(default)]
     pub(crate) rules: RouteRules,
+    /// What becomes of its events. Table `[async]`.
+    #[serde(default)]
+    pub(crate) events: EventRules,
     /// How the artifact is made. Table `[build]`.
     #[serde(default)]
     pub(crate) build: Build,
@@ -119,6 +124,7 @@ impl Manifest {
             routes: root
                 .tables("http")
                 .map(|entries| routes(root, &entries, &inherited)),
+            events: events::event_rules(root),
             build: root
                 .table("build")
                 .map_or_else(Build::default, |table| build(&table)),

@@ -5,5 +5,6 @@
 
 pub(crate) mod accept;
 pub(crate) mod deliver;
+pub(crate) mod destination;
 pub(crate) mod policy;
 pub(crate) mod record;
