@@ -21,6 +21,7 @@ use domain::retry::Delays;
 use storage::Quota;
 
 use crate::auth::authentication::AuthConfig;
+use crate::manifest::document::quoted;
 use crate::trigger::queue::destination::{AllowList, Allowed};
 
 use self::layers::{Layers, Section};
@@ -435,7 +436,12 @@ impl QueueConfig {
 
 impl DestinationsConfig {
     fn from_section(destinations: &Section<'_>) -> Self {
-        let allowed = |text: &str| Allowed::parse(text).map_err(|error| format!("has {error}"));
+        let allowed = |text: &str| {
+            Allowed::parse(text).map_err(|_| {
+                let shown = quoted(text);
+                format!("has \"{shown}\", which is neither the beginning of an address, such as https://hooks.example.com/team, nor a file, such as file:failures")
+            })
+        };
         let file_mb_max = destinations.integer("file_mb_max", 1..=1_048_576);
         Self {
             allow: AllowList::new(destinations.list("allow", allowed)),
