@@ -23,6 +23,7 @@ pub mod qualifier;
 pub mod report;
 pub mod retry;
 pub mod routing;
+pub mod schedule;
 pub mod usage;
 
 pub use artifact::{ArtifactId, ArtifactIdError};

@@ -1,8 +1,9 @@
 //! Handing a record to a destination that is no function: posting it to an address, or appending it to a
 //! file.
 //!
-//! A record may arrive more than once, never not at all: what is not taken waits and is tried again, and
-//! after the greatest age of events it is dead, which can be redriven. Knows nothing of how it waits.
+//! A record may arrive more than once; what is not taken is refused, and never counts as done. What the
+//! operator does not allow any more is given up at once, and can be redriven. Knows nothing of how a record
+//! waits.
 
 mod address;
 mod file;
@@ -10,8 +11,8 @@ mod file;
 use std::path::Path;
 
 use domain::event::{Condition, Target};
-use domain::retry::{self, Attempted, Decision, Progress, RetryPolicy};
-use storage::{Claimed, Event, Failure};
+use domain::retry::Attempted;
+use storage::{Claimed, Failure};
 
 use self::address::{Message, Poster};
 use self::file::Sinks;
@@ -68,22 +69,7 @@ pub(crate) async fn deliver(app: &App, claimed: &Claimed) -> (Attempted, Option<
         Err((code, reason)) => {
             let message = format!("{}: {reason}", shown(target));
             let failure = Failure::new(code, None, message);
-            (not_taken(app, &claimed.event), Some(failure))
+            (Attempted::Refused, Some(failure))
         }
-    }
-}
-
-/// What came of an attempt that failed: it is tried again, unless it would be too old by then.
-fn not_taken(app: &App, event: &Event) -> Attempted {
-    let age_us = app.queue.now_us().saturating_sub(event.accepted_at_us);
-    let progress = Progress {
-        failures: event.failures,
-        refusals: event.refusals.saturating_add(1),
-        age: std::time::Duration::from_micros(u64::try_from(age_us).unwrap_or(0)),
-    };
-    let (policy, delays) = (RetryPolicy::default(), &app.config.queue.delays);
-    match retry::decide(Attempted::Refused, progress, &policy, delays) {
-        Decision::Again(_) => Attempted::Refused,
-        Decision::End(_) => Attempted::Hopeless(Condition::DeliveryFailed),
     }
 }
