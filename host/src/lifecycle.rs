@@ -43,6 +43,7 @@ use crate::registry::drop_folder::DropFolder;
 use crate::registry::watcher::DropWatcher;
 use crate::registry::{Parts, Refusals, Registry};
 use crate::tokens::Tokens;
+use crate::trigger::queue::deliver::Deliveries;
 use crate::trigger::queue::dispatch::Dispatch;
 
 const SECONDS_PER_DAY: u64 = 86_400;
@@ -320,6 +321,7 @@ fn build(
         queue_settings(&config, &clock, &queue_changed),
         ledger.clone(),
     )?;
+    let deliveries = Deliveries::open(data_dir.path(), &config.destinations)?;
     let logs = Logs::open(&data_dir, log_settings(&config))?;
     let audit = Audit::open(&data_dir, audit_settings(&config))?;
     let audit = AuditLog::new(audit, config.audit.invoke);
@@ -332,6 +334,7 @@ fn build(
         clock: clock.clone(),
         region: config.region.clone(),
         concurrency_max: config.sandbox.concurrency_max,
+        destinations: config.destinations.allow.clone(),
         log_stream_suffix: random.hex(),
     })?;
     let (authentication, identities) = callers(&config, &data_dir, sockets, &clock)?;
@@ -353,6 +356,7 @@ fn build(
         ledger,
         queue,
         queue_changed,
+        deliveries,
         logs,
         metrics,
         faults: Faults::default(),

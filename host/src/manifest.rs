@@ -7,6 +7,7 @@
 //! Knows nothing of the function's name, of files, or of routes that other functions claim.
 
 pub(crate) mod document;
+pub(crate) mod events;
 pub(crate) mod route_rules;
 pub(crate) mod subscribe;
 
@@ -17,6 +18,7 @@ use domain::{FunctionName, Limits, MemoryMb, Timeout};
 use serde::{Deserialize, Serialize};
 
 use self::document::{Problem, Table, quoted};
+use self::events::EventRules;
 use self::route_rules::{HttpRoute, Inherited, RouteRules};
 use self::subscribe::Subscription;
 
@@ -66,6 +68,9 @@ pub(crate) struct Manifest {
     /// Topics whose events it gets, at most 100. Tables `[[subscribe]]`.
     #[serde(default)]
     pub(crate) subscriptions: Vec<Subscription>,
+    /// What becomes of its events. Table `[async]`.
+    #[serde(default)]
+    pub(crate) events: EventRules,
     /// How the artifact is made. Table `[build]`.
     #[serde(default)]
     pub(crate) build: Build,
@@ -125,6 +130,7 @@ impl Manifest {
                 .tables("http")
                 .map(|entries| routes(root, &entries, &inherited)),
             subscriptions: subscribe::subscriptions(root),
+            events: events::event_rules(root),
             build: root
                 .table("build")
                 .map_or_else(Build::default, |table| build(&table)),

@@ -44,6 +44,7 @@ use crate::concurrency::Running;
 use crate::invoke::{InvokeError, unknown, unknown_qualifier};
 use crate::metrics::Metrics;
 use crate::trigger::http::guard::Guard;
+use crate::trigger::queue::destination::AllowList;
 
 pub(crate) use aliases::AliasChange;
 pub(crate) use change::ChangeError;
@@ -52,7 +53,9 @@ pub(crate) use publish::{Draft, Effort, Prepared, PublishError, Published};
 pub(crate) use refusals::Refusals;
 pub(crate) use removal::Removed;
 pub(crate) use route_target::RouteTarget;
-pub(crate) use settings::{EventInvoke, InvokeMode, ResourcePolicy, Settings, UrlAuth, UrlConfig};
+pub(crate) use settings::{
+    EventInvoke, InvokeMode, ResourcePolicy, Settings, UrlAuth, UrlConfig, settings_key,
+};
 pub(crate) use subscribers::{Subscriber, Subscribers};
 pub(crate) use uploads::{CodeUpdate, NewCode, NewFunction, PublishVersion};
 pub(crate) use version::{Code, Configuration, Declared, DeclaredLogging, Version};
@@ -105,6 +108,8 @@ pub(crate) struct Parts {
     pub(crate) region: String,
     /// How many invocations may run at once in the process; reservations share it.
     pub(crate) concurrency_max: u32,
+    /// Where records of events may go.
+    pub(crate) destinations: AllowList,
     /// The part of log stream names that tells this process from others: 32 hexadecimal digits.
     pub(crate) log_stream_suffix: String,
 }

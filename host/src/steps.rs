@@ -108,6 +108,7 @@ fn app(root: &std::path::Path, background: &tokio::runtime::Runtime) -> App {
         clock: clock.clone(),
         region: "local".to_owned(),
         concurrency_max: 1_000,
+        destinations: crate::trigger::queue::destination::AllowList::default(),
         log_stream_suffix: String::new(),
     })
     .unwrap();
@@ -158,6 +159,11 @@ fn app(root: &std::path::Path, background: &tokio::runtime::Runtime) -> App {
     App {
         queue,
         queue_changed: Arc::default(),
+        deliveries: crate::trigger::queue::deliver::Deliveries::open(
+            data_dir.path(),
+            &config.destinations,
+        )
+        .unwrap(),
         authentication: Authentication::new(root_key, known, &config.auth, clock.clone()),
         identities,
         config,

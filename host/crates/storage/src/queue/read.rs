@@ -153,8 +153,6 @@ pub(super) fn schedules(path: &Path) -> Result<Vec<ScheduleRecord>, StorageError
 
 pub(super) fn is_pending(path: &Path, source: &str) -> Result<bool, StorageError> {
     ask(path, |connection| {
-        connection
-            .prepare(sql::IS_PENDING)?
-            .exists([source])
+        connection.prepare(sql::IS_PENDING)?.exists([source])
     })
 }
