@@ -36,5 +36,5 @@ pub use log_filter::{LogFilter, LogFilterError};
 pub use names::{FunctionName, RequestId, VersionId};
 pub use outcome::{FunctionError, Outcome};
 pub use qualifier::{AliasName, Qualifier, QualifierError};
-pub use report::{Report, Status};
+pub use report::{Report, Started, Status};
 pub use usage::Usage;

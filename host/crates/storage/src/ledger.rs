@@ -29,14 +29,16 @@ mod sums;
 pub(crate) mod tests;
 mod upkeep;
 
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use domain::{Clock, Report};
+use domain::{Clock, Report, RequestId};
 use parking_lot::Mutex;
 
+use self::catalogue::Filter;
 use self::journal::Condition;
 use self::query::Source;
 use self::shared::Shared;
@@ -173,12 +175,42 @@ impl Ledger {
     /// [`StorageError::Corrupt`] when a record on the way is damaged, [`StorageError::Io`] or
     /// [`StorageError::Database`] when it can't be read.
     pub fn entries(&self, query: &EntryQuery) -> Result<Vec<Report>, StorageError> {
+        query::entries(query, &self.sources(query.filter())?)
+    }
+
+    /// The records of `wanted` attempts, as far as there are any, that started at `since_us` (Unix
+    /// microseconds) or later.
+    ///
+    /// For recovery: whoever accepted an event learns which attempts at it were closed. Reads whole
+    /// segments, newest first, only those that hold a record from then on, and only until all are
+    /// found.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Ledger::entries`].
+    pub fn find(
+        &self,
+        wanted: &HashSet<(RequestId, u32)>,
+        since_us: i64,
+    ) -> Result<HashMap<(RequestId, u32), Report>, StorageError> {
+        if wanted.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let filter = Filter {
+            since_us: Some(since_us),
+            ..Filter::default()
+        };
+        query::find(wanted, &self.sources(filter)?)
+    }
+
+    /// The segments that may hold what `filter` asks for, oldest first.
+    fn sources(&self, filter: Filter<'_>) -> Result<Vec<Source>, StorageError> {
         let shared = self.shared();
         let directory = &shared.journal.directory;
         // A segment moves from the journal to the catalogue under this lock: none is missed.
         let (sealed, open) = {
             let catalogue = shared.catalogue.lock();
-            (catalogue.segments(query.filter())?, shared.journal.views())
+            (catalogue.segments(filter)?, shared.journal.views())
         };
         let sealed = sealed
             .iter()
@@ -188,7 +220,7 @@ impl Ledger {
             file: view.file,
             end: view.end.offset,
         });
-        query::entries(query, &sealed.chain(open).collect::<Vec<_>>())
+        Ok(sealed.chain(open).collect())
     }
 
     /// Sums by function and day, of every record appended before this call.

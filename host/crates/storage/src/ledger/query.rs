@@ -2,6 +2,7 @@
 //!
 //! Knows segments and the catalogue, not who writes them.
 
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,7 +10,7 @@ use std::sync::Arc;
 use domain::{FunctionName, Report};
 
 use super::catalogue::{Filter, Wanted};
-use super::frame::{self, Found};
+use super::frame::{self, AttemptKey, Found};
 use super::segment::{self, Frames, HEADER_BYTES, Header, Place, Stop};
 use super::sums::{self, Day, Sums};
 use crate::StorageError;
@@ -168,6 +169,40 @@ pub(super) fn entries(query: &EntryQuery, sources: &[Source]) -> Result<Vec<Repo
         }
         if let Some(bytes) = source.read()? {
             newest_of(query, source.path(), &bytes, &mut found)?;
+        }
+    }
+    Ok(found)
+}
+
+/// The records of the `wanted` attempts in `sources`, which are ordered oldest first. Stops at the
+/// source where the last of them is found.
+pub(super) fn find(
+    wanted: &HashSet<AttemptKey>,
+    sources: &[Source],
+) -> Result<HashMap<AttemptKey, Report>, StorageError> {
+    let mut found = HashMap::new();
+    for source in sources.iter().rev() {
+        if found.len() == wanted.len() {
+            break;
+        }
+        let Some(bytes) = source.read()? else {
+            continue;
+        };
+        let path = source.path();
+        let mut frames = Frames::new(&bytes, Place::first(&Header::parse(path, &bytes)?));
+        let mut at = HEADER_BYTES;
+        for frame in frames.by_ref() {
+            let corrupt = |reason| StorageError::corrupt(path, at, reason);
+            let key = frame.key().map_err(corrupt)?;
+            if wanted.contains(&key) {
+                found.insert(key, frame.report().map_err(corrupt)?);
+            }
+            at = frame.end;
+        }
+        // A record that can't be read may be one that is asked for.
+        if let Some(Stop::Bad(reason)) = frames.stop {
+            let reason = format!("a record can't be read: {reason}");
+            return Err(StorageError::corrupt(path, at, reason));
         }
     }
     Ok(found)

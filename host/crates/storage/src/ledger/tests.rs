@@ -1,6 +1,7 @@
 //! What the ledger promises, tested from the outside and, for damage, on its files.
 
 pub(crate) mod dropped;
+mod find;
 mod forged;
 mod frames;
 mod growth;
