@@ -21,6 +21,7 @@ mod mapping;
 mod query;
 mod reader;
 mod recovery;
+mod scan;
 mod segment;
 mod shared;
 pub(crate) mod snapshot;

@@ -25,10 +25,10 @@ pub const MB_MS_PER_GB_SECOND: u128 = 1_024 * 1_000;
 pub struct LineKey {
     /// Which function.
     pub function: FunctionName,
-    /// Which version ran.
-    pub version: VersionId,
-    /// What produced the events.
-    pub trigger: Trigger,
+    /// Which version ran; unknown in sums of records that were dropped before sums knew it.
+    pub version: Option<VersionId>,
+    /// What produced the events; unknown likewise.
+    pub trigger: Option<Trigger>,
 }
 
 /// What records add up to. Sums that do not fit stay at their greatest value.

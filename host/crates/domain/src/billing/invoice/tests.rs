@@ -48,8 +48,8 @@ fn uses<'a>(records: impl IntoIterator<Item = &'a Report>) -> BTreeMap<LineKey, 
     for report in records {
         let key = LineKey {
             function: report.function.clone(),
-            version: report.version,
-            trigger: report.trigger,
+            version: Some(report.version),
+            trigger: Some(report.trigger),
         };
         uses.entry(key).or_default().add(report);
     }
@@ -83,8 +83,8 @@ fn seconds_of_a_gb(requests: u64, gb_seconds: u128, tariff: &Tariff) -> BTreeMap
     used.by_status[Status::Success as usize] = requests;
     let key = LineKey {
         function: FunctionName::parse("f").unwrap(),
-        version: VersionId::Latest,
-        trigger: Trigger::Http,
+        version: Some(VersionId::Latest),
+        trigger: Some(Trigger::Http),
     };
     BTreeMap::from([(key, used)])
 }
