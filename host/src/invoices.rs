@@ -13,7 +13,7 @@ use domain::billing::{Tariff, signed_usd_text, usd_text};
 use domain::{FunctionName, Status};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
-use storage::{Ledger, LedgerReader, StorageError, SummaryQuery, SummaryRow};
+use storage::{Ledger, LedgerReader, Period, StorageError, SummaryQuery, SummaryRow};
 
 use crate::config::{Config, InvoiceConfig};
 use crate::time_text::rfc3339_ms;
