@@ -40,6 +40,7 @@ use serde::Serialize;
 use storage::{ArtifactId, Artifacts, Origin, Records, StorageError};
 
 use crate::app::Random;
+use crate::budgets::Budgets;
 use crate::concurrency::Running;
 use crate::invoke::{InvokeError, unknown, unknown_qualifier};
 use crate::metrics::Metrics;
@@ -104,6 +105,7 @@ pub(crate) struct Parts {
     pub(crate) artifacts: Artifacts,
     pub(crate) sandboxes: Sandboxes,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) budgets: Arc<Budgets>,
     pub(crate) clock: Clock,
     pub(crate) region: String,
     /// How many invocations may run at once in the process; reservations share it.

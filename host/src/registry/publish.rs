@@ -419,6 +419,7 @@ impl Configuration {
             limits: manifest.limits,
             environment: manifest.environment.clone(),
             concurrency: manifest.concurrency,
+            budget: manifest.budget,
             routes: manifest
                 .routes
                 .clone()

@@ -22,6 +22,7 @@ mod query;
 mod reader;
 mod recovery;
 mod rollups;
+mod scan;
 mod segment;
 mod shared;
 pub(crate) mod snapshot;

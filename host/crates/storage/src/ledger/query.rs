@@ -99,7 +99,7 @@ impl EntryQuery {
         }
     }
 
-    fn wants(&self, report: &Report) -> bool {
+    pub(super) fn wants(&self, report: &Report) -> bool {
         self.function
             .as_ref()
             .is_none_or(|function| *function == report.function)
@@ -173,14 +173,14 @@ pub(super) enum Source {
 }
 
 impl Source {
-    fn path(&self) -> &Path {
+    pub(super) fn path(&self) -> &Path {
         match self {
             Self::Path(path) | Self::Open { path, .. } => path,
         }
     }
 
     /// Its bytes; `None` when retention dropped it meanwhile.
-    fn read(&self) -> Result<Option<Vec<u8>>, StorageError> {
+    pub(super) fn read(&self) -> Result<Option<Vec<u8>>, StorageError> {
         let bytes = match self {
             Self::Path(path) => std::fs::read(path),
             Self::Open { file, end, .. } => segment::read(file, 0, *end),
@@ -293,7 +293,7 @@ fn newest_of(
     Ok(())
 }
 
-fn is_sealed(path: &Path, bytes: &[u8]) -> bool {
+pub(super) fn is_sealed(path: &Path, bytes: &[u8]) -> bool {
     Header::parse(path, bytes).is_ok_and(|header| header.sealed.is_some())
 }
 

@@ -103,7 +103,7 @@ impl LedgerReader {
     }
 
     /// The segments by first sequence number, those that have no name yet included.
-    fn segments(&self) -> Result<Vec<(u64, Source)>, StorageError> {
+    pub(super) fn segments(&self) -> Result<Vec<(u64, Source)>, StorageError> {
         if !self.directory.is_dir() {
             return Ok(Vec::new());
         }
