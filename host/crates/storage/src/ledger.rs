@@ -18,6 +18,7 @@ mod catalogue;
 mod frame;
 mod journal;
 mod mapping;
+mod memory;
 mod query;
 mod reader;
 mod recovery;
@@ -25,6 +26,8 @@ mod rollups;
 mod scan;
 mod segment;
 mod shared;
+#[cfg(test)]
+pub(crate) mod simulated;
 pub(crate) mod snapshot;
 mod sums;
 #[cfg(test)]
