@@ -39,6 +39,5 @@ pub use names::{FunctionName, RequestId, VersionId};
 pub use outcome::{FunctionError, Outcome};
 pub use qualifier::{AliasName, Qualifier, QualifierError};
 pub use report::{Report, Started, Status};
-pub use report::{Report, Status};
 pub use topic::{TopicError, TopicName, TopicPattern};
 pub use usage::Usage;
