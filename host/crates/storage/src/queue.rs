@@ -48,6 +48,8 @@ use self::sqlite::Sqlite;
 use self::time::QueueTime;
 use self::writer::Shared;
 
+pub(crate) use sqlite::FILE;
+
 pub use machine::Depth;
 pub use operation::{
     Claimed, Done, Ending, Finish, NewEvent, Operation, ScheduleRecord, Selection,

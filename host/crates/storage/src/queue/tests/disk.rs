@@ -234,3 +234,27 @@ fn a_database_that_another_process_holds_is_not_a_broken_one() {
     other.execute_batch("ROLLBACK").unwrap();
     one(&mut core, accept([1], "f"), NOW_US).unwrap();
 }
+
+#[test]
+fn the_log_is_taken_in_before_it_grows_long() {
+    const MB: u64 = 1 << 20;
+    let (root, [engine, _]) = engines();
+    let mut core = core_over(engine, Quota::default());
+    let log = sqlite::log(&root.path().join(sqlite::FILE));
+    let bytes = || std::fs::metadata(&log).unwrap().len();
+    for number in 0..100 {
+        let mut event = new_event(number, "f");
+        event.payload = Bytes::from(vec![b' '; 1 << 20]);
+        one(&mut core, Operation::Accept(vec![event]), NOW_US).unwrap();
+        core.checkpoint(false);
+        assert!(bytes() < 20 * MB, "{} after {number}", bytes());
+    }
+    // Small changes in many places write more than they are taken for.
+    let before = bytes();
+    for round in 0..400 {
+        let numbers = (0..40).map(|place| (place << 32) + 1_000 + round);
+        one(&mut core, accept(numbers, "g"), NOW_US).unwrap();
+        core.checkpoint(false);
+    }
+    assert!(bytes() < before + 33 * MB, "{} after {before}", bytes());
+}

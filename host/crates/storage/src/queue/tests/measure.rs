@@ -135,7 +135,9 @@ fn accepted_claimed_and_finished() {
         let root = tempfile::tempdir().unwrap();
         let data_dir = DataDir::open(root.path()).unwrap();
         let path = data_dir.path().join(sqlite::FILE);
-        let log = data_dir.path().join("queue.db-wal");
+        let log = sqlite::log(&path);
+        // Ids of one server come in order.
+        let next = AtomicU64::new(0);
         let queue = open(&data_dir);
         let clock = Clock::system();
         let each = match clients {
@@ -160,13 +162,11 @@ fn accepted_claimed_and_finished() {
         };
         rate("accept", &mut || {
             std::thread::scope(|scope| {
-                for client in 0..clients {
-                    let queue = &queue;
-                    scope.spawn(move || {
-                        for number in 0..each {
-                            queue
-                                .perform(accept([client * 1_000_000 + number], "f"))
-                                .unwrap();
+                for _ in 0..clients {
+                    scope.spawn(|| {
+                        for _ in 0..each {
+                            let number = next.fetch_add(1, Ordering::Relaxed);
+                            queue.perform(accept([number], "f")).unwrap();
                         }
                     });
                 }
