@@ -2,6 +2,7 @@
 
 mod conformance;
 mod disk;
+mod histories;
 mod measure;
 mod model;
 mod outside;

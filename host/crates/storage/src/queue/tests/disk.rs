@@ -97,7 +97,7 @@ fn a_database_that_can_not_grow_refuses_what_is_new_keeps_the_rest_and_grows_aga
     accepted.retain(|number| *number != first);
     one(&mut core, large(200), NOW_US).unwrap();
     accepted.push(200);
-    assert!(one(&mut core, large(201), NOW_US).is_err());
+    one(&mut core, large(201), NOW_US).unwrap_err();
     pages(&mut core, 1 << 30);
     core.try_again(NOW_US);
     assert_eq!(core.health(), QueueHealth::Writable);

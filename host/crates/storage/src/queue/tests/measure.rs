@@ -111,7 +111,7 @@ fn a_million_events() {
         timed(what, &mut || drop(queue.events(&query).unwrap()));
     }
     timed("the oldest of each queue", &mut || {
-        drop(queue.oldest().unwrap())
+        drop(queue.oldest().unwrap());
     });
     timed("a claim of 100", &mut || {
         assert_eq!(claimed(queue.perform(claim("function-7", 100))).len(), 100);
@@ -120,7 +120,7 @@ fn a_million_events() {
     drop(queue);
     let copy = data_dir.path().join("copy.db");
     timed("copying for a backup", &mut || {
-        crate::database::copy(&path, &copy).unwrap()
+        crate::database::copy(&path, &copy).unwrap();
     });
 }
 
@@ -152,10 +152,12 @@ fn accepted_claimed_and_finished() {
             let elapsed = clock.now() - start;
             let after = queue.statistics();
             let commits = after.commits - before.commits;
+            let in_commit = (after.operations - before.operations) * 10 / commits;
             println!(
-                "{clients} clients, {what}: {:.0} events/s, {:.1} operations in a commit, {:.2?} for one, log of {} KiB",
-                count as f64 / elapsed.as_secs_f64(),
-                (after.operations - before.operations) as f64 / commits as f64,
+                "{clients} clients, {what}: {} events/s, {}.{} operations in a commit, {:.2?} for one, log of {} KiB",
+                u128::from(count) * 1_000_000 / elapsed.as_micros(),
+                in_commit / 10,
+                in_commit % 10,
                 elapsed / u32::try_from(commits).unwrap(),
                 bytes(&log) >> 10,
             );

@@ -1,7 +1,6 @@
-//! Random operations against a model that keeps events in one list, counts by looking at all of them,
-//! and knows the rules once more.
-
-use proptest::prelude::*;
+//! A model of the queue: one list of events, counted by looking at all of them, and the rules once more.
+//!
+//! Knows nothing of the machine.
 
 use super::*;
 use crate::queue::machine::Rows as _;
@@ -21,15 +20,14 @@ struct Modelled {
 }
 
 /// Events as they were taken in.
-#[derive(Default)]
-struct Model {
+pub(super) struct Model {
     events: Vec<Modelled>,
-    now_us: i64,
+    pub(super) now_us: i64,
 }
 
 /// What is asked; numbers are small, so that they meet.
 #[derive(Debug, Clone)]
-enum Asked {
+pub(super) enum Asked {
     Accept(Vec<(u64, &'static str, u8)>),
     Claim(&'static str, u32),
     Finish(u64, u32, Ending, Vec<u64>),
@@ -40,12 +38,12 @@ enum Asked {
     Forget(u8),
 }
 
-const QUOTA: Quota = Quota {
+pub(super) const QUOTA: Quota = Quota {
     events: 6,
     bytes: 1_000,
 };
-const QUEUES: [&str; 2] = ["f", "g"];
-const SECOND_US: i64 = 1_000_000;
+pub(super) const QUEUES: [&str; 2] = ["f", "g"];
+pub(super) const SECOND_US: i64 = 1_000_000;
 
 fn new(number: u64, queue: &'static str, delay_s: u8) -> NewEvent {
     NewEvent {
@@ -63,7 +61,8 @@ fn selection(queue: Option<&str>, states: &[EventState], limit: u32) -> Selectio
 }
 
 impl Asked {
-    fn operation(&self, now_us: i64) -> Operation {
+    /// The operation that asks it.
+    pub(super) fn operation(&self, now_us: i64) -> Operation {
         match self {
             Self::Accept(events) => Operation::Accept(
                 events
@@ -99,7 +98,7 @@ impl Asked {
 
 /// An operation's result, without what the engines add.
 #[derive(Debug, PartialEq, Eq)]
-enum Answer {
+pub(super) enum Answer {
     Changed(usize),
     Claimed(Vec<(u64, u32)>),
     Quota,
@@ -108,7 +107,7 @@ enum Answer {
 }
 
 impl Answer {
-    fn of(result: Result<Done, QueueError>) -> Self {
+    pub(super) fn of(result: Result<Done, QueueError>) -> Self {
         match result {
             Ok(Done::Changed(count)) => Self::Changed(usize::try_from(count).unwrap()),
             Ok(Done::Claimed(claimed)) => Self::Claimed(
@@ -126,6 +125,13 @@ impl Answer {
 }
 
 impl Model {
+    pub(super) fn new() -> Self {
+        Self {
+            events: Vec::new(),
+            now_us: NOW_US,
+        }
+    }
+
     fn waits(&self, queue: &str) -> usize {
         let events = self.events.iter();
         events
@@ -197,80 +203,98 @@ impl Model {
         found.map(|event| event.number).into_iter().collect()
     }
 
-    fn ask(&mut self, asked: &Asked) -> Answer {
-        use EventState::{Dead, Expired, Queued, Running, Succeeded};
+    fn accept(&mut self, events: &[(u64, &'static str, u8)]) -> Answer {
+        for queue in QUEUES {
+            let more = events.iter().filter(|event| event.1 == queue).count();
+            let most = usize::try_from(QUOTA.events).unwrap();
+            if more > 0 && self.waits(queue) + more > most {
+                return Answer::Quota;
+            }
+        }
+        let numbers: Vec<_> = events.iter().map(|event| event.0).collect();
+        if !self.is_new(&numbers) {
+            return Answer::Duplicate;
+        }
+        for (number, queue, delay_s) in events {
+            self.put(*number, queue, *delay_s);
+        }
+        Answer::Changed(events.len())
+    }
+
+    fn claim(&mut self, queue: &str, at_most: u32) -> Answer {
+        let now_us = self.now_us;
+        let mut due: Vec<_> = self
+            .events
+            .iter_mut()
+            .filter(|event| event.queue == queue && event.state == EventState::Queued)
+            .filter(|event| event.due_us <= now_us)
+            .collect();
+        due.sort_by_key(|event| event.due_us);
+        due.truncate(usize::try_from(at_most).unwrap());
+        let claimed = due.into_iter().map(|event| {
+            event.state = EventState::Running;
+            event.attempts += 1;
+            event.failures += 1;
+            event.changed_us = now_us;
+            (event.number, event.attempts)
+        });
+        Answer::Claimed(claimed.collect())
+    }
+
+    fn finish(&mut self, number: u64, attempt: u32, ending: Ending, more: &[u64]) -> Answer {
+        let is_new = self.is_new(more);
+        let now_us = self.now_us;
+        let Some(event) = self.events.iter_mut().find(|event| {
+            let is_it = event.number == number && event.attempts == attempt;
+            is_it && event.state == EventState::Running
+        }) else {
+            return Answer::NotRunning;
+        };
+        if !is_new {
+            return Answer::Duplicate;
+        }
+        let queued = EventState::Queued;
+        let wait = |wait: Duration| now_us + i64::try_from(wait.as_micros()).unwrap();
+        let (state, due_us, ran, counts, refusals) = match ending {
+            Ending::End { condition, ran } => {
+                (condition.state(), event.due_us, ran, ran, event.refusals)
+            }
+            Ending::Retry(after) => (queued, wait(after), true, true, 0),
+            Ending::Refuse { after, ran } => (queued, wait(after), ran, false, event.refusals + 1),
+            Ending::Return { ran } => (queued, now_us, ran, false, event.refusals),
+        };
+        event.state = state;
+        event.due_us = due_us;
+        event.changed_us = now_us;
+        event.refusals = refusals;
+        event.attempts -= u32::from(!ran);
+        event.failures -= u32::from(!counts);
+        event.has_payload = state != EventState::Succeeded;
+        for number in more {
+            self.put(*number, "g", 0);
+        }
+        Answer::Changed(1 + more.len())
+    }
+
+    fn forget(&mut self, before_us: i64) -> Answer {
+        let is_old = |event: &&Modelled| {
+            event.state == EventState::Succeeded && event.changed_us < before_us
+        };
+        let old = self.events.iter().filter(is_old);
+        let numbers: Vec<_> = old.map(|event| event.number).collect();
+        self.remove(&numbers)
+    }
+
+    /// What the queue should answer.
+    pub(super) fn ask(&mut self, asked: &Asked) -> Answer {
+        use EventState::{Dead, Expired, Queued, Succeeded};
         let ended = [Dead, Expired];
         let still = [Queued, Succeeded, Dead, Expired];
         match asked {
-            Asked::Accept(events) => {
-                for queue in QUEUES {
-                    let more = events.iter().filter(|event| event.1 == queue).count();
-                    let most = usize::try_from(QUOTA.events).unwrap();
-                    if more > 0 && self.waits(queue) + more > most {
-                        return Answer::Quota;
-                    }
-                }
-                let numbers: Vec<_> = events.iter().map(|event| event.0).collect();
-                if !self.is_new(&numbers) {
-                    return Answer::Duplicate;
-                }
-                for (number, queue, delay_s) in events {
-                    self.put(*number, queue, *delay_s);
-                }
-                Answer::Changed(events.len())
-            }
-            Asked::Claim(queue, at_most) => {
-                let now_us = self.now_us;
-                let mut due: Vec<_> = self
-                    .events
-                    .iter_mut()
-                    .filter(|event| event.queue == *queue && event.state == Queued)
-                    .filter(|event| event.due_us <= now_us)
-                    .collect();
-                due.sort_by_key(|event| event.due_us);
-                due.truncate(usize::try_from(*at_most).unwrap());
-                let claimed = due.into_iter().map(|event| {
-                    event.state = Running;
-                    event.attempts += 1;
-                    event.failures += 1;
-                    event.changed_us = now_us;
-                    (event.number, event.attempts)
-                });
-                Answer::Claimed(claimed.collect())
-            }
-            Asked::Finish(number, attempt, ending, follow_ups) => {
-                let is_new = self.is_new(follow_ups);
-                let now_us = self.now_us;
-                let Some(event) = self.events.iter_mut().find(|event| {
-                    event.number == *number && event.state == Running && event.attempts == *attempt
-                }) else {
-                    return Answer::NotRunning;
-                };
-                if !is_new {
-                    return Answer::Duplicate;
-                }
-                let wait = |wait: &Duration| now_us + i64::try_from(wait.as_micros()).unwrap();
-                let (state, due_us, ran, counts, refusals) = match ending {
-                    Ending::End { condition, ran } => {
-                        (condition.state(), event.due_us, *ran, *ran, event.refusals)
-                    }
-                    Ending::Retry(after) => (Queued, wait(after), true, true, 0),
-                    Ending::Refuse { after, ran } => {
-                        (Queued, wait(after), *ran, false, event.refusals + 1)
-                    }
-                    Ending::Return { ran } => (Queued, now_us, *ran, false, event.refusals),
-                };
-                event.state = state;
-                event.due_us = due_us;
-                event.changed_us = now_us;
-                event.refusals = refusals;
-                event.attempts -= u32::from(!ran);
-                event.failures -= u32::from(!counts);
-                event.has_payload = state != Succeeded;
-                for number in follow_ups {
-                    self.put(*number, "g", 0);
-                }
-                Answer::Changed(1 + follow_ups.len())
+            Asked::Accept(events) => self.accept(events),
+            Asked::Claim(queue, at_most) => self.claim(queue, *at_most),
+            Asked::Finish(number, attempt, ending, more) => {
+                self.finish(*number, *attempt, *ending, more)
             }
             Asked::Redrive(queue, states, limit) => {
                 let numbers = self.selected(*queue, states, *limit, &ended);
@@ -288,21 +312,12 @@ impl Model {
                 let numbers = self.of_state(*number, &still);
                 self.remove(&numbers)
             }
-            Asked::Forget(ago_s) => {
-                let before_us = self.now_us - i64::from(*ago_s) * SECOND_US;
-                let mut numbers = self.selected(None, &[Succeeded], u32::MAX, &still);
-                numbers.retain(|number| {
-                    let mut events = self.events.iter();
-                    let event = events.find(|event| event.number == *number).unwrap();
-                    event.changed_us < before_us
-                });
-                self.remove(&numbers)
-            }
+            Asked::Forget(ago_s) => self.forget(self.now_us - i64::from(*ago_s) * SECOND_US),
         }
     }
 
     /// Asserts that a queue holds what this does, and counts it so.
-    fn compare(&self, core: &mut Core) {
+    pub(super) fn compare(&self, core: &mut Core) {
         let mut depths = BTreeMap::new();
         for event in self.events.iter().filter(|event| !event.state.is_final()) {
             let depth: &mut Depth = depths.entry(event.queue.to_owned()).or_default();
@@ -345,101 +360,6 @@ impl Model {
             assert_eq!(event.condition.is_some(), event.state.is_final());
             if expected.has_payload {
                 assert_eq!(engine.payload(event.id).unwrap(), "{}");
-            }
-        }
-    }
-}
-
-fn any_ending() -> impl Strategy<Value = Ending> {
-    prop_oneof![
-        (prop::sample::select(&Condition::ALL[..]), any::<bool>())
-            .prop_map(|(condition, ran)| Ending::End { condition, ran }),
-        (0_u64..9).prop_map(|wait_s| Ending::Retry(Duration::from_secs(wait_s))),
-        (0_u64..9, any::<bool>()).prop_map(|(wait_s, ran)| Ending::Refuse {
-            after: Duration::from_secs(wait_s),
-            ran,
-        }),
-        any::<bool>().prop_map(|ran| Ending::Return { ran }),
-    ]
-}
-
-fn any_asked() -> impl Strategy<Value = Asked> {
-    let number = 0_u64..12;
-    let queue = prop::sample::select(&QUEUES[..]);
-    let some = (
-        prop::option::of(queue.clone()),
-        prop::sample::subsequence(EventState::ALL.to_vec(), 1..=5),
-        0_u32..5,
-    );
-    let new = (number.clone(), queue.clone(), 0_u8..3);
-    let follow_ups = prop::collection::vec(number.clone(), 0..3);
-    prop_oneof![
-        4 => prop::collection::vec(new, 0..4).prop_map(Asked::Accept),
-        4 => (queue, 0_u32..4).prop_map(|(queue, at_most)| Asked::Claim(queue, at_most)),
-        8 => (number.clone(), 1_u32..3, any_ending(), follow_ups)
-            .prop_map(|(number, attempt, ending, more)| Asked::Finish(number, attempt, ending, more)),
-        1 => some.clone().prop_map(|(queue, states, limit)| Asked::Redrive(queue, states, limit)),
-        2 => number.clone().prop_map(Asked::RedriveOne),
-        1 => some.prop_map(|(queue, states, limit)| Asked::Purge(queue, states, limit)),
-        1 => number.prop_map(Asked::PurgeOne),
-        1 => (0_u8..5).prop_map(Asked::Forget),
-    ]
-}
-
-/// Batches, each some seconds after the one before; whether its commit fails for want of space.
-fn any_history() -> impl Strategy<Value = Vec<(u8, Vec<Asked>, bool)>> {
-    let batch = prop::collection::vec(any_asked(), 1..5);
-    prop::collection::vec((0_u8..3, batch, prop::bool::weighted(0.1)), 1..40)
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
-    #[test]
-    fn every_engine_does_what_the_model_does(history in any_history()) {
-        for engine in engines().1 {
-            let mut core = core_over(engine, QUOTA);
-            let mut model = Model { now_us: NOW_US, ..Model::default() };
-            for (later_s, batch, _) in &history {
-                model.now_us += i64::from(*later_s) * SECOND_US;
-                let operations: Vec<_> =
-                    batch.iter().map(|asked| asked.operation(model.now_us)).collect();
-                let outcome = core.commit(&operations, model.now_us, &mut || Ok(()));
-                for (asked, result) in batch.iter().zip(outcome.results) {
-                    prop_assert_eq!(Answer::of(result), model.ask(asked), "{:?}", asked);
-                }
-                model.compare(&mut core);
-            }
-        }
-    }
-
-    #[test]
-    fn a_crash_keeps_what_was_answered_and_nothing_that_was_refused(history in any_history()) {
-        let mut core = core_over(Engine::Memory(Memory::default()), QUOTA);
-        let mut model = Model { now_us: NOW_US, ..Model::default() };
-        for (later_s, batch, is_lost) in &history {
-            model.now_us += i64::from(*later_s) * SECOND_US;
-            let operations: Vec<_> =
-                batch.iter().map(|asked| asked.operation(model.now_us)).collect();
-            if let (Engine::Memory(memory), true) = (core.engine(), *is_lost) {
-                memory.fail_commit(1, CommitFailure::Lost);
-            }
-            let results = core.commit(&operations, model.now_us, &mut || Ok(())).results;
-            if core.health() == QueueHealth::Writable {
-                for (asked, result) in batch.iter().zip(results) {
-                    prop_assert_eq!(Answer::of(result), model.ask(asked), "{:?}", asked);
-                }
-            } else {
-                prop_assert!(*is_lost && results.iter().all(Result::is_err));
-                let mut engine = core.into_engine();
-                if let Engine::Memory(memory) = &mut engine {
-                    memory.crash();
-                }
-                core = core_over(engine, QUOTA);
-            }
-            model.compare(&mut core);
-            if let (Engine::Memory(memory), true) = (core.engine(), *is_lost) {
-                // What was to fail did, or nothing was to be committed.
-                memory.crash();
             }
         }
     }
