@@ -148,7 +148,7 @@ impl ApiService {
             Self::Lambda => lambda::may_repeat(method, path),
             Self::Logs | Self::Sts => true,
             Self::Iam => false,
-            Self::Mayfly => *method == Method::GET,
+            Self::Mayfly => mayfly::may_repeat(method, path),
         }
     }
 }
@@ -351,6 +351,11 @@ fn too_many_uploads() -> ApiError {
 fn too_large(service: ApiService, parts: &Parts, error: BodyError) -> ApiError {
     match (service, error) {
         (ApiService::Lambda, BodyError::TooLarge) => lambda::body_too_large(parts),
+        (ApiService::Mayfly, BodyError::TooLarge) => ApiError::too_large(format!(
+            "the body of {} {} may have at most {BODY_BYTES_MAX} bytes",
+            parts.method,
+            parts.uri.path()
+        )),
         (_, error) => error.into(),
     }
 }

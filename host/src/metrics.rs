@@ -91,7 +91,7 @@ impl Metrics {
     /// Counts an invocation that was not admitted.
     pub(crate) fn throttled(&self, function: &FunctionMetrics, refused: &Refused) {
         match refused {
-            Refused::Function { .. } => add(&function.throttled, 1),
+            Refused::Function { .. } | Refused::Budget(_) => add(&function.throttled, 1),
             Refused::Process { .. } => add(&self.throttled_process, 1),
             Refused::Memory { .. } => add(&self.throttled_memory, 1),
         }
@@ -155,7 +155,7 @@ impl Metrics {
             ),
             (
                 "mayfly_throttled_total",
-                "Invocations beyond the function's concurrency.",
+                "Invocations beyond the function's concurrency or a budget.",
                 |f| &f.throttled,
             ),
         ];

@@ -148,7 +148,7 @@ pub(super) fn metrics(app: &App, series: &Series) -> HttpResponse {
     ];
     let text = match series {
         Series::OfTheProcess => app.metrics.render_process(gauges),
-        Series::All(waiting) => app.metrics.render(gauges) + waiting,
+        Series::All(waiting) => app.metrics.render(gauges) + &waiting + &app.budgets.render(),
     };
     let mut response = Response::new(Full::new(Bytes::from(text)));
     let content_type = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");

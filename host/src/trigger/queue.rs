@@ -6,6 +6,7 @@
 pub(crate) mod accept;
 mod attempt;
 pub(crate) mod deliver;
+pub(crate) mod destination;
 pub(crate) mod dispatch;
 pub(crate) mod policy;
 pub(crate) mod record;
