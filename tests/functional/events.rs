@@ -157,7 +157,7 @@ fn what_can_never_run_is_dead_at_once() {
     host.create("zero", &printing("1"));
     let target = "/2017-10-31/functions/zero/concurrency";
     let none = json!({ "ReservedConcurrentExecutions": 0 });
-    host.lambda_ok("PUT", target, &none, 200);
+    let _set = host.lambda_ok("PUT", target, &none, 200);
     let zero = host.accepted("zero", "{}");
     host.wait_ended("dead", 1);
     assert_eq!(host.attempts(&zero), Vec::<serde_json::Value>::new());
@@ -165,7 +165,7 @@ fn what_can_never_run_is_dead_at_once() {
     host.create("once", &failing());
     let target = "/2019-09-25/functions/once/event-invoke-config";
     let once = json!({ "MaximumRetryAttempts": 0 });
-    host.lambda_ok("PUT", target, &once, 200);
+    let _set = host.lambda_ok("PUT", target, &once, 200);
     let id = host.accepted("once", "{}");
     host.wait_ended("dead", 2);
     assert_eq!(host.wait_attempts(&id, 1), attempts(&[(1, "error")]));
@@ -177,14 +177,14 @@ fn events_of_a_function_that_goes_are_dead() {
     host.create("busy", &sleeping("2000"));
     let target = "/2017-10-31/functions/busy/concurrency";
     let one = json!({ "ReservedConcurrentExecutions": 1 });
-    host.lambda_ok("PUT", target, &one, 200);
+    let _set = host.lambda_ok("PUT", target, &one, 200);
     let first = host.accepted("busy", "{}");
     until("the first event to run", || {
         (host.metric("mayfly_running", &[]) == 1).then_some(())
     });
     let second = host.accepted("busy", "{}");
     let target = format!("{FUNCTIONS}/busy");
-    host.lambda_ok("DELETE", &target, &json!(null), 204);
+    let _set = host.lambda_ok("DELETE", &target, &json!(null), 204);
     host.wait_ended("dead", 1);
     host.wait_ended("succeeded", 1);
     assert_eq!(host.wait_attempts(&first, 1), attempts(&[(1, "success")]));
