@@ -15,6 +15,7 @@ use crate::audit::AuditLog;
 use crate::auth::authentication::Authentication;
 use crate::auth::identities::Identities;
 use crate::auth::key_sets::KeySets;
+use crate::budgets::Budgets;
 use crate::concurrency::Concurrency;
 use crate::config::Config;
 use crate::faults::Faults;
@@ -46,6 +47,8 @@ pub(crate) struct App {
     pub(crate) registry: Arc<Registry>,
     pub(crate) refusals: Arc<Refusals>,
     pub(crate) concurrency: Concurrency,
+    /// What may be spent.
+    pub(crate) budgets: Arc<Budgets>,
     pub(crate) sandboxes: Sandboxes,
     pub(crate) data_dir: DataDir,
     pub(crate) ledger: Ledger,

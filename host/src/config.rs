@@ -16,6 +16,8 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use domain::billing::budget::Budget;
+use domain::billing::plan::{FreeTier, Plan, Tier};
 use domain::billing::{Prices, Rounding, Tariff};
 use domain::retry::Delays;
 use storage::Quota;
@@ -25,6 +27,7 @@ use crate::manifest::document::quoted;
 use crate::trigger::queue::destination::{AllowList, Allowed};
 
 use self::layers::{Layers, Section};
+use crate::manifest::document::Table;
 
 /// The file that is read when it lies in the current directory and no other is named.
 pub(crate) const FILE_NAME: &str = "mayfly.toml";
@@ -103,6 +106,15 @@ pub(crate) struct Config {
     /// `MAYFLY_BILLING_REQUEST_PICOUSD`.
     pub(crate) billing: Tariff,
 
+    /// Also of table `[billing]`: what only invoices know.
+    pub(crate) invoices: InvoiceConfig,
+
+    /// Table `[budget]`, of the whole server: `monthly_usd`, a number or text with up to 12 decimals, to
+    /// 10,000,000, default none; `throttle`, default no.
+    ///
+    /// Variables `MAYFLY_BUDGET_MONTHLY_USD`, `MAYFLY_BUDGET_THROTTLE`.
+    pub(crate) budget: Option<Budget>,
+
     /// Table `[ledger]`.
     pub(crate) ledger: LedgerConfig,
 
@@ -149,6 +161,24 @@ pub(crate) struct SandboxConfig {
     /// Range 1 to 10,000,000, default what the limits of the system leave. Key `sandbox.loaded_max`,
     /// variable `MAYFLY_SANDBOX_LOADED_MAX`.
     pub(crate) loaded_max: Option<u32>,
+}
+
+/// What an invoice says besides its sums.
+#[derive(Debug, Clone)]
+pub(crate) struct InvoiceConfig {
+    /// What is free each month, keys `billing.free_requests`, default 1,000,000, and
+    /// `billing.free_gb_seconds`, default 400,000, both from 0 (nothing) to 10¹⁵; variables
+    /// `MAYFLY_BILLING_FREE_REQUESTS` and `MAYFLY_BILLING_FREE_GB_SECONDS`. Tables `[[billing.tiers]]`, at
+    /// most 20, with `from_gb_seconds`, ascending, and `gb_second_picousd`; default Lambda's two, or none
+    /// where `billing.gb_second_picousd` is not Lambda's.
+    pub(crate) plan: Plan,
+
+    /// Who sends it, one line, default none. Key `billing.issuer`, variable `MAYFLY_BILLING_ISSUER`.
+    pub(crate) issuer: Option<String>,
+
+    /// Who gets it, one line, default none. Key `billing.customer`, variable
+    /// `MAYFLY_BILLING_CUSTOMER`.
+    pub(crate) customer: Option<String>,
 }
 
 /// How long the ledger keeps single records; sums are kept for good.
@@ -351,6 +381,10 @@ impl Config {
             .unwrap_or_else(|| beside(&functions_dir, ".mayfly"));
         let control = root.address("control");
         let credentials = root.path("credentials");
+        let (billing, invoices) = root.section("billing", |billing| {
+            let tariff = tariff(billing);
+            (tariff, InvoiceConfig::from_section(billing, &tariff))
+        });
         Self {
             listen: root.address("listen").unwrap_or_else(|| local(3000)),
             control: control.unwrap_or_else(|| local(3002)),
@@ -368,7 +402,9 @@ impl Config {
             url_domain: root.domain("url_domain"),
             drain_timeout: root.ms("drain_timeout_ms", 0..=3_600_000, 30_000),
             sandbox: root.section("sandbox", SandboxConfig::from_section),
-            billing: root.section("billing", tariff),
+            billing,
+            invoices,
+            budget: root.section("budget", budget),
             ledger: root.section("ledger", |ledger| LedgerConfig {
                 retention_days: ledger.optional_u32("retention_days", 1..=36_500),
                 retention_mb: ledger.integer("retention_mb", 16..=16_777_216),
@@ -477,8 +513,93 @@ impl TlsConfig {
     }
 }
 
+impl InvoiceConfig {
+    fn from_section(billing: &Section<'_>, tariff: &Tariff) -> Self {
+        const MAX: u64 = 1_000_000_000_000_000;
+        let FreeTier {
+            requests,
+            gb_seconds,
+        } = FreeTier::default();
+        let tiers = billing
+            .tables("tiers")
+            .map(|tables| tiers(billing, &tables));
+        let usual = if tariff.prices.gb_second == Prices::default().gb_second {
+            Tier::LAMBDA.to_vec()
+        } else {
+            Vec::new()
+        };
+        Self {
+            plan: Plan {
+                free: FreeTier {
+                    requests: billing
+                        .integer("free_requests", 0..=MAX)
+                        .unwrap_or(requests),
+                    gb_seconds: billing
+                        .integer("free_gb_seconds", 0..=MAX)
+                        .unwrap_or(gb_seconds),
+                },
+                tiers: tiers.unwrap_or(usual),
+            },
+            issuer: billing.words("issuer"),
+            customer: billing.words("customer"),
+        }
+    }
+}
+
+/// Tables `[[billing.tiers]]`.
+fn tiers(billing: &Section<'_>, tables: &[Table<'_>]) -> Vec<Tier> {
+    const TIERS_MAX: usize = 20;
+    const FROM_MAX: u64 = 1_000_000_000_000_000;
+    let mut tiers: Vec<Tier> = Vec::new();
+    for table in tables {
+        let from = table.integer("from_gb_seconds", &(1..=FROM_MAX));
+        let gb_second = table.integer("gb_second_picousd", &(0..=PICOUSD_MAX));
+        for key in ["from_gb_seconds", "gb_second_picousd"] {
+            if !table.has(key) {
+                table.wrong(format!("a tier of `billing.tiers` needs `{key}`"));
+            }
+        }
+        if let (Some(from_gb_seconds), Some(gb_second)) = (from, gb_second) {
+            if tiers
+                .last()
+                .is_some_and(|last| last.from_gb_seconds >= from_gb_seconds)
+            {
+                table.wrong(
+                    "`from_gb_seconds` must be more than that of the tier before".to_owned(),
+                );
+            }
+            tiers.push(Tier {
+                from_gb_seconds,
+                gb_second,
+            });
+        }
+    }
+    if tables.len() > TIERS_MAX {
+        billing.wrong(&format!(
+            "has {} tiers; at most {TIERS_MAX} are allowed",
+            tables.len()
+        ));
+    }
+    tiers
+}
+
+/// What the whole server may spend.
+fn budget(section: &Section<'_>) -> Option<Budget> {
+    let monthly = section.usd("monthly_usd", 1..=Budget::MAX);
+    let throttle = section.flag("throttle");
+    if monthly.is_none() && throttle.is_some() {
+        section.wrong("has `throttle`, and no `monthly_usd` that it could be about");
+    }
+    monthly.map(|monthly| Budget {
+        monthly,
+        throttle: throttle.unwrap_or(false),
+    })
+}
+
+/// The highest price that can be set: a dollar.
+const PICOUSD_MAX: u64 = 1_000_000_000_000;
+
 fn tariff(billing: &Section<'_>) -> Tariff {
-    const PICOUSD_MAX: u64 = 1_000_000_000_000;
     let Prices { gb_second, request } = Prices::default();
     let rounding_ms = billing.u32(
         "rounding_ms",

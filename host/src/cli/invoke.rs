@@ -6,7 +6,7 @@
 mod local;
 
 use std::io::{IsTerminal as _, Read as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
@@ -81,7 +81,7 @@ pub(super) struct Invoke {
 /// Invokes.
 pub(super) fn run(command: &Invoke, places: &Places) -> anyhow::Result<ExitCode> {
     let config = places.config()?;
-    let event = read_event(command)?;
+    let event = read_event(command.event.as_deref(), command.payload.as_deref())?;
     if command.local {
         return local::run(&command.name, event, &config);
     }
@@ -147,9 +147,10 @@ fn print_log(base64_text: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn read_event(command: &Invoke) -> anyhow::Result<Bytes> {
-    let (bytes, place) = match (&command.event, &command.payload) {
-        (Some(event), _) => (event.clone().into_bytes(), "-d".to_owned()),
+/// The event that is given, or that a file or stdin holds.
+pub(super) fn read_event(given: Option<&str>, file: Option<&Path>) -> anyhow::Result<Bytes> {
+    let (bytes, place) = match (given, file) {
+        (Some(event), _) => (event.as_bytes().to_vec(), "-d".to_owned()),
         (None, Some(path)) if path.as_os_str() != "-" => {
             let place = format!("`{}`", path.display());
             let file =

@@ -17,6 +17,7 @@ use super::settings::Settings;
 use super::to_json;
 use super::version::Version;
 use crate::manifest::route_rules::HttpRoute;
+use crate::manifest::subscribe::Subscription;
 
 /// A function at one moment.
 #[derive(Debug, Clone)]
@@ -114,6 +115,14 @@ impl Function {
     pub(crate) fn routes(&self) -> &[HttpRoute] {
         match self.origin {
             Origin::Drop | Origin::Api => &self.latest.configuration.routes,
+            Origin::Absent => &[],
+        }
+    }
+
+    /// What it gets events of: nothing while its file is gone.
+    pub(crate) fn subscriptions(&self) -> &[Subscription] {
+        match self.origin {
+            Origin::Drop | Origin::Api => &self.latest.configuration.subscriptions,
             Origin::Absent => &[],
         }
     }

@@ -419,10 +419,12 @@ impl Configuration {
             limits: manifest.limits,
             environment: manifest.environment.clone(),
             concurrency: manifest.concurrency,
+            budget: manifest.budget,
             routes: manifest
                 .routes
                 .clone()
                 .unwrap_or_else(|| default_routes(&draft.name, manifest)),
+            subscriptions: manifest.subscriptions.clone(),
             events: manifest.events.clone(),
             size_bytes: draft.wasm.len() as u64,
             declared: Declared::default(),

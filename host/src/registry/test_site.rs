@@ -1,5 +1,6 @@
 //! A registry and a functions folder in a temporary directory, for tests.
 
+use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use tokio::runtime::Runtime;
 use super::drop_folder::{Changes, DropFolder};
 use super::refusals::Refusals;
 use super::{Draft, Parts, Registry};
+use crate::budgets::Budgets;
 use crate::manifest::Manifest;
 use crate::metrics::Metrics;
 use crate::trigger::queue::destination::AllowList;
@@ -63,6 +65,7 @@ impl Site {
             artifacts: Artifacts::open(&data_dir).unwrap(),
             sandboxes,
             metrics: Arc::new(Metrics::default()),
+            budgets: Arc::new(Budgets::new(clock.clone(), None, &HashMap::new())),
             clock: clock.clone(),
             region: "local".to_owned(),
             concurrency_max: 1_000,
