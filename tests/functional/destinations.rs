@@ -2,6 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 
+use rcgen::generate_simple_self_signed;
 use serde_json::{Value, json};
 use support::guests::{guest, guest_with, printing, speaking};
 use support::identity::statement;
@@ -445,4 +446,51 @@ fn a_record_that_nobody_takes_is_kept_and_can_be_redriven() {
         assert_eq!(post.header("x-mayfly-event-id"), delivery);
     }
     assert_eq!(dead_letters(&host), Vec::<Value>::new());
+}
+
+#[test]
+fn an_address_with_tls_is_told_when_its_certificate_is_trusted() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let made = generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let certificate = file("cert.pem", &made.cert.pem());
+    let key = file("key.pem", &made.signing_key.serialize_pem());
+    let other = generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let other = file("other.pem", &other.cert.pem());
+    let receiver = Site::builder()
+        .env("MAYFLY_TLS_CERTIFICATE", &certificate)
+        .env("MAYFLY_TLS_KEY", &key)
+        .start();
+    receiver.deploy("hook", &telling());
+
+    let origin = format!("https://localhost:{}", receiver.http().port());
+    let sender = |trusted: &str| {
+        let host = impatient()
+            .env("MAYFLY_DESTINATIONS_ALLOW", &origin)
+            .env("SSL_CERT_FILE", trusted)
+            .start();
+        let manifest = format!("[async]\non_success = \"{origin}/hook\"\n");
+        host.deploy_with("f", &manifest, &printing("1"));
+        host
+    };
+    let distrusting = sender(&other);
+    let lost = distrusting.accepted("f", "{}");
+    until("a delivery that failed", || {
+        (distrusting.metric("mayfly_deliveries_failed_total", &[]) > 0).then_some(())
+    });
+    let trusting = sender(&certificate);
+    let id = trusting.accepted("f", "{}");
+    trusting.wait_ended("succeeded", 2);
+    let (_, event) = told(&receiver, "hook", &id);
+    assert_eq!(event["headers"]["x-mayfly-request-id"], json!(id));
+    assert!(
+        receiver
+            .logs("hook")
+            .iter()
+            .all(|line| !line.contains(&lost))
+    );
 }
