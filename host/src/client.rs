@@ -24,7 +24,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 pub(crate) use self::error::ClientError;
-pub(crate) use self::invoke::Asked;
+pub(crate) use self::invoke::{Asked, Kind};
 pub(crate) use self::server::Server;
 use crate::auth::sigv4::{Signer, sign};
 

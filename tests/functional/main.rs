@@ -14,6 +14,7 @@ mod credentials;
 mod deploy_cli;
 mod dev;
 mod drop_folder;
+mod events;
 mod examples;
 mod failures;
 mod first_event;

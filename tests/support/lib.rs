@@ -20,6 +20,7 @@ use std::io::Write as _;
 
 pub mod binary;
 pub mod bodies;
+pub mod events;
 pub mod guests;
 pub mod host;
 pub mod http;

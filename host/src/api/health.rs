@@ -5,6 +5,7 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Response, StatusCode};
 use http_body_util::Full;
 use serde_json::json;
+use storage::QueueHealth;
 
 use crate::app::App;
 use crate::http::error::{HttpResponse, json_response};
@@ -13,7 +14,8 @@ use crate::invoke::ledger_failure;
 /// 200 while invocations are taken; 503 with the reason when they are not.
 pub(super) fn health(app: &App) -> HttpResponse {
     let ledger = ledger_failure(&app.ledger.health());
-    let (status, word) = if ledger.is_some() {
+    let queue = queue_failure(&app.queue.health());
+    let (status, word) = if ledger.is_some() || queue.is_some() {
         (StatusCode::SERVICE_UNAVAILABLE, "failed")
     } else if app.is_draining() {
         (StatusCode::SERVICE_UNAVAILABLE, "draining")
@@ -25,6 +27,7 @@ pub(super) fn health(app: &App) -> HttpResponse {
     let body = json!({
         "status": word,
         "ledger": ledger.unwrap_or_else(|| "ok".to_owned()),
+        "queue": queue.unwrap_or_else(|| "ok".to_owned()),
         // Without it nothing is changed; events are answered all the same.
         "audit": match app.audit.problem() {
             Some(problem) => problem,
@@ -34,6 +37,14 @@ pub(super) fn health(app: &App) -> HttpResponse {
         "running": app.concurrency.running(),
     });
     json_response(status, body.to_string())
+}
+
+/// Why no events are taken in, if that is so.
+fn queue_failure(health: &QueueHealth) -> Option<String> {
+    match health {
+        QueueHealth::Writable => None,
+        QueueHealth::Full { reason } | QueueHealth::Failed { reason } => Some(reason.clone()),
+    }
 }
 
 /// What is shown of what is counted.

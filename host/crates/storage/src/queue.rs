@@ -357,6 +357,15 @@ impl Queue {
         read::oldest(&self.0.path)
     }
 
+    /// Whether an event that comes from `source` waits or runs.
+    ///
+    /// # Errors
+    ///
+    /// [`StorageError::Database`] when that can't be read.
+    pub fn is_pending(&self, source: &str) -> Result<bool, StorageError> {
+        read::is_pending(&self.0.path, source)
+    }
+
     /// All schedules, by key.
     ///
     /// # Errors

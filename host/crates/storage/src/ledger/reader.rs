@@ -13,7 +13,7 @@ use super::anchor::Anchor;
 use super::catalogue::Catalogue;
 use super::query::{self, EntryQuery, Source, SummaryQuery, SummaryRow};
 use super::segment::{self, Header};
-use super::sums::Sums;
+use super::sums::{Period, Sums};
 use crate::{DataDir, StorageError};
 
 /// How often a question is asked again when retention drops what is being read.
@@ -45,7 +45,7 @@ impl LedgerReader {
         query::entries(query, &sources.collect::<Vec<_>>())
     }
 
-    /// Sums by function and day, up to the last record that can be seen.
+    /// Sums by function and time, up to the last record that can be seen.
     ///
     /// # Errors
     ///
@@ -79,7 +79,12 @@ impl LedgerReader {
         let anchor = Anchor::read(&self.directory)?;
         if anchor.next_sequence > position {
             // It has everything that the roll-ups have.
-            (sums, position) = (anchor.sums, anchor.next_sequence);
+            position = anchor.next_sequence;
+            sums = match query.by {
+                // Nothing is left of the minutes of dropped segments.
+                Period::Minute => Sums::default(),
+                Period::Hour | Period::Day | Period::Month => anchor.sums,
+            };
         }
         let mut segments = self.segments()?;
         segments.retain(|(first_sequence, _)| *first_sequence >= position);

@@ -118,6 +118,14 @@ pub(super) fn schedules(path: &Path) -> Result<Vec<ScheduleRecord>, StorageError
     })
 }
 
+pub(super) fn is_pending(path: &Path, source: &str) -> Result<bool, StorageError> {
+    ask(path, |connection| {
+        connection
+            .prepare("SELECT 1 FROM events WHERE state < 2 AND source = ?1")?
+            .exists([source])
+    })
+}
+
 pub(super) fn selected(
     connection: &Connection,
     queue: Option<&str>,

@@ -41,6 +41,7 @@ pub(super) const SCHEMA: &[&str] = &["
     CREATE INDEX running ON events (queue, bytes) WHERE state = 1;
     CREATE INDEX ended ON events (state, changed_at_us) WHERE state > 1;
     CREATE INDEX by_queue ON events (queue, number);
+    CREATE INDEX by_source ON events (source) WHERE state < 2 AND source IS NOT NULL;
     CREATE TABLE payloads (number INTEGER PRIMARY KEY, payload BLOB NOT NULL) STRICT;
     CREATE TABLE schedules (key TEXT PRIMARY KEY, document TEXT NOT NULL, last_due_us INTEGER) STRICT, WITHOUT ROWID;
     CREATE TABLE time (only INTEGER PRIMARY KEY CHECK (only = 1), last_us INTEGER NOT NULL) STRICT;
