@@ -1,6 +1,5 @@
 //! Our own API under `/mayfly/`: what the command line asks for and AWS has no word for.
 
-mod accepted;
 mod api_keys;
 mod audit;
 mod backup;
