@@ -42,6 +42,7 @@ use crate::registry::drop_folder::DropFolder;
 use crate::registry::watcher::DropWatcher;
 use crate::registry::{Parts, Refusals, Registry};
 use crate::tokens::Tokens;
+use crate::trigger::schedule::{self, Schedules};
 
 const SECONDS_PER_DAY: u64 = 86_400;
 
@@ -96,6 +97,7 @@ pub(crate) fn run(config: Config) -> anyhow::Result<()> {
     runtimes
         .control
         .spawn(certificates.watch(app.config.tls.rescan));
+    runtimes.control.spawn(schedule::run(Arc::clone(&app)));
     let watcher = start_watcher(&app)?;
 
     let draining = until_stopped(&app, signals, &watcher, (trigger_drain, control_drain));
@@ -321,6 +323,7 @@ fn build(
         control: sockets.control.local_addr()?,
         concurrency: Concurrency::new(config.sandbox.concurrency_max, memory_budget_bytes),
         key_sets: KeySets::new(config.functions_dir.clone(), clock.clone()),
+        schedules: Schedules::open(queue.clone(), clock.clone(), &config.region)?,
         config,
         clock,
         identities,

@@ -8,6 +8,7 @@
 
 pub(crate) mod document;
 pub(crate) mod route_rules;
+pub(crate) mod schedule;
 
 use std::path::PathBuf;
 
@@ -17,6 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use self::document::{Problem, Table, quoted};
 use self::route_rules::{HttpRoute, Inherited, RouteRules};
+use self::schedule::ManifestSchedule;
 
 /// Most invocations of one function at a time that a manifest may ask for.
 pub(crate) const CONCURRENCY_MAX: u32 = 20_000;
@@ -61,6 +63,9 @@ pub(crate) struct Manifest {
     /// `burst`, `rate_per_key`, `burst_per_key`; tables `jwt`, `cors`.
     #[serde(default)]
     pub(crate) rules: RouteRules,
+    /// When the function runs by itself, at most 100 entries. Tables `[[schedule]]`.
+    #[serde(default)]
+    pub(crate) schedules: Vec<ManifestSchedule>,
     /// How the artifact is made. Table `[build]`.
     #[serde(default)]
     pub(crate) build: Build,
@@ -119,6 +124,7 @@ impl Manifest {
             routes: root
                 .tables("http")
                 .map(|entries| routes(root, &entries, &inherited)),
+            schedules: schedule::schedules(root),
             build: root
                 .table("build")
                 .map_or_else(Build::default, |table| build(&table)),

@@ -155,6 +155,8 @@ fn app(root: &std::path::Path, background: &tokio::runtime::Runtime) -> App {
     )
     .unwrap();
     App {
+        schedules: crate::trigger::schedule::Schedules::open(queue.clone(), clock.clone(), "local")
+            .unwrap(),
         queue,
         queue_changed: Arc::default(),
         authentication: Authentication::new(root_key, known, &config.auth, clock.clone()),

@@ -17,6 +17,7 @@ use super::settings::Settings;
 use super::to_json;
 use super::version::Version;
 use crate::manifest::route_rules::HttpRoute;
+use crate::manifest::schedule::ManifestSchedule;
 
 /// A function at one moment.
 #[derive(Debug, Clone)]
@@ -107,6 +108,11 @@ impl Function {
             Origin::Drop | Origin::Api => &self.latest.configuration.routes,
             Origin::Absent => &[],
         }
+    }
+
+    /// When it runs by itself.
+    pub(crate) fn schedules(&self) -> &[ManifestSchedule] {
+        &self.latest.configuration.schedules
     }
 
     /// Whether there is something that its file in the drop folder does not say. Versions that were

@@ -84,6 +84,10 @@ impl Registry {
         self.swap_urls(old.as_deref(), Some(function));
         self.swap_routes(old.as_deref(), Some(function));
         self.functions.insert(name.clone(), Arc::clone(function));
+        let had = old.as_ref().is_some_and(|old| !old.schedules().is_empty());
+        if had || !function.schedules().is_empty() {
+            self.schedules_changed.notify_one();
+        }
         match &old {
             Some(old) => self.retire(old, Some(function)),
             None => {
@@ -106,6 +110,9 @@ impl Registry {
             self.folded.remove(&folded(name));
             self.names.write().remove(name);
             self.retire(&function, None);
+            if !function.schedules().is_empty() {
+                self.schedules_changed.notify_one();
+            }
         }
         self.running
             .remove_if(name, |_, running| running.count() == 0);

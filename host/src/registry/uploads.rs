@@ -104,6 +104,7 @@ impl Registry {
                 environment: new.environment,
                 concurrency: None,
                 routes: Vec::new(),
+                schedules: Vec::new(),
                 size_bytes: new.code.wasm.len() as u64,
                 declared: new.declared,
             },

@@ -14,6 +14,7 @@ use uuid::Uuid;
 use super::to_json;
 use crate::concurrency::Running;
 use crate::manifest::route_rules::HttpRoute;
+use crate::manifest::schedule::ManifestSchedule;
 use crate::metrics::FunctionMetrics;
 
 /// A version that can be invoked.
@@ -72,6 +73,9 @@ pub(crate) struct Configuration {
     /// How many may run at once, if fewer than the process allows: what the manifest says.
     pub(crate) concurrency: Option<u32>,
     pub(crate) routes: Vec<HttpRoute>,
+    /// When it runs by itself.
+    #[serde(default)]
+    pub(crate) schedules: Vec<ManifestSchedule>,
     /// Of the artifact.
     pub(crate) size_bytes: u64,
     #[serde(default)]
