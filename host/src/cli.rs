@@ -32,6 +32,7 @@ mod policy;
 mod publish;
 mod restore;
 mod rollback;
+mod schedules;
 mod serve;
 mod update;
 mod users;
@@ -79,6 +80,7 @@ enum Command {
     Rollback(rollback::Rollback),
     Delete(delete::Delete),
     Billing(billing::Billing),
+    Schedules(schedules::Schedules),
     Users(users::Users),
     Audit(audit::Audit),
     Backup(backup::Backup),
@@ -136,6 +138,7 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Delete(command) => delete::run(&command, places),
         Command::Rollback(command) => rollback::run(&command, places),
         Command::Billing(command) => billing::run(&command, places),
+        Command::Schedules(command) => schedules::run(&command, places),
         Command::Users(command) => users::run(&command, places),
         Command::Audit(command) => audit::run(&command, places),
         Command::Backup(command) => backup::run(&command, places),

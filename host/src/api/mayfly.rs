@@ -7,6 +7,7 @@ pub(crate) mod billing;
 pub(crate) mod functions;
 mod logs;
 mod rollback;
+mod schedules;
 
 use domain::FunctionName;
 use http::Method;
@@ -76,6 +77,7 @@ operations! {
     CreateApiKey => POST "/mayfly/api-keys", Any;
     UpdateApiKey => PUT "/mayfly/api-keys/{}", ApiKey;
     DeleteApiKey => DELETE "/mayfly/api-keys/{}", ApiKey;
+    ListSchedules => GET "/mayfly/schedules", Any;
     ReadAudit => GET "/mayfly/audit", Any;
     Backup => GET "/mayfly/backup", Any;
     GetMetrics => GET "/metrics", Any;
@@ -121,6 +123,7 @@ pub(super) async fn answer(request: &ApiRequest<'_>) -> Result<ApiResponse, ApiE
     let answered = match operation {
         Operation::Backup => return backup::backup(app, &query).await,
         Operation::ReadAudit => audit::read_audit(app, &query).await,
+        Operation::ListSchedules => Ok(schedules::list(app)),
         Operation::ListFunctions => Ok(functions::list_functions(app)),
         Operation::RollBack => {
             // The alias that was decided on, even if there is another by now.

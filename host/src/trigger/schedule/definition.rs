@@ -125,13 +125,16 @@ impl Definition {
     ///
     /// Why the expression or the zone is none; both were checked before they were stored.
     pub(crate) fn timing(&self) -> Result<Timing, String> {
+        let expression = Expression::parse(&self.expression).map_err(|error| error.to_string())?;
+        // Scheduler looks at neither for what is due once.
+        let is_bounded = self.api.is_none() || !expression.is_once();
         Ok(Timing {
-            expression: Expression::parse(&self.expression).map_err(|error| error.to_string())?,
+            expression,
             zone: Zone::named(&self.zone).map_err(|error| error.to_string())?,
             since_us: self.since_us,
             is_at_once: self.api.is_some(),
-            start_us: self.start_us,
-            end_us: self.end_us,
+            start_us: self.start_us.filter(|_| is_bounded),
+            end_us: self.end_us.filter(|_| is_bounded),
             window_s: self.window_s,
             missed: self.missed,
             missed_s_max: self
@@ -159,7 +162,7 @@ impl Definition {
     }
 
     /// Whether both say the same, whenever they were said.
-    pub(super) fn says_the_same(&self, other: &Self) -> bool {
+    pub(crate) fn says_the_same(&self, other: &Self) -> bool {
         let mut other = other.clone();
         other.created_at_us = self.created_at_us;
         other.modified_at_us = self.modified_at_us;
