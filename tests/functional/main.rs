@@ -36,6 +36,7 @@ mod manifest;
 mod many_functions;
 mod new_function;
 mod route_security;
+mod schedules;
 mod swap;
 mod tls;
 mod versions;
