@@ -182,7 +182,7 @@ impl Control {
             return Ok(whole(health::health(&self.app)));
         }
         if is_metrics && !is_signed(parts) {
-            return Ok(whole(health::metrics(&self.app, Series::OfTheProcess)));
+            return Ok(whole(health::metrics(&self.app, &Series::OfTheProcess)));
         }
         if let Some(token) = code_download::token(parts)? {
             let downloaded = code_download::download(&self.app, token, trail).await;

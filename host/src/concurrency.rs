@@ -9,6 +9,8 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use domain::{FunctionName, MemoryMb};
 
+use crate::budgets::BudgetSpent;
+
 /// How many invocations of one function run, across all its versions, and what they tend to hold.
 /// Shared by them.
 #[derive(Debug)]
@@ -106,6 +108,9 @@ pub(crate) enum Refused {
         /// How many it may have.
         limit: u32,
     },
+    /// A budget is spent.
+    #[error(transparent)]
+    Budget(#[from] BudgetSpent),
     /// The process has as many as it may have.
     #[error("{limit} invocations already run, the limit of this server")]
     Process {

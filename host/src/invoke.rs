@@ -14,7 +14,7 @@ use domain::{
     Fault, FunctionError, FunctionName, Invocation, Outcome, Qualifier, Report, RequestId,
 };
 use sandbox::{Observed, RunRequest};
-use storage::{LedgerHealth, LogEvent};
+use storage::{LedgerHealth, LogEvent, LogSource};
 
 use crate::answer::Answer;
 use crate::app::App;
@@ -83,7 +83,9 @@ impl InvokeError {
         match self {
             Self::UnknownFunction { .. }
             | Self::UnknownQualifier { .. }
-            | Self::Refused(Refused::Function { .. } | Refused::Process { .. }) => Fault::Caller,
+            | Self::Refused(
+                Refused::Function { .. } | Refused::Process { .. } | Refused::Budget(_),
+            ) => Fault::Caller,
             Self::Refused(Refused::Memory { .. })
             | Self::LedgerClosed { .. }
             | Self::Sandbox { .. }
@@ -124,6 +126,11 @@ pub(crate) fn admit(app: &App, version: &Version) -> Result<Permit, InvokeError>
         && let Some(reason) = ledger_failure(&app.ledger.health())
     {
         return Err(InvokeError::LedgerClosed { reason });
+    }
+    if let Err(spent) = app.budgets.check(&version.spending) {
+        let refused = Refused::from(spent);
+        app.metrics.throttled(&version.metrics, &refused);
+        return Err(InvokeError::Refused(refused));
     }
     let candidate = Candidate {
         function: &version.name,
@@ -250,7 +257,14 @@ impl<'a> Admitted<'a> {
         self.version
             .running
             .note_memory(self.observed.usage(&self.app.clock).memory_peak_bytes);
-        let log = closing.log(&report, ending);
+        let mut log = closing.log(&report, ending);
+        for warning in self.app.budgets.spend(&self.version.spending, &report) {
+            log.push(LogEvent {
+                at_unix_ms: self.app.clock.unix_ms(),
+                source: LogSource::Platform,
+                text: warning.text(),
+            });
+        }
         let kept = if self.invocation.keep_log {
             log.clone()
         } else {

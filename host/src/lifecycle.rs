@@ -29,6 +29,7 @@ use crate::auth::identities::Identities;
 use crate::auth::key_sets::KeySets;
 use crate::auth::root_key::{Endpoint, KeyPlaces, RootKey};
 use crate::banner;
+use crate::budgets::Budgets;
 use crate::capacity::{System, Wanted};
 use crate::concurrency::Concurrency;
 use crate::config::{CertificateFiles, Config};
@@ -43,6 +44,7 @@ use crate::registry::drop_folder::DropFolder;
 use crate::registry::watcher::DropWatcher;
 use crate::registry::{Parts, Refusals, Registry};
 use crate::tokens::Tokens;
+use crate::trigger::queue::deliver::Deliveries;
 use crate::trigger::queue::dispatch::Dispatch;
 
 const SECONDS_PER_DAY: u64 = 86_400;
@@ -320,18 +322,22 @@ fn build(
         queue_settings(&config, &clock, &queue_changed),
         ledger.clone(),
     )?;
+    let deliveries = Deliveries::open(data_dir.path(), &config.destinations)?;
     let logs = Logs::open(&data_dir, log_settings(&config))?;
     let audit = Audit::open(&data_dir, audit_settings(&config))?;
     let audit = AuditLog::new(audit, config.audit.invoke);
     let metrics = Arc::new(Metrics::default());
+    let budgets = Arc::new(Budgets::open(clock.clone(), config.budget, &ledger)?);
     let registry = Registry::open(Parts {
         records: Records::open(&data_dir)?,
         artifacts: Artifacts::open(&data_dir)?,
         sandboxes: sandboxes.clone(),
         metrics: Arc::clone(&metrics),
+        budgets: Arc::clone(&budgets),
         clock: clock.clone(),
         region: config.region.clone(),
         concurrency_max: config.sandbox.concurrency_max,
+        destinations: config.destinations.allow.clone(),
         log_stream_suffix: random.hex(),
     })?;
     let (authentication, identities) = callers(&config, &data_dir, sockets, &clock)?;
@@ -340,6 +346,7 @@ fn build(
         listen: sockets.triggers.local_addr()?,
         control: sockets.control.local_addr()?,
         concurrency: Concurrency::new(config.sandbox.concurrency_max, memory_budget_bytes),
+        budgets,
         key_sets: KeySets::new(config.functions_dir.clone(), clock.clone()),
         config,
         clock,
@@ -353,6 +360,7 @@ fn build(
         ledger,
         queue,
         queue_changed,
+        deliveries,
         logs,
         metrics,
         faults: Faults::default(),
@@ -409,6 +417,7 @@ fn queue_settings(config: &Config, clock: &Clock, changed: &Arc<Notify>) -> Queu
     QueueSettings {
         quota: config.queue.quota,
         wait_max: retry_max.max(delays.refused_max),
+        keep: config.queue.keep,
         clock: clock.clone(),
         on_change: Box::new(move || changed.notify_one()),
     }

@@ -15,6 +15,7 @@ use domain::{FunctionName, Report, Status};
 use http::StatusCode;
 
 use self::events::EventMetrics;
+pub(crate) use self::events::waiting;
 use crate::concurrency::Refused;
 
 /// Upper bounds of the duration histogram, in microseconds.
@@ -90,7 +91,7 @@ impl Metrics {
     /// Counts an invocation that was not admitted.
     pub(crate) fn throttled(&self, function: &FunctionMetrics, refused: &Refused) {
         match refused {
-            Refused::Function { .. } => add(&function.throttled, 1),
+            Refused::Function { .. } | Refused::Budget(_) => add(&function.throttled, 1),
             Refused::Process { .. } => add(&self.throttled_process, 1),
             Refused::Memory { .. } => add(&self.throttled_memory, 1),
         }
@@ -154,7 +155,7 @@ impl Metrics {
             ),
             (
                 "mayfly_throttled_total",
-                "Invocations beyond the function's concurrency.",
+                "Invocations beyond the function's concurrency or a budget.",
                 |f| &f.throttled,
             ),
         ];

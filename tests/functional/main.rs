@@ -13,6 +13,7 @@ mod control;
 mod cors;
 mod credentials;
 mod deploy_cli;
+mod destinations;
 mod dev;
 mod drop_folder;
 mod events;

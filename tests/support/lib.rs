@@ -33,6 +33,7 @@ pub mod process;
 pub mod sign;
 pub mod site;
 pub mod wait;
+pub mod webhook;
 
 pub use host::TestHost;
 pub use http::{Connection, Request, Response};

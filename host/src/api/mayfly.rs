@@ -19,7 +19,7 @@ use self::events::change::{Change, change_events};
 use self::subject::{About, Subject, function};
 use super::body::{ApiResponse, whole};
 use super::error::ApiError;
-use super::health::{self, Series};
+use super::health;
 use super::lambda::operation::labels;
 use super::request::{ApiRequest, decode};
 use crate::auth;
@@ -125,7 +125,7 @@ pub(super) async fn answer(request: &ApiRequest<'_>) -> Result<ApiResponse, ApiE
         Operation::ListApiKeys => Ok(api_keys::list(app)),
         Operation::UpdateApiKey => api_keys::update(app, label, request.json()?).await,
         Operation::DeleteApiKey => api_keys::delete(app, label).await,
-        Operation::GetMetrics => Ok(health::metrics(app, Series::All)),
+        Operation::GetMetrics => Ok(health::all_metrics(app).await),
     };
     answered.map(whole)
 }

@@ -2,10 +2,11 @@
 //!
 //! They count what this process did; what waits now is asked of the queue.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU64;
 
 use domain::event::EventState;
-use storage::Ending;
+use storage::{Depth, Ending};
 
 use super::{Text, add, get};
 
@@ -92,5 +93,98 @@ impl EventMetrics {
             "",
             get(&self.deliveries_failed),
         );
+    }
+}
+
+/// What waits for one target.
+#[derive(Default)]
+struct Waiting {
+    depth: Depth,
+    /// Of the oldest.
+    age_s: u64,
+}
+
+/// What waits, for each target; `oldest` says when its oldest event was accepted, in queue time, as
+/// `now_us` is. Of the address of a destination only its origin is shown: the rest may be a secret.
+pub(crate) fn waiting(
+    depths: &BTreeMap<String, Depth>,
+    oldest: &BTreeMap<String, i64>,
+    now_us: i64,
+) -> String {
+    let mut targets: BTreeMap<&str, Waiting> = BTreeMap::new();
+    for (queue, depth) in depths {
+        let waiting = targets.entry(origin(queue)).or_default();
+        waiting.depth.queued += depth.queued;
+        waiting.depth.running += depth.running;
+        waiting.depth.bytes += depth.bytes;
+        let accepted_us = oldest.get(queue).copied().unwrap_or(now_us);
+        let age_us = u64::try_from(now_us.saturating_sub(accepted_us)).unwrap_or(0);
+        waiting.age_s = waiting.age_s.max(age_us / 1_000_000);
+    }
+    let families: [(&str, &str, fn(&Waiting) -> u64); 4] = [
+        ("mayfly_queue_queued", "Events that wait, by target.", |w| {
+            w.depth.queued
+        }),
+        (
+            "mayfly_queue_running",
+            "Events with an attempt under way, by target.",
+            |w| w.depth.running,
+        ),
+        ("mayfly_queue_bytes", "Their payloads, by target.", |w| {
+            w.depth.bytes
+        }),
+        (
+            "mayfly_queue_oldest_age_seconds",
+            "Age of the oldest of them, by target.",
+            |w| w.age_s,
+        ),
+    ];
+    let mut text = Text::default();
+    for (name, help, value) in families {
+        text.family(name, "gauge", help);
+        for (target, waiting) in &targets {
+            text.sample(name, &format!("target=\"{target}\""), value(waiting));
+        }
+    }
+    text.0
+}
+
+/// A queue's name up to where an address has its path.
+fn origin(queue: &str) -> &str {
+    let Some(authority_at) = queue.find("://").map(|at| at + 3) else {
+        return queue;
+    };
+    let path_at = queue[authority_at..].find(['/', '?', '#', '"', '\\']);
+    path_at.map_or(queue, |at| &queue[..authority_at + at])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_waits_is_shown_by_target_and_addresses_without_their_paths() {
+        let depth = |queued, running| Depth {
+            queued,
+            running,
+            bytes: 10,
+        };
+        let depths = BTreeMap::from([
+            ("f".to_owned(), depth(2, 1)),
+            ("https://hooks.example.com/secret".to_owned(), depth(1, 0)),
+            ("https://hooks.example.com/other".to_owned(), depth(3, 0)),
+        ]);
+        let oldest = BTreeMap::from([("f".to_owned(), 1_000_000)]);
+        let text = waiting(&depths, &oldest, 61_000_000);
+        for line in [
+            "mayfly_queue_queued{target=\"f\"} 2",
+            "mayfly_queue_running{target=\"f\"} 1",
+            "mayfly_queue_oldest_age_seconds{target=\"f\"} 60",
+            "mayfly_queue_queued{target=\"https://hooks.example.com\"} 4",
+            "mayfly_queue_bytes{target=\"https://hooks.example.com\"} 20",
+        ] {
+            assert!(text.lines().any(|l| l == line), "{line} is not in\n{text}");
+        }
+        assert!(!text.contains("secret"), "{text}");
     }
 }

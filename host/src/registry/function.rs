@@ -86,6 +86,15 @@ impl Function {
         }
     }
 
+    /// The version that a qualifier names; of an alias, the one it points at, whatever its weights.
+    pub(crate) fn named(&self, qualifier: Option<&Qualifier>) -> Option<&Arc<Version>> {
+        match qualifier {
+            None => Some(&self.latest),
+            Some(Qualifier::Version(id)) => self.version(*id),
+            Some(Qualifier::Alias(name)) => self.version(self.aliases.get(name)?.version),
+        }
+    }
+
     /// A version by what it is, if it may run: `$LATEST` does while its file is there.
     pub(super) fn to_run(&self, id: VersionId) -> Option<&Arc<Version>> {
         match id {

@@ -6,7 +6,10 @@
 pub(crate) mod accept;
 mod attempt;
 pub(crate) mod deliver;
+pub(crate) mod destination;
 pub(crate) mod dispatch;
 pub(crate) mod policy;
 pub(crate) mod record;
 mod recover;
+#[cfg(test)]
+mod tests;

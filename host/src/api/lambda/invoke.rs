@@ -196,6 +196,7 @@ fn api_error(call: &Call<'_>, error: &InvokeError) -> ApiError {
         InvokeError::Refused(Refused::Function { .. }) => {
             ApiError::throttled("ReservedFunctionConcurrentInvocationLimitExceeded")
         }
+        InvokeError::Refused(Refused::Budget(_)) => ApiError::throttled("BudgetExceeded"),
         InvokeError::Refused(Refused::Process { .. }) => {
             ApiError::throttled("ConcurrentInvocationLimitExceeded")
         }

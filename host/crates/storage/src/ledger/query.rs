@@ -3,7 +3,6 @@
 //! Knows segments and the catalogue, not who writes them.
 
 use std::collections::{HashMap, HashSet};
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -15,6 +14,7 @@ use super::rollups::Wanted;
 use super::segment::{self, Frames, HEADER_BYTES, Header, Place, Stop};
 use super::sums::{self, Key, Minute, Period, StatusCounts, Sums};
 use crate::StorageError;
+use crate::disk::{self, DiskFile};
 
 /// Which entries are wanted, newest first.
 #[derive(Debug, Clone)]
@@ -99,7 +99,7 @@ impl EntryQuery {
         }
     }
 
-    fn wants(&self, report: &Report) -> bool {
+    pub(super) fn wants(&self, report: &Report) -> bool {
         self.function
             .as_ref()
             .is_none_or(|function| *function == report.function)
@@ -167,22 +167,22 @@ pub(super) enum Source {
     /// In use here, filled up to the offset.
     Open {
         path: PathBuf,
-        file: Arc<File>,
+        file: Arc<DiskFile>,
         end: usize,
     },
 }
 
 impl Source {
-    fn path(&self) -> &Path {
+    pub(super) fn path(&self) -> &Path {
         match self {
             Self::Path(path) | Self::Open { path, .. } => path,
         }
     }
 
     /// Its bytes; `None` when retention dropped it meanwhile.
-    fn read(&self) -> Result<Option<Vec<u8>>, StorageError> {
+    pub(super) fn read(&self) -> Result<Option<Vec<u8>>, StorageError> {
         let bytes = match self {
-            Self::Path(path) => std::fs::read(path),
+            Self::Path(path) => disk::read(path),
             Self::Open { file, end, .. } => segment::read(file, 0, *end),
         };
         match bytes {
@@ -293,7 +293,7 @@ fn newest_of(
     Ok(())
 }
 
-fn is_sealed(path: &Path, bytes: &[u8]) -> bool {
+pub(super) fn is_sealed(path: &Path, bytes: &[u8]) -> bool {
     Header::parse(path, bytes).is_ok_and(|header| header.sealed.is_some())
 }
 
