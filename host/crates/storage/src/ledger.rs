@@ -16,6 +16,7 @@ mod ballast;
 mod blocks;
 mod catalogue;
 mod frame;
+mod head;
 mod journal;
 mod mapping;
 mod query;
@@ -29,6 +30,7 @@ mod sums;
 #[cfg(test)]
 pub(crate) mod tests;
 mod upkeep;
+mod verify;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -46,9 +48,11 @@ use self::shared::Shared;
 use self::upkeep::Unsealed;
 use crate::{DataDir, StorageError};
 
+pub use head::{LedgerHead, LedgerHeadError};
 pub use query::{EntryQuery, SummaryQuery, SummaryRow};
 pub use reader::LedgerReader;
 pub use sums::{Period, StatusCounts};
+pub use verify::{LedgerProblem, Verification};
 
 const DIRECTORY: &str = "ledger";
 
@@ -242,6 +246,15 @@ impl Ledger {
         };
         shared.add_open(&views, &mut sums)?;
         Ok(query.rows(sums))
+    }
+
+    /// The head of the ledger, to be kept elsewhere: [`LedgerReader::head`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`LedgerReader::head`].
+    pub fn head(&self) -> Result<Option<LedgerHead>, StorageError> {
+        LedgerReader::open(self.shared().data_dir(), DIRECTORY).head()
     }
 
     /// Whether new invocations may start: [`Ledger::health`] without its reason. Takes no lock.

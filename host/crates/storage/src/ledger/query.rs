@@ -173,14 +173,38 @@ pub(super) enum Source {
 }
 
 impl Source {
-    fn path(&self) -> &Path {
+    pub(super) fn path(&self) -> &Path {
         match self {
             Self::Path(path) | Self::Open { path, .. } => path,
         }
     }
 
+    /// Its length in bytes, if it is there.
+    pub(super) fn length(&self) -> Option<u64> {
+        let metadata = match self {
+            Self::Path(path) => std::fs::metadata(path),
+            Self::Open { file, .. } => file.metadata(),
+        };
+        metadata.ok().map(|metadata| metadata.len())
+    }
+
+    /// Its header; `None` when retention dropped it meanwhile.
+    pub(super) fn read_header(&self) -> Result<Option<Header>, StorageError> {
+        let file = match self {
+            Self::Open { file, .. } => Arc::clone(file),
+            Self::Path(path) => match File::open(path) {
+                Ok(file) => Arc::new(file),
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+                Err(error) => return Err(StorageError::io("opening", path)(error)),
+            },
+        };
+        let bytes = segment::read(&file, 0, HEADER_BYTES)
+            .map_err(StorageError::io("reading", self.path()))?;
+        Header::parse(self.path(), &bytes).map(Some)
+    }
+
     /// Its bytes; `None` when retention dropped it meanwhile.
-    fn read(&self) -> Result<Option<Vec<u8>>, StorageError> {
+    pub(super) fn read(&self) -> Result<Option<Vec<u8>>, StorageError> {
         let bytes = match self {
             Self::Path(path) => std::fs::read(path),
             Self::Open { file, end, .. } => segment::read(file, 0, *end),

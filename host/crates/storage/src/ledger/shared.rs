@@ -19,7 +19,7 @@ use crate::{DataDir, StorageError};
 #[derive(Debug)]
 pub(super) struct Shared {
     /// Keeps the directory locked.
-    _data_dir: DataDir,
+    data_dir: DataDir,
     pub(super) settings: LedgerSettings,
     pub(super) journal: Journal,
     pub(super) catalogue: Mutex<Catalogue>,
@@ -44,7 +44,7 @@ impl Shared {
         let clock = settings.clock.clone();
         let journal = Journal::open(directory, segment_bytes, clock, resume)?;
         Ok(Self {
-            _data_dir: data_dir.clone(),
+            data_dir: data_dir.clone(),
             settings,
             journal,
             catalogue: Mutex::new(catalogue),
@@ -53,6 +53,10 @@ impl Shared {
             closing: Mutex::new(false),
             closed: Condvar::new(),
         })
+    }
+
+    pub(super) fn data_dir(&self) -> &DataDir {
+        &self.data_dir
     }
 
     /// The error of a failed ledger.

@@ -10,6 +10,7 @@ mod recovery;
 mod running;
 mod space;
 mod sums;
+mod verify;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
