@@ -19,12 +19,16 @@ mod frame;
 mod head;
 mod journal;
 mod mapping;
+mod memory;
 mod query;
 mod reader;
 mod recovery;
 mod rollups;
+mod scan;
 mod segment;
 mod shared;
+#[cfg(test)]
+pub(crate) mod simulated;
 pub(crate) mod snapshot;
 mod sums;
 #[cfg(test)]
@@ -286,6 +290,15 @@ impl Ledger {
                 }
             }
             Condition::Open => LedgerHealth::Writable,
+        }
+    }
+
+    /// Why no records are taken until a restart, if that is so: a sync failed.
+    #[must_use]
+    pub fn failure(&self) -> Option<String> {
+        match self.shared().journal.condition() {
+            Condition::Failed(reason) => Some(reason),
+            Condition::Open | Condition::Full | Condition::Stuck(_) | Condition::Closed => None,
         }
     }
 

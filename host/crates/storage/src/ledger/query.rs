@@ -3,7 +3,6 @@
 //! Knows segments and the catalogue, not who writes them.
 
 use std::collections::{HashMap, HashSet};
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -15,6 +14,7 @@ use super::rollups::Wanted;
 use super::segment::{self, Frames, HEADER_BYTES, Header, Place, Stop};
 use super::sums::{self, Key, Minute, Period, StatusCounts, Sums};
 use crate::StorageError;
+use crate::disk::{self, DiskFile};
 
 /// Which entries are wanted, newest first.
 #[derive(Debug, Clone)]
@@ -99,7 +99,7 @@ impl EntryQuery {
         }
     }
 
-    fn wants(&self, report: &Report) -> bool {
+    pub(super) fn wants(&self, report: &Report) -> bool {
         self.function
             .as_ref()
             .is_none_or(|function| *function == report.function)
@@ -167,7 +167,7 @@ pub(super) enum Source {
     /// In use here, filled up to the offset.
     Open {
         path: PathBuf,
-        file: Arc<File>,
+        file: Arc<DiskFile>,
         end: usize,
     },
 }
@@ -181,18 +181,18 @@ impl Source {
 
     /// Its length in bytes, if it is there.
     pub(super) fn length(&self) -> Option<u64> {
-        let metadata = match self {
-            Self::Path(path) => std::fs::metadata(path),
-            Self::Open { file, .. } => file.metadata(),
-        };
-        metadata.ok().map(|metadata| metadata.len())
+        match self {
+            Self::Path(path) => DiskFile::open_for_reading(path).and_then(|file| file.size()),
+            Self::Open { file, .. } => file.size(),
+        }
+        .ok()
     }
 
     /// Its header; `None` when retention dropped it meanwhile.
     pub(super) fn read_header(&self) -> Result<Option<Header>, StorageError> {
         let file = match self {
             Self::Open { file, .. } => Arc::clone(file),
-            Self::Path(path) => match File::open(path) {
+            Self::Path(path) => match DiskFile::open_for_reading(path) {
                 Ok(file) => Arc::new(file),
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
                 Err(error) => return Err(StorageError::io("opening", path)(error)),
@@ -206,7 +206,7 @@ impl Source {
     /// Its bytes; `None` when retention dropped it meanwhile.
     pub(super) fn read(&self) -> Result<Option<Vec<u8>>, StorageError> {
         let bytes = match self {
-            Self::Path(path) => std::fs::read(path),
+            Self::Path(path) => disk::read(path),
             Self::Open { file, end, .. } => segment::read(file, 0, *end),
         };
         match bytes {
@@ -317,7 +317,7 @@ fn newest_of(
     Ok(())
 }
 
-fn is_sealed(path: &Path, bytes: &[u8]) -> bool {
+pub(super) fn is_sealed(path: &Path, bytes: &[u8]) -> bool {
     Header::parse(path, bytes).is_ok_and(|header| header.sealed.is_some())
 }
 

@@ -8,6 +8,7 @@ mod growth;
 mod kill;
 mod recovery;
 mod running;
+mod scan;
 mod space;
 mod sums;
 mod verify;
