@@ -37,7 +37,7 @@ pub use error::StorageError;
 pub use identity::{IdentityChange, IdentityRecords, IdentityStore};
 pub use ledger::{
     EntryQuery, Ledger, LedgerHead, LedgerHeadError, LedgerHealth, LedgerProblem, LedgerReader,
-    LedgerSettings, Period, StatusCounts, SummaryQuery, SummaryRow, Verification,
+    LedgerSettings, OpenStart, Period, StatusCounts, SummaryQuery, SummaryRow, Verification,
 };
 pub use logs::{
     CursorError, LogCursor, LogEvent, LogRange, LogSettings, LogSource, LogStream, Logs, ScanEnd,

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::path::PathBuf;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use parking_lot::{Condvar, Mutex};
 use super::catalogue::Catalogue;
 use super::journal::{Condition, Journal, Resume, View};
 use super::segment::{self, Place};
+use super::strict::Strict;
 use super::sums::Sums;
 use super::{LedgerSettings, query};
 use crate::{DataDir, StorageError};
@@ -23,6 +25,8 @@ pub(super) struct Shared {
     pub(super) settings: LedgerSettings,
     pub(super) journal: Journal,
     pub(super) catalogue: Mutex<Catalogue>,
+    /// In strict mode, once what the last process left is settled.
+    pub(super) strict: OnceLock<Strict>,
     /// Sums of the segments that are not in the catalogue, as far as they were asked for.
     tally: Mutex<BTreeMap<u64, (Place, Sums)>>,
     pub(super) is_short_of_space: AtomicBool,
@@ -48,6 +52,7 @@ impl Shared {
             settings,
             journal,
             catalogue: Mutex::new(catalogue),
+            strict: OnceLock::new(),
             tally: Mutex::default(),
             is_short_of_space: AtomicBool::new(false),
             closing: Mutex::new(false),

@@ -10,6 +10,7 @@ mod recovery;
 mod running;
 mod scan;
 mod space;
+mod strict;
 mod sums;
 mod verify;
 
