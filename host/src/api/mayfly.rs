@@ -71,6 +71,9 @@ operations! {
     RollBack => POST "/mayfly/functions/{}/rollback", Alias;
     ListBilling => GET "/mayfly/billing", Any;
     SummariseBilling => GET "/mayfly/billing/summary", Any;
+    GetInvoice => GET "/mayfly/billing/invoice", Any;
+    ExportBilling => GET "/mayfly/billing/export", Any;
+    ListBudgets => GET "/mayfly/billing/budgets", Any;
     ReadLogs => GET "/mayfly/logs/{}", Log;
     ListApiKeys => GET "/mayfly/api-keys", Any;
     CreateApiKey => POST "/mayfly/api-keys", Any;
@@ -119,6 +122,7 @@ pub(super) async fn answer(request: &ApiRequest<'_>) -> Result<ApiResponse, ApiE
             }
         })?;
     let answered = match operation {
+        Operation::ExportBilling => return billing::export(app, &query),
         Operation::Backup => return backup::backup(app, &query).await,
         Operation::ReadAudit => audit::read_audit(app, &query).await,
         Operation::ListFunctions => Ok(functions::list_functions(app)),
@@ -128,6 +132,8 @@ pub(super) async fn answer(request: &ApiRequest<'_>) -> Result<ApiResponse, ApiE
         }
         Operation::ListBilling => billing::list_billing(app, &query).await,
         Operation::SummariseBilling => billing::summarise_billing(app, &query).await,
+        Operation::GetInvoice => billing::invoice(app, &query).await,
+        Operation::ListBudgets => billing::list_budgets(app, &query),
         Operation::ReadLogs => logs::read_logs(app, &label, &query).await,
         Operation::CreateApiKey => api_keys::create(app, request.json()?).await,
         Operation::ListApiKeys => Ok(api_keys::list(app)),

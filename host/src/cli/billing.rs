@@ -1,8 +1,15 @@
-//! `mayfly billing`: what each invocation cost; `mayfly billing summary`: what each day cost.
+//! `mayfly billing`: what each invocation cost; below it sums, invoices, exports and budgets.
 //!
 //! Asks the running server; without one it reads the ledger in the data directory. `--json` prints
 //! what the control API answers, unchanged.
 
+mod budgets;
+mod cells;
+mod export;
+mod invoice;
+mod invoice_text;
+mod parquet_file;
+mod place;
 mod rows;
 mod stored;
 
@@ -57,6 +64,9 @@ pub(super) struct Billing {
 #[derive(Debug, Subcommand)]
 enum BillingCommand {
     Summary(Summary),
+    Invoice(invoice::InvoiceCommand),
+    Export(export::Export),
+    Budgets(budgets::BudgetsCommand),
 }
 
 /// Shows totals for each function and day (UTC): invocations, errors, billed time, charge.
@@ -121,6 +131,9 @@ pub(super) fn run(command: &Billing, places: &Places) -> anyhow::Result<ExitCode
             let text = ask(&config, &path, || stored::entries(&config, &wanted))?;
             print::<Entry>(&text, format, rows::entries_table, rows::entries_csv)
         }
+        Some(BillingCommand::Invoice(command)) => invoice::run(command, places),
+        Some(BillingCommand::Export(command)) => export::run(command, places),
+        Some(BillingCommand::Budgets(command)) => budgets::run(command, places),
         Some(BillingCommand::Summary(summary)) => {
             let wanted = Wanted::new(&summary.filter, None);
             let path = format!("/mayfly/billing/summary{}", wanted.query());

@@ -1,19 +1,25 @@
-//! `GET /mayfly/billing` and `GET /mayfly/billing/summary`: single records, and sums by function and
-//! day.
+//! `GET /mayfly/billing` and what is below it: single records, sums by function and time, the invoice
+//! and the records of a month, budgets.
 
+use std::io::Write;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
+use domain::billing::month::{Month, MonthError};
 use domain::billing::usd_text;
 use domain::{FunctionName, Report};
-use http::StatusCode;
+use http::header::CONTENT_TYPE;
+use http::{HeaderValue, Response, StatusCode};
 use serde::Serialize;
 use storage::{EntryQuery, StorageError, SummaryQuery, SummaryRow};
 
+use super::super::body::{ApiResponse, Pieces, stream};
 use super::super::error::ApiError;
 use super::super::query::Query;
 use crate::app::App;
 use crate::faults::chain;
 use crate::http::error::{HttpResponse, json_response};
+use crate::invoices::{self, Asked, Source};
 use crate::time_text::rfc3339_ms;
 
 /// Most records of one answer.
@@ -86,6 +92,79 @@ pub(super) async fn summarise_billing(
         Ok(json_array(read.iter().map(SummaryView::from)))
     });
     Ok(json_response(StatusCode::OK, body.await?))
+}
+
+/// The invoice of a month.
+pub(super) async fn invoice(app: &Arc<App>, query: &Query) -> Result<HttpResponse, ApiError> {
+    query.only(&["month", "function"])?;
+    let asked = Asked::new(month(query)?, function(query)?, app.clock.unix_us())
+        .map_err(|error| ApiError::validation(format!("query parameter `month`: {error}")))?;
+    let function = asked.function.clone();
+    let made = blocking(app, move |app| {
+        invoices::make(Source::Owned(&app.ledger), &app.config, &asked)
+    });
+    let made = made.await?;
+    if let Some(function) = function
+        && made.lines.is_empty()
+        && app.registry.function(&function).is_none()
+    {
+        return Err(ApiError::not_found(format!(
+            "there is no function `{function}`, and no record of it in {}",
+            made.month
+        )));
+    }
+    let body = serde_json::to_vec(&made).unwrap_or_default();
+    Ok(json_response(StatusCode::OK, body))
+}
+
+/// Every record of a month, oldest first: a line of JSON each.
+pub(super) fn export(app: &Arc<App>, query: &Query) -> Result<ApiResponse, ApiError> {
+    query.only(&["month", "function"])?;
+    let asked = Asked::new(month(query)?, function(query)?, app.clock.unix_us())
+        .map_err(|error| ApiError::validation(format!("query parameter `month`: {error}")))?;
+    let (pieces, body) = stream();
+    let app = Arc::clone(app);
+    tokio::task::spawn_blocking(move || {
+        let mut out = Pieces::new(pieces);
+        let mut written = Ok(());
+        let read = app.ledger.each(&asked.records(), |report| {
+            written = write_line(&mut out, &report);
+            match written {
+                Ok(()) => ControlFlow::Continue(()),
+                Err(_) => ControlFlow::Break(()),
+            }
+        });
+        if let Err(error) = read {
+            tracing::error!("an export of billing was cut: {}", chain(&error));
+            return out.cut();
+        }
+        // An error is a reader that left.
+        drop(written.and_then(|()| out.flush()));
+    });
+    let mut response = Response::new(body);
+    let content_type = HeaderValue::from_static("application/x-ndjson");
+    response.headers_mut().insert(CONTENT_TYPE, content_type);
+    Ok(response)
+}
+
+/// A record as a line of JSON.
+pub(crate) fn write_line(out: &mut impl Write, report: &Report) -> std::io::Result<()> {
+    serde_json::to_writer(&mut *out, &EntryView::from(report))?;
+    out.write_all(b"\n")
+}
+
+/// Budgets and what is spent of them.
+pub(super) fn list_budgets(app: &Arc<App>, query: &Query) -> Result<HttpResponse, ApiError> {
+    query.only(&[])?;
+    let views = app.budgets.list();
+    Ok(json_response(StatusCode::OK, json_array(views.iter())))
+}
+
+fn month(query: &Query) -> Result<Option<Month>, ApiError> {
+    let month = query.text("month").map(str::parse).transpose();
+    month.map_err(|error: MonthError| {
+        ApiError::validation(format!("query parameter `month`: {error}"))
+    })
 }
 
 /// A deleted function has records too, so the name need not be one of a function that exists.

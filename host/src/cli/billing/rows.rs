@@ -4,6 +4,7 @@ use domain::Status;
 use domain::billing::usd_text;
 use serde::Deserialize;
 
+use super::cells::{Cell, Column, Kind};
 use crate::cli::table::{Align, aligned, csv};
 
 /// One attempt to run a function.
@@ -172,48 +173,53 @@ impl Total {
     }
 }
 
-/// Entries with a header line, columns named as in JSON.
+/// The columns of entries, named as in JSON.
+pub(super) const ENTRY_COLUMNS: [Column; 15] = [
+    ("request_id", Kind::Text),
+    ("attempt", Kind::Integer),
+    ("function", Kind::Text),
+    ("version", Kind::Text),
+    ("trigger", Kind::Text),
+    ("started_at", Kind::Instant),
+    ("status", Kind::Text),
+    ("error_type", Kind::Text),
+    ("init_ms", Kind::Real),
+    ("duration_ms", Kind::Real),
+    ("cpu_ms", Kind::Real),
+    ("billed_ms", Kind::Integer),
+    ("memory_mb", Kind::Integer),
+    ("max_memory_used_mb", Kind::Integer),
+    ("charge_picousd", Kind::Integer),
+];
+
+/// An entry in those columns.
+pub(super) fn entry_cells(entry: &Entry) -> Vec<Cell> {
+    vec![
+        Cell::text(&entry.request_id),
+        Cell::Integer(entry.attempt.into()),
+        Cell::text(&entry.function),
+        Cell::text(&entry.version),
+        Cell::text(&entry.trigger),
+        Cell::Instant(entry.started_at.clone()),
+        Cell::text(&entry.status),
+        entry.error_type.as_deref().map_or(Cell::Nothing, Cell::text),
+        entry.init_ms.map_or(Cell::Nothing, Cell::Real),
+        Cell::Real(entry.duration_ms),
+        Cell::Real(entry.cpu_ms),
+        Cell::Integer(entry.billed_ms.into()),
+        Cell::Integer(entry.memory_mb.into()),
+        Cell::Integer(entry.max_memory_used_mb.into()),
+        Cell::Integer(entry.charge_picousd.into()),
+    ]
+}
+
+/// Entries with a header line.
 pub(super) fn entries_csv(entries: &[Entry]) -> String {
-    let header = [
-        "request_id",
-        "attempt",
-        "function",
-        "version",
-        "trigger",
-        "started_at",
-        "status",
-        "error_type",
-        "init_ms",
-        "duration_ms",
-        "cpu_ms",
-        "billed_ms",
-        "memory_mb",
-        "max_memory_used_mb",
-        "charge_picousd",
-    ];
     let rows: Vec<_> = entries
         .iter()
-        .map(|entry| {
-            vec![
-                entry.request_id.clone(),
-                entry.attempt.to_string(),
-                entry.function.clone(),
-                entry.version.clone(),
-                entry.trigger.clone(),
-                entry.started_at.clone(),
-                entry.status.clone(),
-                entry.error_type.clone().unwrap_or_default(),
-                entry.init_ms.map_or_else(String::new, |ms| ms.to_string()),
-                entry.duration_ms.to_string(),
-                entry.cpu_ms.to_string(),
-                entry.billed_ms.to_string(),
-                entry.memory_mb.to_string(),
-                entry.max_memory_used_mb.to_string(),
-                entry.charge_picousd.to_string(),
-            ]
-        })
+        .map(|entry| entry_cells(entry).iter().map(Cell::to_string).collect())
         .collect();
-    csv(&header, &rows)
+    csv(&ENTRY_COLUMNS.map(|(name, _)| name), &rows)
 }
 
 /// Sums with a header line, columns named as in JSON.

@@ -39,7 +39,7 @@ pub(super) fn sums(config: &Config, wanted: &Wanted) -> anyhow::Result<Option<St
     Ok(Some(serde_json::to_string(&views)?))
 }
 
-fn open(config: &Config) -> anyhow::Result<Option<LedgerReader>> {
+pub(super) fn open(config: &Config) -> anyhow::Result<Option<LedgerReader>> {
     match DataDir::open_for_reading(&config.data_dir) {
         Ok(data_dir) => Ok(Some(Ledger::open_for_reading(&data_dir)?)),
         Err(StorageError::Missing { .. }) => Ok(None),
