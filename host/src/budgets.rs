@@ -123,7 +123,9 @@ impl Budgets {
         });
         let functions = functions.collect();
         let server = server.map(|budget| {
-            let all = spent.values().fold(0, |sum: u64, one| sum.saturating_add(*one));
+            let all = spent
+                .values()
+                .fold(0, |sum: u64, one| sum.saturating_add(*one));
             let spending = Spending::new(None, now_us, all);
             tell(spending.set_budget(Some(budget)));
             Arc::new(spending)
@@ -288,7 +290,8 @@ impl Spending {
         }
         let month = Month::of(unix_us);
         self.spent.store(0, Ordering::Relaxed);
-        self.month_start_us.store(month.start_us(), Ordering::Relaxed);
+        self.month_start_us
+            .store(month.start_us(), Ordering::Relaxed);
         self.month_end_us.store(month.end_us(), Ordering::Relaxed);
         state.told = Level::Within;
         drop(self.look(&mut state));
@@ -362,7 +365,9 @@ impl Warning {
             Level::Spent => "all",
             Level::Near | Level::Within => "80 %",
         };
-        format!("BUDGET {part} of the budget of {whose} for this month is spent: {spent} of {monthly} USD{follows}")
+        format!(
+            "BUDGET {part} of the budget of {whose} for this month is spent: {spent} of {monthly} USD{follows}"
+        )
     }
 
     /// Tells the operator.

@@ -485,7 +485,9 @@ impl InvoiceConfig {
             requests,
             gb_seconds,
         } = FreeTier::default();
-        let tiers = billing.tables("tiers").map(|tables| tiers(billing, &tables));
+        let tiers = billing
+            .tables("tiers")
+            .map(|tables| tiers(billing, &tables));
         let usual = if tariff.prices.gb_second == Prices::default().gb_second {
             Tier::LAMBDA.to_vec()
         } else {
@@ -494,7 +496,9 @@ impl InvoiceConfig {
         Self {
             plan: Plan {
                 free: FreeTier {
-                    requests: billing.integer("free_requests", 0..=MAX).unwrap_or(requests),
+                    requests: billing
+                        .integer("free_requests", 0..=MAX)
+                        .unwrap_or(requests),
                     gb_seconds: billing
                         .integer("free_gb_seconds", 0..=MAX)
                         .unwrap_or(gb_seconds),
@@ -521,8 +525,13 @@ fn tiers(billing: &Section<'_>, tables: &[Table<'_>]) -> Vec<Tier> {
             }
         }
         if let (Some(from_gb_seconds), Some(gb_second)) = (from, gb_second) {
-            if tiers.last().is_some_and(|last| last.from_gb_seconds >= from_gb_seconds) {
-                table.wrong("`from_gb_seconds` must be more than that of the tier before".to_owned());
+            if tiers
+                .last()
+                .is_some_and(|last| last.from_gb_seconds >= from_gb_seconds)
+            {
+                table.wrong(
+                    "`from_gb_seconds` must be more than that of the tier before".to_owned(),
+                );
             }
             tiers.push(Tier {
                 from_gb_seconds,
@@ -531,7 +540,10 @@ fn tiers(billing: &Section<'_>, tables: &[Table<'_>]) -> Vec<Tier> {
         }
     }
     if tables.len() > TIERS_MAX {
-        billing.wrong(&format!("has {} tiers; at most {TIERS_MAX} are allowed", tables.len()));
+        billing.wrong(&format!(
+            "has {} tiers; at most {TIERS_MAX} are allowed",
+            tables.len()
+        ));
     }
     tiers
 }

@@ -55,7 +55,6 @@ pub(crate) struct LineView {
     pub(crate) version: Option<String>,
     /// `null` where it is not known any more.
     pub(crate) trigger: Option<String>,
-    #[serde(flatten)]
     pub(crate) sums: SumsView,
 }
 
@@ -258,7 +257,10 @@ fn number(invoice: &Invoice, asked: &Asked) -> String {
         hash.update([0]);
     };
     add(invoice.month.to_string());
-    add(asked.function.as_ref().map_or_else(String::new, ToString::to_string));
+    add(asked
+        .function
+        .as_ref()
+        .map_or_else(String::new, ToString::to_string));
     for Line { key, used } in &invoice.lines {
         add(format!("{key:?} {used:?}"));
     }
@@ -266,7 +268,11 @@ fn number(invoice: &Invoice, asked: &Asked) -> String {
         add(format!("{adjustment:?}"));
     }
     let digest = hash.finalize();
-    let digits: String = digest.iter().take(4).map(|byte| format!("{byte:02X}")).collect();
+    let digits: String = digest
+        .iter()
+        .take(4)
+        .map(|byte| format!("{byte:02X}"))
+        .collect();
     format!("{}-{digits}", invoice.month)
 }
 

@@ -5,6 +5,7 @@
 mod audit;
 mod backup;
 mod billing;
+mod budgets;
 mod cli;
 mod clients;
 mod cloudwatch_logs;
@@ -23,6 +24,7 @@ mod http_event;
 mod http_protocol;
 mod http_response;
 mod iam;
+mod invoices;
 mod invoke_api;
 mod invoke_stream;
 mod lambda_aliases;

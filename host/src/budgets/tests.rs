@@ -79,7 +79,9 @@ fn it_warns_once_at_eighty_percent_once_at_all_and_then_refuses() {
 #[test]
 fn a_budget_that_only_warns_refuses_nothing() {
     let site = Site::new(None, &[]);
-    site.budgets.of(&name("f")).set_budget(Some(budget(10, false)));
+    site.budgets
+        .of(&name("f"))
+        .set_budget(Some(budget(10, false)));
     assert_eq!(site.spend("f", 100), [Level::Spent]);
     assert_eq!(site.check("f"), Ok(()));
     let view = &site.budgets.list()[0];
@@ -89,7 +91,9 @@ fn a_budget_that_only_warns_refuses_nothing() {
 #[test]
 fn a_new_month_in_utc_starts_from_nothing() {
     let site = Site::new(None, &[]);
-    site.budgets.of(&name("f")).set_budget(Some(budget(10, true)));
+    site.budgets
+        .of(&name("f"))
+        .set_budget(Some(budget(10, true)));
     assert_eq!(site.spend("f", 10), [Level::Spent]);
     site.check("f").unwrap_err();
     assert_eq!(site.budgets.list()[0].month, "2026-11");
@@ -109,7 +113,9 @@ fn a_new_month_in_utc_starts_from_nothing() {
 #[test]
 fn the_first_record_of_a_month_begins_it_too() {
     let site = Site::new(None, &[("f", 700)]);
-    site.budgets.of(&name("f")).set_budget(Some(budget(1_000, true)));
+    site.budgets
+        .of(&name("f"))
+        .set_budget(Some(budget(1_000, true)));
     site.clock.advance(Duration::from_secs(1));
     assert_eq!(site.spend("f", 100), []);
     assert_eq!(site.budgets.list()[0].spent_picousd, 100);
@@ -120,10 +126,16 @@ fn what_was_spent_before_a_start_and_under_another_budget_counts() {
     let site = Site::new(None, &[("f", 900)]);
     let spending = site.budgets.of(&name("f"));
     let level = |warning: Option<Warning>| warning.map(|warning| warning.level);
-    assert_eq!(level(spending.set_budget(Some(budget(1_000, true)))), Some(Level::Near));
+    assert_eq!(
+        level(spending.set_budget(Some(budget(1_000, true)))),
+        Some(Level::Near)
+    );
     // The same again, as each redeployment says it, is no news.
     assert_eq!(level(spending.set_budget(Some(budget(1_000, true)))), None);
-    assert_eq!(level(spending.set_budget(Some(budget(500, true)))), Some(Level::Spent));
+    assert_eq!(
+        level(spending.set_budget(Some(budget(500, true)))),
+        Some(Level::Spent)
+    );
     site.check("f").unwrap_err();
     assert_eq!(level(spending.set_budget(Some(budget(10_000, true)))), None);
     assert_eq!(site.check("f"), Ok(()));
@@ -141,22 +153,33 @@ fn the_servers_budget_is_that_of_all_functions_together() {
     assert_eq!(site.spend("g", 200), [Level::Spent]);
     assert_eq!(site.check("h"), Err(BudgetSpent(None)));
     let view = &site.budgets.list()[0];
-    assert_eq!((view.function.as_deref(), view.spent_picousd), (None, 1_000));
+    assert_eq!(
+        (view.function.as_deref(), view.spent_picousd),
+        (None, 1_000)
+    );
     let text = site.budgets.render();
     assert!(text.contains("\nmayfly_budget_throttled 1\n"), "{text}");
-    assert!(text.contains("\nmayfly_budget_spent_picousd 1000\n"), "{text}");
+    assert!(
+        text.contains("\nmayfly_budget_spent_picousd 1000\n"),
+        "{text}"
+    );
 }
 
 #[test]
 fn a_function_that_was_deleted_keeps_what_it_spent_and_loses_its_budget() {
     let site = Site::new(None, &[("f", 900)]);
     for function in ["f", "new"] {
-        site.budgets.of(&name(function)).set_budget(Some(budget(10, true)));
+        site.budgets
+            .of(&name(function))
+            .set_budget(Some(budget(10, true)));
         site.budgets.forget(&name(function));
     }
     assert_eq!(site.budgets.functions.len(), 1);
     assert_eq!(site.check("f"), Ok(()));
-    assert_eq!(site.budgets.of(&name("f")).spent.load(Ordering::Relaxed), 900);
+    assert_eq!(
+        site.budgets.of(&name("f")).spent.load(Ordering::Relaxed),
+        900
+    );
 }
 
 #[test]

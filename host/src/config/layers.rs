@@ -142,11 +142,7 @@ impl Section<'_> {
     }
 
     /// Dollars, in `range` of pico-dollars.
-    pub(super) fn usd(
-        &self,
-        key: &'static str,
-        range: RangeInclusive<PicoUsd>,
-    ) -> Option<PicoUsd> {
+    pub(super) fn usd(&self, key: &'static str, range: RangeInclusive<PicoUsd>) -> Option<PicoUsd> {
         let below = self.table.and_then(|table| table.usd(key, &range));
         let Some((variable, text)) = self.variable(key) else {
             return below;

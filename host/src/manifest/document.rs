@@ -238,7 +238,9 @@ impl<'d> Table<'d> {
             DeValue::String(text) => Some(text.as_ref()),
             _ => None,
         };
-        let amount = text.and_then(parse_usd).filter(|amount| range.contains(amount));
+        let amount = text
+            .and_then(parse_usd)
+            .filter(|amount| range.contains(amount));
         self.expect(key, value, &usd_rule(range), amount)
     }
 

@@ -7,11 +7,11 @@ use std::sync::Arc;
 
 use domain::billing::month::{Month, MonthError};
 use domain::billing::usd_text;
-use domain::{FunctionName, Report};
+use domain::{FunctionName, Report, Trigger};
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Response, StatusCode};
 use serde::Serialize;
-use storage::{EntryQuery, StorageError, SummaryQuery, SummaryRow};
+use storage::{EntryQuery, Period, StorageError, SummaryQuery, SummaryRow};
 
 use super::super::body::{ApiResponse, Pieces, stream};
 use super::super::error::ApiError;
@@ -52,7 +52,18 @@ pub(crate) struct EntryView {
 #[derive(Debug, Serialize)]
 pub(crate) struct SummaryView {
     function: String,
-    day: String,
+    /// Where the sums are of days.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    day: Option<String>,
+    /// Where they are of something else: `2026-11-22T13:05`, `2026-11-22T13` or `2026-11`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    period: Option<String>,
+    /// Where versions were asked for, and are known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    version: Option<String>,
+    /// Where triggers were asked for, and are known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trigger: Option<&'static str>,
     invocations: u64,
     errors: u64,
     billed_ms: u64,
@@ -80,16 +91,20 @@ pub(super) async fn summarise_billing(
     app: &Arc<App>,
     query: &Query,
 ) -> Result<HttpResponse, ApiError> {
-    query.only(&["function", "since"])?;
+    query.only(&["function", "since", "by", "version", "trigger"])?;
     let summary = SummaryQuery {
         function: function(query)?,
         since_us: query.instant_us("since")?,
         until_us: None,
-        ..SummaryQuery::default()
+        by: period(query)?,
+        by_version: flag(query, "version")?,
+        by_trigger: flag(query, "trigger")?,
     };
     let body = blocking(app, move |app| {
         let read = app.ledger.summary(&summary)?;
-        Ok(json_array(read.iter().map(SummaryView::from)))
+        Ok(json_array(
+            read.iter().map(|row| SummaryView::new(row, summary.by)),
+        ))
     });
     Ok(json_response(StatusCode::OK, body.await?))
 }
@@ -176,6 +191,29 @@ fn function(query: &Query) -> Result<Option<FunctionName>, ApiError> {
         .map_err(|error| ApiError::validation(format!("query parameter `function`: {error}")))
 }
 
+fn period(query: &Query) -> Result<Period, ApiError> {
+    let Some(text) = query.text("by") else {
+        return Ok(Period::Day);
+    };
+    let found = Period::ALL.into_iter().find(|by| by.as_str() == text);
+    found.ok_or_else(|| {
+        let known = Period::ALL.map(Period::as_str).join(", ");
+        ApiError::validation(format!(
+            "query parameter `by` is `{text}`; it must be one of: {known}"
+        ))
+    })
+}
+
+fn flag(query: &Query, name: &str) -> Result<bool, ApiError> {
+    match query.text(name) {
+        None | Some("false") => Ok(false),
+        Some("true") => Ok(true),
+        Some(text) => Err(ApiError::validation(format!(
+            "query parameter `{name}` is `{text}`; it must be true or false"
+        ))),
+    }
+}
+
 fn limit(query: &Query) -> Result<usize, ApiError> {
     let limit = query
         .number("limit", ENTRIES_MAX)?
@@ -239,11 +277,16 @@ impl From<&Report> for EntryView {
     }
 }
 
-impl From<&SummaryRow> for SummaryView {
-    fn from(row: &SummaryRow) -> Self {
+impl SummaryView {
+    /// Sums of one period of the length `by`.
+    pub(crate) fn new(row: &SummaryRow, by: Period) -> Self {
+        let is_day = by == Period::Day;
         Self {
             function: row.function.to_string(),
-            day: row.period.clone(),
+            day: is_day.then(|| row.period.clone()),
+            period: (!is_day).then(|| row.period.clone()),
+            version: row.version.map(|version| version.to_string()),
+            trigger: row.trigger.map(Trigger::as_str),
             invocations: row.invocations,
             errors: row.errors,
             billed_ms: row.billed_ms,

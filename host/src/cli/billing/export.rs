@@ -180,7 +180,10 @@ impl Records {
                 place.write_all(json)?;
             }
             Self::Csv(place) => {
-                let cells: Vec<String> = entry_cells(&entry(json)?).iter().map(Cell::to_string).collect();
+                let cells: Vec<String> = entry_cells(&entry(json)?)
+                    .iter()
+                    .map(Cell::to_string)
+                    .collect();
                 let mut line = String::new();
                 push_csv_line(&mut line, cells.iter().map(String::as_str));
                 place.write_all(line.as_bytes())?;

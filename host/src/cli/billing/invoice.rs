@@ -193,7 +193,11 @@ fn rows(invoice: &InvoiceView) -> Vec<Vec<Cell>> {
     let adjustments = invoice.adjustments.iter().map(|adjustment| {
         let quantity = |unit: &str| {
             let is_it = adjustment.unit == unit;
-            if is_it { Cell::whole(adjustment.quantity) } else { Cell::Nothing }
+            if is_it {
+                Cell::whole(adjustment.quantity)
+            } else {
+                Cell::Nothing
+            }
         };
         vec![
             Cell::text(&adjustment.kind),

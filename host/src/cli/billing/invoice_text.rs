@@ -20,7 +20,11 @@ pub(super) fn text(invoice: &InvoiceView) -> String {
 }
 
 fn head(invoice: &InvoiceView) -> String {
-    let kind = if invoice.is_final { "INVOICE" } else { "INVOICE, SO FAR" };
+    let kind = if invoice.is_final {
+        "INVOICE"
+    } else {
+        "INVOICE, SO FAR"
+    };
     let mut head = format!("{kind} {}\n\n", invoice.number);
     let mut say = |name: &str, value: &str| {
         head.push_str(&format!("{:<10}{}\n", format!("{name}:"), printable(value)));
@@ -31,8 +35,20 @@ fn head(invoice: &InvoiceView) -> String {
         say("To", customer);
     }
     let function = invoice.function.as_deref();
-    say("About", &function.map_or_else(|| "all functions".to_owned(), |name| format!("function {name}")));
-    say("Period", &format!("{} (UTC), from {} until {}", invoice.month, invoice.from, invoice.until));
+    say(
+        "About",
+        &function.map_or_else(
+            || "all functions".to_owned(),
+            |name| format!("function {name}"),
+        ),
+    );
+    say(
+        "Period",
+        &format!(
+            "{} (UTC), from {} until {}",
+            invoice.month, invoice.from, invoice.until
+        ),
+    );
     say("Made at", &invoice.made_at);
     if !invoice.is_final {
         say("Note", "the month is not over; there may be more");
@@ -79,7 +95,10 @@ fn amounts(invoice: &InvoiceView) -> String {
     }
     rows.push(vec!["TOTAL".to_owned(), invoice.total_usd.clone()]);
     let table = aligned(&[("SUM", Align::Left), ("USD", Align::Right)], &rows);
-    format!("{table}\nTo pay: {} USD, rounded half up to cents\n", cents(invoice.total_picousd))
+    format!(
+        "{table}\nTo pay: {} USD, rounded half up to cents\n",
+        cents(invoice.total_picousd)
+    )
 }
 
 /// Rounded half up.

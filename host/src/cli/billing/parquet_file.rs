@@ -89,16 +89,20 @@ impl<W: Write + Send> ParquetFile<W> {
                     Cell::Real(number) => Ok(Some(*number)),
                     _ => Ok(None),
                 })?,
-                Kind::Integer => write::<Int64Type>(column, cells, |cell| match cell {
+                Kind::Integer => write::<Int64Type>(column, cells, |cell| {
+                    match cell {
                     Cell::Integer(number) => i64::try_from(*number).map(Some).with_context(|| {
                         format!("`{name}` is {number}, which is more than Parquet's INT64 holds; take csv or json")
                     }),
                     _ => Ok(None),
+                }
                 })?,
                 Kind::Instant => write::<Int64Type>(column, cells, |cell| match cell {
                     Cell::Instant(text) => {
                         let at = text.parse::<Timestamp>();
-                        let at = at.with_context(|| format!("`{name}` is `{text}`, which is no instant"))?;
+                        let at = at.with_context(|| {
+                            format!("`{name}` is `{text}`, which is no instant")
+                        })?;
                         Ok(Some(at.as_millisecond()))
                     }
                     _ => Ok(None),
@@ -164,9 +168,17 @@ mod tests {
         file.push(vec![Cell::Nothing; 4]).unwrap();
         let reader = SerializedFileReader::new(Bytes::from(file.finish().unwrap())).unwrap();
         assert_eq!(reader.metadata().num_row_groups(), 2);
-        let about = reader.metadata().file_metadata().key_value_metadata().unwrap();
+        let about = reader
+            .metadata()
+            .file_metadata()
+            .key_value_metadata()
+            .unwrap();
         assert_eq!(about[0].value.as_deref(), Some("2026-11"));
-        let rows: Vec<_> = reader.get_row_iter(None).unwrap().map(Result::unwrap).collect();
+        let rows: Vec<_> = reader
+            .get_row_iter(None)
+            .unwrap()
+            .map(Result::unwrap)
+            .collect();
         assert_eq!(rows.len(), GROUP_ROWS + 6);
         for (row, number) in rows.iter().zip(0_i64..).take(GROUP_ROWS + 5) {
             assert_eq!(row.get_string(0).unwrap(), "é,\"");
@@ -175,7 +187,10 @@ mod tests {
             assert_eq!(row.get_timestamp_millis(3).unwrap(), 1_795_364_897_840);
         }
         let last = rows.last().unwrap().get_column_iter();
-        assert!(last.map(|(_, field)| field).all(|field| *field == Field::Null));
+        assert!(
+            last.map(|(_, field)| field)
+                .all(|field| *field == Field::Null)
+        );
     }
 
     #[test]

@@ -75,7 +75,10 @@ pub fn parse_usd(text: &str) -> Option<PicoUsd> {
         None => (text, ""),
     };
     let is_digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
-    if dollars.is_empty() || !is_digits(dollars) || !is_digits(decimals) || decimals.len() > DECIMALS
+    if dollars.is_empty()
+        || !is_digits(dollars)
+        || !is_digits(decimals)
+        || decimals.len() > DECIMALS
     {
         return None;
     }
@@ -103,8 +106,21 @@ mod tests {
             assert_eq!(parse_usd(text), Some(pico), "{text}");
         }
         for bad in [
-            "", ".", "5.", ".5", "-1", "+1", "1e3", "1_000", "1,5", "0.0000000000001", " 1", "nan",
-            "99999999999999999999", "18446745", "٥",
+            "",
+            ".",
+            "5.",
+            ".5",
+            "-1",
+            "+1",
+            "1e3",
+            "1_000",
+            "1,5",
+            "0.0000000000001",
+            " 1",
+            "nan",
+            "99999999999999999999",
+            "18446745",
+            "٥",
         ] {
             assert_eq!(parse_usd(bad), None, "{bad}");
         }

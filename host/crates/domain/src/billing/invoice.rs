@@ -219,11 +219,9 @@ impl Invoice {
 
     fn of(month: Month, lines: Vec<Line>, adjustments: Vec<Adjustment>) -> Self {
         let used = sum(&lines);
-        let total = adjustments
-            .iter()
-            .fold(used.charge, |total, adjustment| {
-                total.saturating_add_signed(adjustment.amount)
-            });
+        let total = adjustments.iter().fold(used.charge, |total, adjustment| {
+            total.saturating_add_signed(adjustment.amount)
+        });
         Self {
             month,
             lines,
@@ -269,10 +267,16 @@ impl Split {
 /// Each line is split for itself, so that the splits of functions add up to the split of all.
 fn split_sum<'a>(lines: impl IntoIterator<Item = &'a Line>, tariff: &Tariff) -> Split {
     lines.into_iter().fold(Split::default(), |sum, line| Split {
-        requests: sum.requests.saturating_add(line.used.requests_billed().into()),
-        request_charge: sum.request_charge.saturating_add(line.used.request_charge(tariff)),
+        requests: sum
+            .requests
+            .saturating_add(line.used.requests_billed().into()),
+        request_charge: sum
+            .request_charge
+            .saturating_add(line.used.request_charge(tariff)),
         mb_ms: sum.mb_ms.saturating_add(line.used.mb_ms),
-        compute_charge: sum.compute_charge.saturating_add(line.used.compute_charge(tariff)),
+        compute_charge: sum
+            .compute_charge
+            .saturating_add(line.used.compute_charge(tariff)),
     })
 }
 
@@ -281,7 +285,11 @@ fn adjustments(all: &Split, tariff: &Tariff, plan: &Plan) -> Vec<Adjustment> {
     let mut adjustments = Vec::new();
     let mut push = |kind, quantity, amount: i128| {
         if amount != 0 {
-            adjustments.push(Adjustment { kind, quantity, amount });
+            adjustments.push(Adjustment {
+                kind,
+                quantity,
+                amount,
+            });
         }
     };
 

@@ -94,8 +94,8 @@ impl FromStr for Month {
             year: year.parse().map_err(|_| MonthError)?,
             month: month.parse().map_err(|_| MonthError)?,
         };
-        let is_known = (1..=12).contains(&month.month)
-            && (Self::FIRST..=Self::LAST).contains(&month);
+        let is_known =
+            (1..=12).contains(&month.month) && (Self::FIRST..=Self::LAST).contains(&month);
         is_known.then_some(month).ok_or(MonthError)
     }
 }
@@ -114,7 +114,10 @@ mod tests {
         assert_eq!(Month::of(november.start_us()), november);
         assert_eq!(Month::of(november.end_us() - 1), november);
         assert_eq!(Month::of(november.end_us()), "2026-12".parse().unwrap());
-        assert_eq!(Month::of(november.start_us() - 1), "2026-10".parse().unwrap());
+        assert_eq!(
+            Month::of(november.start_us() - 1),
+            "2026-10".parse().unwrap()
+        );
         let december: Month = "2026-12".parse().unwrap();
         assert_eq!(Month::of(december.end_us()), "2027-01".parse().unwrap());
         assert_eq!(november.days(), 30);
@@ -133,8 +136,19 @@ mod tests {
     #[test]
     fn other_texts_are_no_months() {
         for bad in [
-            "", "-", "2026", "2026-00", "2026-13", "2026-1", "26-11", "2026-11-01", "+026-11",
-            "1969-12", "9999-01", "2026-١١", " 2026-11",
+            "",
+            "-",
+            "2026",
+            "2026-00",
+            "2026-13",
+            "2026-1",
+            "26-11",
+            "2026-11-01",
+            "+026-11",
+            "1969-12",
+            "9999-01",
+            "2026-١١",
+            " 2026-11",
         ] {
             assert_eq!(bad.parse::<Month>(), Err(MonthError), "{bad}");
         }

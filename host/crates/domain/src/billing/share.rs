@@ -35,7 +35,9 @@ fn add(one: (u128, u128), other: (u128, u128), c: u128) -> (u128, u128) {
 /// with the greatest rests, the first ones of equal ones. They add up to `amount`, unless all weights
 /// are 0; then nobody gets anything.
 pub(super) fn shares(amount: u128, weights: &[u128]) -> Vec<u128> {
-    let all = weights.iter().fold(0_u128, |sum, weight| sum.saturating_add(*weight));
+    let all = weights
+        .iter()
+        .fold(0_u128, |sum, weight| sum.saturating_add(*weight));
     if all == 0 {
         return vec![0; weights.len()];
     }
@@ -44,7 +46,9 @@ pub(super) fn shares(amount: u128, weights: &[u128]) -> Vec<u128> {
         .map(|weight| mul_div(amount, *weight, all))
         .collect();
     let mut shares: Vec<u128> = parts.iter().map(|(whole, _)| *whole).collect();
-    let given = shares.iter().fold(0_u128, |sum, share| sum.saturating_add(*share));
+    let given = shares
+        .iter()
+        .fold(0_u128, |sum, share| sum.saturating_add(*share));
     let left = usize::try_from(amount.saturating_sub(given)).unwrap_or(usize::MAX);
     let mut order: Vec<usize> = (0..parts.len()).collect();
     let rest = |at: &usize| parts.get(*at).map_or(0, |(_, rest)| *rest);
@@ -78,7 +82,13 @@ mod tests {
         let big = 1_u128 << 100;
         assert_eq!(mul_div(big, big, big), (big, 0));
         assert_eq!(mul_div(big + 1, big - 1, big), (big - 1, big - 1));
-        assert_eq!(mul_div(u128::MAX, 3, 7), ((u128::MAX / 7) * 3 + (u128::MAX % 7 * 3) / 7, (u128::MAX % 7 * 3) % 7));
+        assert_eq!(
+            mul_div(u128::MAX, 3, 7),
+            (
+                (u128::MAX / 7) * 3 + (u128::MAX % 7 * 3) / 7,
+                (u128::MAX % 7 * 3) % 7
+            )
+        );
     }
 
     #[test]

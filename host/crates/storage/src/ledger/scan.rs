@@ -6,11 +6,11 @@ use std::ops::ControlFlow;
 
 use domain::Report;
 
+use super::Ledger;
 use super::frame::{self, Found};
 use super::query::{EntryQuery, Source, is_sealed};
 use super::reader::LedgerReader;
 use super::segment::HEADER_BYTES;
-use super::Ledger;
 use crate::StorageError;
 
 impl Ledger {
@@ -42,7 +42,11 @@ impl LedgerReader {
         visit: impl FnMut(Report) -> ControlFlow<()>,
     ) -> Result<(), StorageError> {
         let segments = self.segments()?.into_iter();
-        each(query, &segments.map(|(_, source)| source).collect::<Vec<_>>(), visit)
+        each(
+            query,
+            &segments.map(|(_, source)| source).collect::<Vec<_>>(),
+            visit,
+        )
     }
 }
 

@@ -98,7 +98,10 @@ fn the_json_is_read_as_it_was_written() {
 fn the_rows_of_csv_add_up_to_the_total() {
     let csv = in_csv(&november(None));
     let lines: Vec<_> = csv.split_terminator("\r\n").collect();
-    assert!(lines[0].starts_with("kind,function,version,trigger,text,requests,"), "{csv}");
+    assert!(
+        lines[0].starts_with("kind,function,version,trigger,text,requests,"),
+        "{csv}"
+    );
     let amounts = lines[1..].iter().map(|line| {
         let fields: Vec<_> = line.rsplit(',').collect();
         fields[1].parse::<i128>().unwrap()
@@ -111,7 +114,11 @@ fn the_rows_of_csv_add_up_to_the_total() {
 fn the_rows_of_parquet_add_up_to_the_total() {
     let invoice = november(None);
     let reader = SerializedFileReader::new(Bytes::from(in_parquet(&invoice).unwrap())).unwrap();
-    let rows: Vec<_> = reader.get_row_iter(None).unwrap().map(Result::unwrap).collect();
+    let rows: Vec<_> = reader
+        .get_row_iter(None)
+        .unwrap()
+        .map(Result::unwrap)
+        .collect();
     let amounts = rows.iter().map(|row| i128::from(row.get_long(10).unwrap()));
     assert_eq!(amounts.sum::<i128>(), TOTAL);
     assert_eq!(rows[0].get_string(0).unwrap(), "use");

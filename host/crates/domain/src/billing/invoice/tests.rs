@@ -110,12 +110,7 @@ fn free_use_and_tiers_are_what_the_price_list_says() {
     // Of 6,000,400,010 GB-s ten are beyond the first tier: 10 * $0.000015.
     check_total(0, 6_000_400_010, &lambda, "100000.200150000000");
     // Beyond both: 6 B, 9 B and 1 B.
-    check_total(
-        0,
-        16_000_400_000,
-        &lambda,
-        "248333.600000000000",
-    );
+    check_total(0, 16_000_400_000, &lambda, "248333.600000000000");
 }
 
 #[test]
@@ -158,7 +153,10 @@ fn the_free_tier_is_used_once_by_all_functions_together() {
         .into();
     assert_eq!(parts[0].total + parts[1].total, whole.total);
     assert_eq!(parts[0].adjustments[0].amount, -300_000);
-    assert_eq!(parts[0].adjustments[0].quantity + parts[1].adjustments[0].quantity, 3);
+    assert_eq!(
+        parts[0].adjustments[0].quantity + parts[1].adjustments[0].quantity,
+        3
+    );
 }
 
 fn any_tariff() -> impl Strategy<Value = Tariff> {
@@ -177,10 +175,16 @@ fn any_plan() -> impl Strategy<Value = Plan> {
         tiers.sort_unstable();
         tiers.dedup_by_key(|(from, _)| *from);
         Plan {
-            free: FreeTier { requests, gb_seconds },
+            free: FreeTier {
+                requests,
+                gb_seconds,
+            },
             tiers: tiers
                 .into_iter()
-                .map(|(from_gb_seconds, gb_second)| Tier { from_gb_seconds, gb_second })
+                .map(|(from_gb_seconds, gb_second)| Tier {
+                    from_gb_seconds,
+                    gb_second,
+                })
                 .collect(),
         }
     })
