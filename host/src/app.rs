@@ -25,6 +25,7 @@ use crate::manifest::URLS;
 use crate::metrics::Metrics;
 use crate::registry::{Refusals, Registry};
 use crate::tokens::Tokens;
+use crate::trigger::queue::deliver::Deliveries;
 
 /// Uploads at once: one is compiled, the others wait for it. More than deployment tools send side by side.
 pub(crate) const UPLOADS_MAX: usize = 16;
@@ -54,6 +55,8 @@ pub(crate) struct App {
     pub(crate) queue: Queue,
     /// Told when something in the queue changed.
     pub(crate) queue_changed: Arc<Notify>,
+    /// What hands records of events to those who are no functions.
+    pub(crate) deliveries: Deliveries,
     pub(crate) logs: Logs,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) faults: Faults,

@@ -42,6 +42,11 @@ impl Running {
             .store(limit.unwrap_or(NO_LIMIT), Ordering::Relaxed);
     }
 
+    /// Whether nothing of the function may run, ever.
+    pub(crate) fn is_forbidden(&self) -> bool {
+        self.limit.load(Ordering::Relaxed) == 0
+    }
+
     /// How many run now.
     pub(crate) fn count(&self) -> u32 {
         self.count.load(Ordering::Relaxed)
@@ -167,6 +172,20 @@ impl Concurrency {
         self.running.count()
     }
 
+    /// How many of `candidate` could be admitted now. A look, not a promise: others may be faster.
+    pub(crate) fn free(&self, candidate: Candidate<'_>) -> u32 {
+        let limit = candidate.running.limit.load(Ordering::Relaxed);
+        let of_function = limit.saturating_sub(candidate.running.count());
+        let of_process = self.limit.saturating_sub(self.running.count());
+        let expected = self.expected_bytes.load(Ordering::Acquire);
+        let held = expected.max(candidate.memory_in_use_bytes);
+        let left = self.memory_budget_bytes.saturating_sub(held);
+        let fit = left / candidate.memory_bytes.max(1);
+        let fit = u32::try_from(fit).unwrap_or(u32::MAX);
+        let in_memory = if held == 0 { fit.max(1) } else { fit };
+        of_function.min(of_process).min(in_memory)
+    }
+
     /// A permit for one invocation, or why there is none.
     ///
     /// The memory rule counts what sandboxes hold or are expected to hold, whichever is more, and not
@@ -260,6 +279,29 @@ mod tests {
             .admit(candidate(&name, &running, Some(1)))
             .unwrap();
         assert_eq!((running.count(), concurrency.running()), (1, 1));
+    }
+
+    #[test]
+    fn what_is_free_is_what_would_be_admitted() {
+        let concurrency = Concurrency::new(3, 4 << 20);
+        let (name, running) = (name(), Arc::default());
+        let free = |limit| concurrency.free(candidate(&name, &running, limit));
+        assert_eq!((free(None), free(Some(2)), free(Some(0))), (3, 2, 0));
+        assert!(running.is_forbidden());
+        let held = concurrency.admit(candidate(&name, &running, None)).unwrap();
+        assert_eq!((free(None), free(Some(2)), free(Some(1))), (2, 1, 0));
+        drop(held);
+        // 1 MiB each, and the budget has 4, of which 3 are in use.
+        let of = Candidate {
+            memory_in_use_bytes: 3 << 20,
+            ..candidate(&name, &running, None)
+        };
+        assert_eq!(concurrency.free(of), 1);
+        let larger_than_all = Candidate {
+            memory_bytes: 9 << 20,
+            ..candidate(&name, &running, None)
+        };
+        assert_eq!(concurrency.free(larger_than_all), 1);
     }
 
     #[test]

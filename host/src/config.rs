@@ -23,6 +23,8 @@ use domain::retry::Delays;
 use storage::Quota;
 
 use crate::auth::authentication::AuthConfig;
+use crate::manifest::document::quoted;
+use crate::trigger::queue::destination::{AllowList, Allowed};
 
 use self::layers::{Layers, Section};
 use crate::manifest::document::Table;
@@ -121,6 +123,9 @@ pub(crate) struct Config {
 
     /// Table `[queue]`.
     pub(crate) queue: QueueConfig,
+
+    /// Table `[destinations]`.
+    pub(crate) destinations: DestinationsConfig,
 
     /// Table `[audit]`.
     pub(crate) audit: AuditConfig,
@@ -288,6 +293,19 @@ pub(crate) struct QueueConfig {
     pub(crate) keep: Duration,
 }
 
+/// Where records of events may be delivered, besides to functions.
+#[derive(Debug, Clone)]
+pub(crate) struct DestinationsConfig {
+    /// Addresses such as `https://hooks.example.com/team`, with all that is below them, and files such as
+    /// `file:failures`; default none. Key `destinations.allow`, a list; variable
+    /// `MAYFLY_DESTINATIONS_ALLOW`, with commas between.
+    pub(crate) allow: AllowList,
+
+    /// Largest file, in MB, range 1 to 1,048,576, default 1,024; what does not fit waits. Key
+    /// `destinations.file_mb_max`, variable `MAYFLY_DESTINATIONS_FILE_MB_MAX`.
+    pub(crate) file_bytes_max: u64,
+}
+
 /// When the drop folder takes a file.
 #[derive(Debug, Clone)]
 pub(crate) struct DropConfig {
@@ -396,6 +414,7 @@ impl Config {
                 segments_per_function: logs.u32("segments_per_function", 2..=1_000, 8),
             }),
             queue: root.section("queue", QueueConfig::from_section),
+            destinations: root.section("destinations", DestinationsConfig::from_section),
             audit: root.section("audit", |audit| AuditConfig {
                 retention_days: audit.u32("retention_days", 1..=36_500, 365),
                 invoke: audit.flag("invoke").unwrap_or(false),
@@ -447,6 +466,22 @@ impl QueueConfig {
             },
             concurrency_max: queue.u32("concurrency_max", 1..=20_000, 200),
             keep: Duration::from_secs(u64::from(queue.u32("keep_hours", 0..=87_600, 24)) * 3_600),
+        }
+    }
+}
+
+impl DestinationsConfig {
+    fn from_section(destinations: &Section<'_>) -> Self {
+        let allowed = |text: &str| {
+            Allowed::parse(text).map_err(|_| {
+                let shown = quoted(text);
+                format!("has \"{shown}\", which is neither the beginning of an address, such as https://hooks.example.com/team, nor a file, such as file:failures")
+            })
+        };
+        let file_mb_max = destinations.integer("file_mb_max", 1..=1_048_576);
+        Self {
+            allow: AllowList::new(destinations.list("allow", allowed)),
+            file_bytes_max: file_mb_max.unwrap_or(1_024) << 20,
         }
     }
 }

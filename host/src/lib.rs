@@ -27,6 +27,7 @@ mod lifecycle;
 mod live_tails;
 mod manifest;
 mod metrics;
+mod outgoing;
 mod registry;
 #[cfg(test)]
 mod steps;

@@ -7,7 +7,9 @@
 //! Knows nothing of the function's name, of files, or of routes that other functions claim.
 
 pub(crate) mod document;
+pub(crate) mod events;
 pub(crate) mod route_rules;
+pub(crate) mod subscribe;
 
 use std::path::PathBuf;
 
@@ -17,7 +19,9 @@ use domain::{FunctionName, Limits, MemoryMb, Timeout};
 use serde::{Deserialize, Serialize};
 
 use self::document::{Problem, Table, quoted};
+use self::events::EventRules;
 use self::route_rules::{HttpRoute, Inherited, RouteRules};
+use self::subscribe::Subscription;
 
 /// Most invocations of one function at a time that a manifest may ask for.
 pub(crate) const CONCURRENCY_MAX: u32 = 20_000;
@@ -66,6 +70,12 @@ pub(crate) struct Manifest {
     /// `burst`, `rate_per_key`, `burst_per_key`; tables `jwt`, `cors`.
     #[serde(default)]
     pub(crate) rules: RouteRules,
+    /// Topics whose events it gets, at most 100. Tables `[[subscribe]]`.
+    #[serde(default)]
+    pub(crate) subscriptions: Vec<Subscription>,
+    /// What becomes of its events. Table `[async]`.
+    #[serde(default)]
+    pub(crate) events: EventRules,
     /// How the artifact is made. Table `[build]`.
     #[serde(default)]
     pub(crate) build: Build,
@@ -125,6 +135,8 @@ impl Manifest {
             routes: root
                 .tables("http")
                 .map(|entries| routes(root, &entries, &inherited)),
+            subscriptions: subscribe::subscriptions(root),
+            events: events::event_rules(root),
             build: root
                 .table("build")
                 .map_or_else(Build::default, |table| build(&table)),

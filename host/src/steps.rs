@@ -87,8 +87,11 @@ fn measure<T>(name: &str, mut step: impl FnMut() -> T) {
     clippy::too_many_lines,
     reason = "all that a process owns, part by part"
 )]
-fn app(root: &std::path::Path, background: &tokio::runtime::Runtime) -> App {
-    let clock = Clock::system();
+pub(crate) fn app(
+    root: &std::path::Path,
+    background: &tokio::runtime::Runtime,
+    clock: Clock,
+) -> App {
     let data_dir = DataDir::open(&root.join("data")).unwrap();
     let sandboxes = Sandboxes::new(EngineSettings {
         // As little address space as can be: valgrind has to map it.
@@ -112,6 +115,7 @@ fn app(root: &std::path::Path, background: &tokio::runtime::Runtime) -> App {
         clock: clock.clone(),
         region: "local".to_owned(),
         concurrency_max: 1_000,
+        destinations: crate::trigger::queue::destination::AllowList::default(),
         log_stream_suffix: String::new(),
     })
     .unwrap();
@@ -152,6 +156,7 @@ fn app(root: &std::path::Path, background: &tokio::runtime::Runtime) -> App {
         storage::QueueSettings {
             quota: storage::Quota::default(),
             wait_max: Duration::from_secs(300),
+            keep: Duration::from_secs(86_400),
             clock: clock.clone(),
             on_change: Box::new(|| {}),
         },
@@ -162,6 +167,11 @@ fn app(root: &std::path::Path, background: &tokio::runtime::Runtime) -> App {
         budgets,
         queue,
         queue_changed: Arc::default(),
+        deliveries: crate::trigger::queue::deliver::Deliveries::open(
+            data_dir.path(),
+            &config.destinations,
+        )
+        .unwrap(),
         authentication: Authentication::new(root_key, known, &config.auth, clock.clone()),
         identities,
         config,
@@ -220,7 +230,7 @@ fn each_step_of_the_path_is_measured() {
         .enable_all()
         .build()
         .unwrap();
-    let app = app(root.path(), &runtime);
+    let app = app(root.path(), &runtime, Clock::system());
     let event = before_the_sandbox(&app);
     let name = FunctionName::parse("hello").unwrap();
     let version = app.registry.resolve(&name, None, 0).unwrap();

@@ -289,6 +289,34 @@ impl Section<'_> {
         self.text(key, rule).map(|(_, text)| text)
     }
 
+    /// A list, of whose entries each is read by `reader`; in a variable with commas between. Without any
+    /// layer it is empty.
+    pub(super) fn list<T>(
+        &self,
+        key: &'static str,
+        reader: impl Fn(&str) -> Result<T, String>,
+    ) -> Vec<T> {
+        let mut below = Vec::new();
+        if let Some(table) = self.table {
+            for entry in table.text_list(key).unwrap_or_default() {
+                match reader(entry.value) {
+                    Ok(read) => below.push(read),
+                    Err(broken) => table.wrong_at(&entry, key, &broken),
+                }
+            }
+        }
+        let Some((variable, text)) = self.variable(key) else {
+            return below;
+        };
+        let entries = text.split(',').map(|entry| reader(entry.trim()));
+        let read = entries.filter_map(|entry| {
+            entry
+                .inspect_err(|broken| self.layers.wrong(&variable, broken))
+                .ok()
+        });
+        read.collect()
+    }
+
     /// The text of the highest layer, if it keeps `rule`.
     fn text(
         &self,

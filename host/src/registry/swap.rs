@@ -91,6 +91,7 @@ impl Registry {
             .map(|function| Arc::clone(&function));
         self.swap_urls(old.as_deref(), Some(function));
         self.swap_routes(old.as_deref(), Some(function));
+        self.subscribers.swap(name, function.subscriptions());
         self.functions.insert(name.clone(), Arc::clone(function));
         match &old {
             Some(old) => self.retire(old, Some(function)),
@@ -110,6 +111,7 @@ impl Registry {
         if let Some(function) = gone {
             self.swap_urls(Some(&function), None);
             self.swap_routes(Some(&function), None);
+            self.subscribers.swap(name, &[]);
             self.functions.remove(name);
             self.folded.remove(&folded(name));
             self.names.write().remove(name);

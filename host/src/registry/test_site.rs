@@ -18,6 +18,7 @@ use super::{Draft, Parts, Registry};
 use crate::budgets::Budgets;
 use crate::manifest::Manifest;
 use crate::metrics::Metrics;
+use crate::trigger::queue::destination::AllowList;
 
 /// How long a file must not change in these tests.
 pub(super) const STABLE: Duration = Duration::from_millis(500);
@@ -68,6 +69,7 @@ impl Site {
             clock: clock.clone(),
             region: "local".to_owned(),
             concurrency_max: 1_000,
+            destinations: AllowList::default(),
             log_stream_suffix: String::new(),
         });
         Self {

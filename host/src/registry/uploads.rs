@@ -18,6 +18,7 @@ use super::publish::PublishError;
 use super::settings::Settings;
 use super::version::{Code, Configuration, Content, Declared, Version};
 use super::{Registry, folded};
+use crate::manifest::events::EventRules;
 
 /// A module, and what it came in.
 #[derive(Debug, Clone)]
@@ -105,6 +106,8 @@ impl Registry {
                 concurrency: None,
                 budget: None,
                 routes: Vec::new(),
+                subscriptions: Vec::new(),
+                events: EventRules::default(),
                 size_bytes: new.code.wasm.len() as u64,
                 declared: new.declared,
             },

@@ -15,7 +15,9 @@ use uuid::Uuid;
 use super::to_json;
 use crate::budgets::Spending;
 use crate::concurrency::Running;
+use crate::manifest::events::EventRules;
 use crate::manifest::route_rules::HttpRoute;
+use crate::manifest::subscribe::Subscription;
 use crate::metrics::FunctionMetrics;
 
 /// A version that can be invoked.
@@ -80,6 +82,11 @@ pub(crate) struct Configuration {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) budget: Option<Budget>,
     pub(crate) routes: Vec<HttpRoute>,
+    #[serde(default)]
+    pub(crate) subscriptions: Vec<Subscription>,
+    /// What becomes of its events: what the manifest says.
+    #[serde(default)]
+    pub(crate) events: EventRules,
     /// Of the artifact.
     pub(crate) size_bytes: u64,
     #[serde(default)]
@@ -97,8 +104,6 @@ pub(crate) struct Declared {
     pub(crate) ephemeral_storage_mb: Option<u32>,
     pub(crate) tracing_mode: Option<String>,
     pub(crate) logging: Option<DeclaredLogging>,
-    /// The target's resource name.
-    pub(crate) dead_letter_target: Option<String>,
     pub(crate) layers: Vec<String>,
     /// Whether an environment was given, if only an empty one.
     pub(crate) has_environment: bool,

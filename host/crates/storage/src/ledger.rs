@@ -18,6 +18,7 @@ mod catalogue;
 mod frame;
 mod journal;
 mod mapping;
+mod memory;
 mod query;
 mod reader;
 mod recovery;
@@ -25,6 +26,8 @@ mod rollups;
 mod scan;
 mod segment;
 mod shared;
+#[cfg(test)]
+pub(crate) mod simulated;
 pub(crate) mod snapshot;
 mod sums;
 #[cfg(test)]
@@ -274,6 +277,15 @@ impl Ledger {
                 }
             }
             Condition::Open => LedgerHealth::Writable,
+        }
+    }
+
+    /// Why no records are taken until a restart, if that is so: a sync failed.
+    #[must_use]
+    pub fn failure(&self) -> Option<String> {
+        match self.shared().journal.condition() {
+            Condition::Failed(reason) => Some(reason),
+            Condition::Open | Condition::Full | Condition::Stuck(_) | Condition::Closed => None,
         }
     }
 

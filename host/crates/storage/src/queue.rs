@@ -1,6 +1,6 @@
 //! The queue: events that were accepted, until they succeeded or were given up, in `queue.db`.
 //!
-//! One thread writes. Everything asked of it while the last transaction was on its way to disk goes
+//! One thread writes ([`writer`], around [`core`]). Everything asked of it while the last transaction was on its way to disk goes
 //! into the next one, which is synced before anybody hears of it. The rules are in [`machine`], a pure
 //! state machine; [`engine`] is what holds the rows.
 //!
@@ -14,10 +14,17 @@
 //!
 //! Absent on purpose: what an event means, who runs it, and async.
 
-mod engine;
+pub(crate) mod core;
+pub(crate) mod engine;
+mod error;
+mod event;
 mod machine;
+#[cfg(test)]
+pub(crate) mod memory;
 mod operation;
 mod read;
+mod row;
+mod sql;
 mod sqlite;
 #[cfg(test)]
 mod tests;
@@ -28,92 +35,33 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
-use domain::event::{Condition, EventState, Target};
-use domain::{Clock, RequestId, Trigger};
+use domain::{Clock, RequestId};
 use parking_lot::Mutex;
-use serde::{Deserialize, Serialize};
 
 use crate::ledger::Ledger;
 use crate::{DataDir, StorageError};
 
+use self::engine::Engine;
+use self::sqlite::Sqlite;
 use self::time::QueueTime;
-use self::writer::{Shared, Submission};
+use self::writer::Shared;
 
+pub(crate) use sqlite::FILE;
+
+pub use error::QueueError;
+pub use event::{Event, FAILURE_MESSAGE_BYTES_MAX, Failure};
 pub use machine::Depth;
 pub use operation::{
     Claimed, Done, Ending, Finish, NewEvent, Operation, ScheduleRecord, Selection,
 };
 pub use read::{EventPage, EventQuery};
 
-/// What is kept of a failure's message, in bytes.
-///
-/// # Source
-///
-/// Lambda's dead letters carry the first kilobyte.
-pub const FAILURE_MESSAGE_BYTES_MAX: usize = 1_024;
-
-/// Operations that may wait for the writer; more are refused.
+/// Operations that may wait for the writer; more are refused, but for those that close attempts.
 pub const PENDING_OPERATIONS_MAX: usize = 16_384;
-
-/// An event, without its payload. Times are queue time, in Unix microseconds.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Event {
-    /// Its id, over all attempts.
-    pub id: RequestId,
-    /// Who gets it.
-    pub target: Target,
-    /// What produced it.
-    pub trigger: Trigger,
-    /// The schedule, topic or event that it comes from.
-    pub source: Option<String>,
-    /// Where it is in its life.
-    pub state: EventState,
-    /// Attempts that were started and are in the ledger, or will be; the number of the last one.
-    pub attempts: u32,
-    /// Those that count against the retries.
-    pub failures: u32,
-    /// Refusals since the last attempt that counted.
-    pub refusals: u32,
-    /// How many events gave rise to it.
-    pub depth: u32,
-    /// When it was accepted, or redriven.
-    pub accepted_at_us: i64,
-    /// When its next attempt may start.
-    pub due_at_us: i64,
-    /// When its state changed last.
-    pub changed_at_us: i64,
-    /// Of its payload.
-    pub bytes: u64,
-    /// Why it ended, if it did.
-    pub condition: Option<Condition>,
-    /// What failed last, if anything did.
-    pub failure: Option<Failure>,
-}
-
-/// What failed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Failure {
-    /// The status that an Invoke would have had: 200 for the function's own failure.
-    pub code: u16,
-    /// Such as `Runtime.ExitError`.
-    pub error_type: Option<String>,
-    /// At most [`FAILURE_MESSAGE_BYTES_MAX`] bytes.
-    pub message: String,
-}
-
-impl Failure {
-    /// A failure; a long message is cut at a character.
-    #[must_use]
-    pub fn new(code: u16, error_type: Option<String>, mut message: String) -> Self {
-        message.truncate(message.floor_char_boundary(FAILURE_MESSAGE_BYTES_MAX));
-        Self {
-            code,
-            error_type,
-            message,
-        }
-    }
-}
+/// The payloads in them, in bytes.
+pub const PENDING_BYTES_MAX: usize = 64 << 20;
 
 /// How much may wait in one queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -137,11 +85,14 @@ impl Default for Quota {
 pub struct QueueSettings {
     /// The same for every queue.
     pub quota: Quota,
-    /// No event waits longer than this for its next attempt: if the clock went back, it is due then.
-    pub wait_max: std::time::Duration,
+    /// When the queue is opened, no event waits longer than this for its next attempt: a later time
+    /// comes from a wrong clock.
+    pub wait_max: Duration,
+    /// How long what is known of events that succeeded is kept. Others stay until they are purged.
+    pub keep: Duration,
     /// Tells the time.
     pub clock: Clock,
-    /// Called, on the writer's thread, when something was queued or came to its end.
+    /// Called, on the writer's thread, after every batch of operations.
     pub on_change: Box<dyn Fn() + Send + Sync>,
 }
 
@@ -150,69 +101,8 @@ impl std::fmt::Debug for QueueSettings {
         f.debug_struct("QueueSettings")
             .field("quota", &self.quota)
             .field("wait_max", &self.wait_max)
+            .field("keep", &self.keep)
             .finish_non_exhaustive()
-    }
-}
-
-/// Why the queue did not do what was asked. Nothing was changed then.
-#[derive(Debug, Clone, thiserror::Error)]
-pub enum QueueError {
-    /// More would wait in one queue than may.
-    #[error(
-        "the queue of `{queue}` is full: at most {} events of together {} bytes may wait there",
-        quota.events, quota.bytes
-    )]
-    Quota {
-        /// Which queue.
-        queue: String,
-        /// What may wait there.
-        quota: Quota,
-    },
-    /// An event has this id already.
-    #[error("there is an event {id} already")]
-    Duplicate {
-        /// The id.
-        id: RequestId,
-    },
-    /// The attempt is not the one under way.
-    #[error("attempt {attempt} at event {id} is not under way")]
-    NotRunning {
-        /// The event.
-        id: RequestId,
-        /// The attempt.
-        attempt: u32,
-    },
-    /// Too many wait for the writer.
-    #[error("more than {PENDING_OPERATIONS_MAX} changes wait for the queue's writer")]
-    Busy,
-    /// Space is short. Goes away by itself when there is space again.
-    #[error("{reason}")]
-    Full {
-        /// What is short, and where.
-        reason: String,
-    },
-    /// The queue takes no changes until a restart.
-    #[error("the queue stopped taking changes: {reason}")]
-    Failed {
-        /// What failed.
-        reason: String,
-    },
-    /// The queue was closed.
-    #[error("the queue is closed")]
-    Closed,
-    /// This change could not be made; others may.
-    #[error("{0}")]
-    Storage(Arc<StorageError>),
-}
-
-impl From<StorageError> for QueueError {
-    fn from(error: StorageError) -> Self {
-        match error {
-            StorageError::Full { .. } => Self::Full {
-                reason: error.to_string(),
-            },
-            error => Self::Storage(Arc::new(error)),
-        }
     }
 }
 
@@ -231,6 +121,26 @@ pub enum QueueHealth {
         /// What failed.
         reason: String,
     },
+}
+
+/// What the writer has done since the queue was opened.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct QueueStatistics {
+    /// Transactions, each synced once.
+    pub commits: u64,
+    /// The operations in them.
+    pub operations: u64,
+    /// The most operations of one transaction.
+    pub largest_batch: u64,
+}
+
+impl QueueStatistics {
+    fn count(&mut self, operations: usize) {
+        let operations = u64::try_from(operations).unwrap_or(u64::MAX);
+        self.commits += 1;
+        self.operations = self.operations.saturating_add(operations);
+        self.largest_batch = self.largest_batch.max(operations);
+    }
 }
 
 /// What is called with an operation's result.
@@ -265,7 +175,7 @@ impl Queue {
     ) -> Result<Self, StorageError> {
         data_dir.require_writable()?;
         let path = data_dir.path().join(sqlite::FILE);
-        let engine = engine::Engine::open(&path)?;
+        let engine = Engine::Sqlite(Sqlite::open(&path)?);
         let time = QueueTime::resume(settings.clock.clone(), engine.last_time_us()?);
         let (shared, thread) = writer::start(engine, settings, ledger, time.clone(), &path)?;
         Ok(Self(Arc::new(Owner {
@@ -279,7 +189,7 @@ impl Queue {
     /// Hands an operation to the writer; `reply` is called, on the writer's thread, when it is durable
     /// or refused. Never blocks.
     pub fn submit(&self, operation: Operation, reply: Reply) {
-        self.0.shared.submit(Submission { operation, reply });
+        self.0.shared.submit(operation, reply);
     }
 
     /// [`Queue::submit`], and waits.
@@ -299,9 +209,10 @@ impl Queue {
         self.0.time.now_us()
     }
 
-    /// Queues with an event that is due, and how long until the next one in another.
+    /// Queues with an event that is due, the one that was claimed from longest ago first, and how long
+    /// until one is due in another.
     #[must_use]
-    pub fn due(&self) -> (Vec<String>, Option<std::time::Duration>) {
+    pub fn due(&self) -> (Vec<String>, Option<Duration>) {
         self.0.shared.due(self.now_us())
     }
 
@@ -317,6 +228,23 @@ impl Queue {
         self.0.shared.health()
     }
 
+    /// Whether no changes are taken until a restart.
+    #[must_use]
+    pub fn is_failed(&self) -> bool {
+        self.0.shared.is_failed()
+    }
+
+    /// What the writer has done.
+    #[must_use]
+    pub fn statistics(&self) -> QueueStatistics {
+        self.0.shared.statistics()
+    }
+
+    /// Keeps the writer from writing: what is read meanwhile is of one moment, on disk and here.
+    pub(crate) fn pause(&self) -> parking_lot::MutexGuard<'_, ()> {
+        self.0.shared.pause()
+    }
+
     /// The events whose attempt the last process did not close. To be asked once, before the first
     /// claim.
     ///
@@ -324,7 +252,7 @@ impl Queue {
     ///
     /// [`StorageError::Database`] when they can't be read.
     pub fn interrupted(&self) -> Result<Vec<Event>, StorageError> {
-        read::in_state(&self.0.path, EventState::Running)
+        read::running(&self.0.path)
     }
 
     /// Events that `query` wants, newest first.
@@ -348,13 +276,22 @@ impl Queue {
         read::event(&self.0.path, id)
     }
 
-    /// When the oldest event that waits in each queue was accepted.
+    /// When the oldest event that waits or runs in each queue was accepted.
     ///
     /// # Errors
     ///
     /// [`StorageError::Database`] when it can't be read.
     pub fn oldest(&self) -> Result<BTreeMap<String, i64>, StorageError> {
-        read::oldest(&self.0.path)
+        read::oldest(&self.0.path, self.depths().into_keys())
+    }
+
+    /// Whether an event that comes from `source` waits or runs.
+    ///
+    /// # Errors
+    ///
+    /// [`StorageError::Database`] when that can't be read.
+    pub fn is_pending(&self, source: &str) -> Result<bool, StorageError> {
+        read::is_pending(&self.0.path, source)
     }
 
     /// All schedules, by key.

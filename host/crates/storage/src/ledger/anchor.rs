@@ -7,7 +7,6 @@
 //! and says so by its next sequence number, or the segment is still to be dropped.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use domain::{FunctionName, Status, Trigger, VersionId};
@@ -16,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::catalogue::SegmentInfo;
 use super::segment::Hash;
 use super::sums::{DAY, HOUR, Key, Period, StatusCounts, Sums, Totals};
-use crate::{StorageError, files};
+use crate::{StorageError, disk, files};
 
 const FORMAT: u64 = 2;
 const FILE: &str = "dropped.sum";
@@ -145,7 +144,7 @@ impl Anchor {
     /// The anchor of a ledger; the one of nothing when there is no file.
     pub(super) fn read(directory: &Path) -> Result<Self, StorageError> {
         let path = Self::path(directory);
-        let json = match fs::read(&path) {
+        let json = match disk::read(&path) {
             Ok(json) => json,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 return Ok(Self::default());

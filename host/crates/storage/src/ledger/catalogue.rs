@@ -308,6 +308,34 @@ impl Catalogue {
     }
 }
 
+#[cfg(test)]
+impl Catalogue {
+    /// One that is not on a disk.
+    pub(super) fn in_memory() -> Self {
+        let connection = Connection::open_in_memory().unwrap();
+        for step in SCHEMA {
+            connection.execute_batch(step).unwrap();
+        }
+        let path = PathBuf::from(FILE);
+        Self { path, connection }
+    }
+
+    /// Forgets everything, as if the file was removed.
+    pub(super) fn clear(&self) {
+        let tables = "SELECT name FROM sqlite_schema WHERE type = 'table' AND name <> 'position'";
+        let mut statement = self.connection.prepare_cached(tables).unwrap();
+        let names = statement.query_map([], |row| row.get(0)).unwrap();
+        for name in names.collect::<rusqlite::Result<Vec<String>>>().unwrap() {
+            let delete = format!("DELETE FROM {name}");
+            let mut statement = self.connection.prepare_cached(&delete).unwrap();
+            statement.execute([]).unwrap();
+        }
+        let reset = "UPDATE position SET next_sequence = 1";
+        let mut statement = self.connection.prepare_cached(reset).unwrap();
+        statement.execute([]).unwrap();
+    }
+}
+
 fn position(connection: &Connection) -> rusqlite::Result<u64> {
     let sql = "SELECT next_sequence FROM position";
     connection.query_row(sql, [], |row| unsigned(row, 0))

@@ -3,7 +3,6 @@
 //! Knows segments and the catalogue, not who writes them.
 
 use std::collections::{HashMap, HashSet};
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -15,6 +14,7 @@ use super::rollups::Wanted;
 use super::segment::{self, Frames, HEADER_BYTES, Header, Place, Stop};
 use super::sums::{self, Key, Minute, Period, StatusCounts, Sums};
 use crate::StorageError;
+use crate::disk::{self, DiskFile};
 
 /// Which entries are wanted, newest first.
 #[derive(Debug, Clone)]
@@ -167,7 +167,7 @@ pub(super) enum Source {
     /// In use here, filled up to the offset.
     Open {
         path: PathBuf,
-        file: Arc<File>,
+        file: Arc<DiskFile>,
         end: usize,
     },
 }
@@ -182,7 +182,7 @@ impl Source {
     /// Its bytes; `None` when retention dropped it meanwhile.
     pub(super) fn read(&self) -> Result<Option<Vec<u8>>, StorageError> {
         let bytes = match self {
-            Self::Path(path) => std::fs::read(path),
+            Self::Path(path) => disk::read(path),
             Self::Open { file, end, .. } => segment::read(file, 0, *end),
         };
         match bytes {

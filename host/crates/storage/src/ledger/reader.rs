@@ -3,7 +3,6 @@
 //! Reads what is there and repairs nothing. A record that is being written meanwhile may or may not
 //! be seen; one that is seen is whole.
 
-use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -14,6 +13,7 @@ use super::catalogue::Catalogue;
 use super::query::{self, EntryQuery, Source, SummaryQuery, SummaryRow};
 use super::segment::{self, Header};
 use super::sums::{Period, Sums};
+use crate::disk::DiskFile;
 use crate::{DataDir, StorageError};
 
 /// How often a question is asked again when retention drops what is being read.
@@ -125,10 +125,10 @@ impl LedgerReader {
 
 /// A segment without a name, if it is in use. It is kept open, since the name comes any moment.
 fn unnamed(path: PathBuf) -> Option<(u64, Source)> {
-    let file = File::open(&path).ok()?;
+    let file = DiskFile::open_for_reading(&path).ok()?;
     let bytes = segment::read(&file, 0, segment::HEADER_BYTES).ok()?;
     let first_sequence = Header::parse(&path, &bytes).ok()?.first_sequence;
-    let end = usize::try_from(file.metadata().ok()?.len()).ok()?;
+    let end = usize::try_from(file.size().ok()?).ok()?;
     Some((
         first_sequence,
         Source::Open {

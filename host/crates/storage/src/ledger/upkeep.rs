@@ -12,7 +12,7 @@ use super::catalogue::{Catalogued, Filter, SegmentInfo};
 use super::journal::SPARES;
 use super::sums::{self, Period};
 use super::{Shared, ballast, recovery, segment};
-use crate::{StorageError, files, space};
+use crate::{StorageError, disk, files, space};
 
 /// How often the upkeep thread looks.
 const UPKEEP_EVERY: Duration = Duration::from_millis(50);
@@ -179,7 +179,7 @@ pub(super) fn drop_segments(shared: &Shared, segments: &[Catalogued]) -> Result<
 
 /// A sealed segment, if it is what the catalogue says.
 fn read_whole(path: &Path, segment: &Catalogued) -> Result<SegmentInfo, StorageError> {
-    let bytes = std::fs::read(path).map_err(StorageError::io("reading", path))?;
+    let bytes = disk::read(path).map_err(StorageError::io("reading", path))?;
     let info = SegmentInfo::read(path, &bytes)?;
     if info.hash != segment.hash {
         let reason = "its content does not have the hash in the catalogue";
