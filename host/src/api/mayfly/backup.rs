@@ -32,7 +32,7 @@ pub(super) async fn backup(app: &Arc<App>, query: &Query) -> Result<ApiResponse,
     tokio::task::spawn_blocking(move || {
         let _permit = permit;
         let made_by = (env!("CARGO_PKG_VERSION"), made_at_ms);
-        let backup = match Backup::begin(&app.data_dir, made_by) {
+        let backup = match Backup::begin(&app.data_dir, Some(&app.queue), &app.ledger, made_by) {
             Ok(backup) => backup,
             Err(error) => {
                 drop(begun.send(Err(error)));
@@ -45,7 +45,7 @@ pub(super) async fn backup(app: &Arc<App>, query: &Query) -> Result<ApiResponse,
             pieces,
             waiting: BytesMut::new(),
         };
-        match backup.write(&app.ledger, &mut out) {
+        match backup.write(&mut out) {
             Ok(manifest) => tracing::info!("a backup of {} files was made", manifest.files.len()),
             Err(error) => {
                 tracing::error!("a backup was cut: {}", chain(&error));
