@@ -27,6 +27,7 @@ use crate::auth::authentication::Authentication;
 use crate::auth::identities::Identities;
 use crate::auth::key_sets::KeySets;
 use crate::auth::root_key::{Endpoint, KeyPlaces, RootKey};
+use crate::budgets::Budgets;
 use crate::concurrency::Concurrency;
 use crate::config::{Config, Flags};
 use crate::faults::Faults;
@@ -86,8 +87,11 @@ fn measure<T>(name: &str, mut step: impl FnMut() -> T) {
     clippy::too_many_lines,
     reason = "all that a process owns, part by part"
 )]
-fn app(root: &std::path::Path, background: &tokio::runtime::Runtime) -> App {
-    let clock = Clock::system();
+pub(crate) fn app(
+    root: &std::path::Path,
+    background: &tokio::runtime::Runtime,
+    clock: Clock,
+) -> App {
     let data_dir = DataDir::open(&root.join("data")).unwrap();
     let sandboxes = Sandboxes::new(EngineSettings {
         // As little address space as can be: valgrind has to map it.
@@ -100,14 +104,18 @@ fn app(root: &std::path::Path, background: &tokio::runtime::Runtime) -> App {
     })
     .unwrap();
     let metrics = Arc::new(Metrics::default());
+    let budgets = Budgets::new(clock.clone(), None, &std::collections::HashMap::new());
+    let budgets = Arc::new(budgets);
     let registry = Registry::open(RegistryParts {
         records: Records::open(&data_dir).unwrap(),
         artifacts: Artifacts::open(&data_dir).unwrap(),
         sandboxes: sandboxes.clone(),
         metrics: Arc::clone(&metrics),
+        budgets: Arc::clone(&budgets),
         clock: clock.clone(),
         region: "local".to_owned(),
         concurrency_max: 1_000,
+        destinations: crate::trigger::queue::destination::AllowList::default(),
         log_stream_suffix: String::new(),
     })
     .unwrap();
@@ -156,8 +164,16 @@ fn app(root: &std::path::Path, background: &tokio::runtime::Runtime) -> App {
     )
     .unwrap();
     App {
+        budgets,
+        schedules: crate::trigger::schedule::Schedules::open(queue.clone(), clock.clone(), "local")
+            .unwrap(),
         queue,
         queue_changed: Arc::default(),
+        deliveries: crate::trigger::queue::deliver::Deliveries::open(
+            data_dir.path(),
+            &config.destinations,
+        )
+        .unwrap(),
         authentication: Authentication::new(root_key, known, &config.auth, clock.clone()),
         identities,
         config,
@@ -216,7 +232,7 @@ fn each_step_of_the_path_is_measured() {
         .enable_all()
         .build()
         .unwrap();
-    let app = app(root.path(), &runtime);
+    let app = app(root.path(), &runtime, Clock::system());
     let event = before_the_sandbox(&app);
     let name = FunctionName::parse("hello").unwrap();
     let version = app.registry.resolve(&name, None, 0).unwrap();

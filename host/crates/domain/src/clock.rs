@@ -113,6 +113,9 @@ mod tests {
         assert_eq!(clock.unix_us(), 8_000);
         let now = clock.now();
         clock.set_unix_us(-1);
-        assert_eq!((clock.now(), clock.unix_us(), clock.unix_ms()), (now, -1, 0));
+        assert_eq!(
+            (clock.now(), clock.unix_us(), clock.unix_ms()),
+            (now, -1, 0)
+        );
     }
 }

@@ -322,14 +322,20 @@ impl Catalogue {
 
     /// Forgets everything, as if the file was removed.
     pub(super) fn clear(&self) {
-        for statement in [
-            "DELETE FROM segment_functions",
-            "DELETE FROM segments",
-            "DELETE FROM rollups",
+        let tables = "SELECT name FROM sqlite_schema
+             WHERE type = 'table' AND name NOT IN ('position', 'minutes')";
+        let mut statement = self.connection.prepare_cached(tables).unwrap();
+        let names = statement.query_map([], |row| row.get(0)).unwrap();
+        for name in names.collect::<rusqlite::Result<Vec<String>>>().unwrap() {
+            let delete = format!("DELETE FROM {name}");
+            let mut statement = self.connection.prepare_cached(&delete).unwrap();
+            statement.execute([]).unwrap();
+        }
+        for reset in [
             "UPDATE position SET next_sequence = 1",
             "UPDATE minutes SET first_sequence = 1, first_minute = -9223372036854775808",
         ] {
-            let mut statement = self.connection.prepare_cached(statement).unwrap();
+            let mut statement = self.connection.prepare_cached(reset).unwrap();
             statement.execute([]).unwrap();
         }
     }

@@ -99,7 +99,7 @@ impl EntryQuery {
         }
     }
 
-    fn wants(&self, report: &Report) -> bool {
+    pub(super) fn wants(&self, report: &Report) -> bool {
         self.function
             .as_ref()
             .is_none_or(|function| *function == report.function)
@@ -173,14 +173,38 @@ pub(super) enum Source {
 }
 
 impl Source {
-    fn path(&self) -> &Path {
+    pub(super) fn path(&self) -> &Path {
         match self {
             Self::Path(path) | Self::Open { path, .. } => path,
         }
     }
 
+    /// Its length in bytes, if it is there.
+    pub(super) fn length(&self) -> Option<u64> {
+        match self {
+            Self::Path(path) => DiskFile::open_for_reading(path).and_then(|file| file.size()),
+            Self::Open { file, .. } => file.size(),
+        }
+        .ok()
+    }
+
+    /// Its header; `None` when retention dropped it meanwhile.
+    pub(super) fn read_header(&self) -> Result<Option<Header>, StorageError> {
+        let file = match self {
+            Self::Open { file, .. } => Arc::clone(file),
+            Self::Path(path) => match DiskFile::open_for_reading(path) {
+                Ok(file) => Arc::new(file),
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+                Err(error) => return Err(StorageError::io("opening", path)(error)),
+            },
+        };
+        let bytes = segment::read(&file, 0, HEADER_BYTES)
+            .map_err(StorageError::io("reading", self.path()))?;
+        Header::parse(self.path(), &bytes).map(Some)
+    }
+
     /// Its bytes; `None` when retention dropped it meanwhile.
-    fn read(&self) -> Result<Option<Vec<u8>>, StorageError> {
+    pub(super) fn read(&self) -> Result<Option<Vec<u8>>, StorageError> {
         let bytes = match self {
             Self::Path(path) => disk::read(path),
             Self::Open { file, end, .. } => segment::read(file, 0, *end),
@@ -293,7 +317,7 @@ fn newest_of(
     Ok(())
 }
 
-fn is_sealed(path: &Path, bytes: &[u8]) -> bool {
+pub(super) fn is_sealed(path: &Path, bytes: &[u8]) -> bool {
     Header::parse(path, bytes).is_ok_and(|header| header.sealed.is_some())
 }
 

@@ -8,8 +8,11 @@ mod growth;
 mod kill;
 mod recovery;
 mod running;
+mod scan;
 mod space;
+mod strict;
 mod sums;
+mod verify;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

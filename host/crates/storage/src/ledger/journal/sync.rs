@@ -155,6 +155,17 @@ impl Journal {
         matches!(state.status, Status::Open)
     }
 
+    /// Has the sync thread sync now instead of at the end of its wait.
+    pub(in crate::ledger) fn want_sync(&self) {
+        self.state.lock().is_sync_wanted = true;
+        self.work.notify_one();
+    }
+
+    /// The first sequence number that may not be on disk.
+    pub(in crate::ledger) fn synced(&self) -> u64 {
+        self.state.lock().synced
+    }
+
     /// Waits until everything appended before this call is on disk.
     pub(in crate::ledger) fn flush(&self) -> Result<(), StorageError> {
         #[cfg(test)]
