@@ -23,6 +23,7 @@ mod build;
 mod create;
 mod delete;
 mod dev;
+mod events;
 mod invoke;
 mod keys;
 mod list;
@@ -30,10 +31,12 @@ mod logs;
 mod new;
 mod policy;
 mod publish;
+mod queues;
 mod restore;
 mod rollback;
 mod schedules;
 mod serve;
+mod topics;
 mod update;
 mod users;
 
@@ -79,6 +82,10 @@ enum Command {
     Alias(alias::Alias),
     Rollback(rollback::Rollback),
     Delete(delete::Delete),
+    Events(events::Events),
+    Dlq(events::Dlq),
+    Queues(queues::Queues),
+    Topics(topics::Topics),
     Billing(billing::Billing),
     Schedules(schedules::Schedules),
     Users(users::Users),
@@ -137,6 +144,10 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Alias(command) => alias::run(&command, places),
         Command::Delete(command) => delete::run(&command, places),
         Command::Rollback(command) => rollback::run(&command, places),
+        Command::Events(command) => events::run(&command, places),
+        Command::Dlq(command) => events::run_dlq(&command, places),
+        Command::Queues(command) => queues::run(&command, places),
+        Command::Topics(command) => topics::run(&command, places),
         Command::Billing(command) => billing::run(&command, places),
         Command::Schedules(command) => schedules::run(&command, places),
         Command::Users(command) => users::run(&command, places),

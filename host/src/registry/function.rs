@@ -18,6 +18,7 @@ use super::to_json;
 use super::version::Version;
 use crate::manifest::route_rules::HttpRoute;
 use crate::manifest::schedule::ManifestSchedule;
+use crate::manifest::subscribe::Subscription;
 
 /// A function at one moment.
 #[derive(Debug, Clone)]
@@ -86,6 +87,15 @@ impl Function {
         }
     }
 
+    /// The version that a qualifier names; of an alias, the one it points at, whatever its weights.
+    pub(crate) fn named(&self, qualifier: Option<&Qualifier>) -> Option<&Arc<Version>> {
+        match qualifier {
+            None => Some(&self.latest),
+            Some(Qualifier::Version(id)) => self.version(*id),
+            Some(Qualifier::Alias(name)) => self.version(self.aliases.get(name)?.version),
+        }
+    }
+
     /// A version by what it is, if it may run: `$LATEST` does while its file is there.
     pub(super) fn to_run(&self, id: VersionId) -> Option<&Arc<Version>> {
         match id {
@@ -113,6 +123,14 @@ impl Function {
     /// When it runs by itself.
     pub(crate) fn schedules(&self) -> &[ManifestSchedule] {
         &self.latest.configuration.schedules
+    }
+
+    /// What it gets events of: nothing while its file is gone.
+    pub(crate) fn subscriptions(&self) -> &[Subscription] {
+        match self.origin {
+            Origin::Drop | Origin::Api => &self.latest.configuration.subscriptions,
+            Origin::Absent => &[],
+        }
     }
 
     /// Whether there is something that its file in the drop folder does not say. Versions that were

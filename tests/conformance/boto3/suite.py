@@ -23,6 +23,7 @@ import harness
 import identity
 import invocations
 import log_reading
+import schedules
 import settings
 import signatures
 import urls
@@ -38,6 +39,7 @@ MODULES = (
     urls,
     drop_folder,
     log_reading,
+    schedules,
     identity,
     signatures,
 )

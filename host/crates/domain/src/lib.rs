@@ -24,6 +24,7 @@ pub mod report;
 pub mod retry;
 pub mod routing;
 pub mod schedule;
+pub mod topic;
 pub mod usage;
 
 pub use artifact::{ArtifactId, ArtifactIdError};
@@ -38,4 +39,5 @@ pub use names::{FunctionName, RequestId, VersionId};
 pub use outcome::{FunctionError, Outcome};
 pub use qualifier::{AliasName, Qualifier, QualifierError};
 pub use report::{Report, Started, Status};
+pub use topic::{TopicError, TopicName, TopicPattern};
 pub use usage::Usage;

@@ -18,11 +18,16 @@ mod catalogue;
 mod frame;
 mod journal;
 mod mapping;
+mod memory;
 mod query;
 mod reader;
 mod recovery;
+mod rollups;
+mod scan;
 mod segment;
 mod shared;
+#[cfg(test)]
+pub(crate) mod simulated;
 pub(crate) mod snapshot;
 mod sums;
 #[cfg(test)]
@@ -47,6 +52,7 @@ use crate::{DataDir, StorageError};
 
 pub use query::{EntryQuery, SummaryQuery, SummaryRow};
 pub use reader::LedgerReader;
+pub use sums::{Period, StatusCounts};
 
 const DIRECTORY: &str = "ledger";
 
@@ -60,6 +66,9 @@ pub struct LedgerSettings {
     /// The oldest sealed segments are dropped while they are more bytes than this together. Default:
     /// no limit.
     pub retention_bytes: Option<u64>,
+    /// How long sums by the minute are kept, up to an hour longer; those by the hour, day and month
+    /// are kept for good. Default 15 days.
+    pub minutes_kept: Duration,
     /// How long a record may wait until it is synced to disk. Default 10 ms.
     pub sync_every: Duration,
     /// Tells the time for retention and for stamps.
@@ -72,6 +81,7 @@ impl Default for LedgerSettings {
             segment_bytes: 16 << 20,
             retention_age: None,
             retention_bytes: None,
+            minutes_kept: Duration::from_hours(15 * 24),
             sync_every: Duration::from_millis(10),
             clock: Clock::system(),
         }
@@ -223,7 +233,7 @@ impl Ledger {
         Ok(sealed.chain(open).collect())
     }
 
-    /// Sums by function and day, of every record appended before this call.
+    /// Sums by function and time, of every record appended before this call.
     ///
     /// # Errors
     ///
@@ -267,6 +277,15 @@ impl Ledger {
                 }
             }
             Condition::Open => LedgerHealth::Writable,
+        }
+    }
+
+    /// Why no records are taken until a restart, if that is so: a sync failed.
+    #[must_use]
+    pub fn failure(&self) -> Option<String> {
+        match self.shared().journal.condition() {
+            Condition::Failed(reason) => Some(reason),
+            Condition::Open | Condition::Full | Condition::Stuck(_) | Condition::Closed => None,
         }
     }
 
