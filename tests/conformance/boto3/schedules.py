@@ -24,13 +24,13 @@ def wanted(function, expression, **more):
     return arguments
 
 
-def life():
-    create("scheduled")
+def schedule_life():
+    create("schedule-life")
     start = datetime.datetime(2030, 1, 1, tzinfo=datetime.timezone.utc)
     made = scheduler.create_schedule(
         Name="work",
         **wanted(
-            "scheduled",
+            "schedule-life",
             "cron(0 9 ? * MON-FRI *)",
             ScheduleExpressionTimezone="Europe/Berlin",
             StartDate=start,
@@ -46,7 +46,7 @@ def life():
     equal("ScheduleExpressionTimezone", found["ScheduleExpressionTimezone"], "Europe/Berlin")
     equal("State", found["State"], "ENABLED")
     equal("ActionAfterCompletion", found["ActionAfterCompletion"], "NONE")
-    equal("Target.Arn", found["Target"]["Arn"], arn("scheduled"))
+    equal("Target.Arn", found["Target"]["Arn"], arn("schedule-life"))
     equal(
         "FlexibleTimeWindow",
         found["FlexibleTimeWindow"],
@@ -55,16 +55,17 @@ def life():
     check("CreationDate", isinstance(found["CreationDate"], datetime.datetime))
     refused(
         "a second one",
-        lambda: scheduler.create_schedule(Name="work", **wanted("scheduled", "rate(1 day)")),
+        lambda: scheduler.create_schedule(Name="work", **wanted("schedule-life", "rate(1 day)")),
         409,
         CONFLICT,
         "Schedule work already exists.",
     )
-    repeated = wanted("scheduled", "rate(2 days)", ClientToken="again")
+    repeated = wanted("schedule-life", "rate(2 days)", ClientToken="again")
     first = scheduler.create_schedule(Name="token", **repeated)
     second = scheduler.create_schedule(Name="token", **repeated)
     equal("the same token", second["ScheduleArn"], first["ScheduleArn"])
-    scheduler.update_schedule(Name="work", **wanted("scheduled", "rate(2 days)", State="DISABLED"))
+    disabled = wanted("schedule-life", "rate(2 days)", State="DISABLED")
+    scheduler.update_schedule(Name="work", **disabled)
     found = scheduler.get_schedule(Name="work")
     equal("Update", (found["ScheduleExpression"], found["State"]), ("rate(2 days)", "DISABLED"))
     absent("what is not said again is gone", found, "Description", "StartDate")
@@ -85,12 +86,12 @@ def life():
     refused("gone twice", lambda: scheduler.delete_schedule(Name="work"), 404, GONE)
 
 
-def runs():
-    create("ticking")
+def schedule_runs():
+    create("schedule-runs")
     at = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=2)
     scheduler.create_schedule(
         Name="once",
-        **wanted("ticking", f"at({at:%Y-%m-%dT%H:%M:%S})", ActionAfterCompletion="DELETE"),
+        **wanted("schedule-runs", f"at({at:%Y-%m-%dT%H:%M:%S})", ActionAfterCompletion="DELETE"),
     )
     eventually(
         "it runs and deletes itself",
@@ -98,14 +99,14 @@ def runs():
     )
 
 
-def mistakes():
-    create("mistaken")
+def schedule_mistakes():
+    create("schedule-mistakes")
 
     def ask(what, text=None, **more):
         refused(
             what,
             lambda: scheduler.create_schedule(
-                Name="x", **{**wanted("mistaken", "rate(1 day)"), **more}
+                Name="x", **{**wanted("schedule-mistakes", "rate(1 day)"), **more}
             ),
             400,
             INVALID,
@@ -119,13 +120,13 @@ def mistakes():
     ask("a function", Target={"Arn": arn("absent"), "RoleArn": kit.ROLE})
     queue = f"arn:aws:sqs:{REGION}:{kit.ACCOUNT}:q"
     ask("no function", Target={"Arn": queue, "RoleArn": kit.ROLE})
-    ask("an input", Target={"Arn": arn("mistaken"), "RoleArn": kit.ROLE, "Input": "{"})
+    ask("an input", Target={"Arn": arn("schedule-mistakes"), "RoleArn": kit.ROLE, "Input": "{"})
     ask("a window", FlexibleTimeWindow={"Mode": "FLEXIBLE"})
     refused("a token", lambda: scheduler.list_schedules(NextToken="forged"), 400, INVALID)
     refused(
         "a group",
         lambda: scheduler.create_schedule(
-            Name="x", GroupName="absent", **wanted("mistaken", "rate(1 day)")
+            Name="x", GroupName="absent", **wanted("schedule-mistakes", "rate(1 day)")
         ),
         404,
         GONE,
@@ -133,8 +134,8 @@ def mistakes():
     )
 
 
-def groups():
-    create("grouped")
+def schedule_groups():
+    create("schedule-group")
     made = scheduler.create_schedule_group(Name="team", Tags=[{"Key": "a", "Value": "b"}])
     group = made["ScheduleGroupArn"]
     equal("CreateScheduleGroup", group, f"{PREFIX}:schedule-group/team")
@@ -148,7 +149,8 @@ def groups():
     equal("changed tags", tags, [{"Key": "c", "Value": "d"}])
     names = [one["Name"] for one in scheduler.list_schedule_groups()["ScheduleGroups"]]
     equal("ListScheduleGroups", names, ["default", "team"])
-    scheduler.create_schedule(Name="s", GroupName="team", **wanted("grouped", "rate(2 days)"))
+    inside = wanted("schedule-group", "rate(2 days)", GroupName="team")
+    scheduler.create_schedule(Name="s", **inside)
     listed = scheduler.list_schedules(GroupName="team")["Schedules"]
     equal("its schedules", [item["GroupName"] for item in listed], ["team"])
     scheduler.delete_schedule_group(Name="team")
@@ -158,8 +160,8 @@ def groups():
 
 
 SECTIONS = [
-    life,
-    runs,
-    mistakes,
-    groups,
+    schedule_life,
+    schedule_runs,
+    schedule_mistakes,
+    schedule_groups,
 ]

@@ -193,30 +193,7 @@ fn definition(call: &Call<'_>) -> Result<Definition, ApiError> {
     Zone::named(&zone)
         .map_err(|error| invalid(format!("Invalid ScheduleExpressionTimezone: {error}.")))?;
     let now_us = call.request.app.clock.unix_us();
-    let instant = |member, seconds: Option<f64>| {
-        seconds
-            .map(|seconds| instant_us(member, seconds))
-            .transpose()
-    };
-    let start_us = instant("StartDate", request.start_date)?;
-    let end_us = instant("EndDate", request.end_date)?;
-    let old = call
-        .request
-        .app
-        .schedules
-        .get(&api_key(&call.group, &call.name));
-    let is_old_start = old.is_some_and(|old| old.definition.start_us == start_us);
-    if start_us.is_some_and(|start| start < now_us - START_AGE_US_MAX) && !is_old_start {
-        let message = "The StartDate you specify cannot be earlier than 5 minutes ago.";
-        return Err(invalid(message));
-    }
-    if let (Some(start), Some(end)) = (start_us, end_us)
-        && start >= end
-    {
-        return Err(invalid(
-            "The StartDate you specify must come before the EndDate.",
-        ));
-    }
+    let (start_us, end_us) = dates(call, request.start_date, request.end_date, now_us)?;
     let window_s = window_s(&window)?;
     check_target(&target)?;
     let target_arn = target.arn.unwrap_or_default();
@@ -256,6 +233,40 @@ fn definition(call: &Call<'_>) -> Result<Definition, ApiError> {
         return Err(invalid(format!("{parsed} has no run in the future.")));
     }
     Ok(definition)
+}
+
+/// Start and end, if they make sense.
+fn dates(
+    call: &Call<'_>,
+    start: Option<f64>,
+    end: Option<f64>,
+    now_us: i64,
+) -> Result<(Option<i64>, Option<i64>), ApiError> {
+    let instant = |member, seconds: Option<f64>| {
+        seconds
+            .map(|seconds| instant_us(member, seconds))
+            .transpose()
+    };
+    let start_us = instant("StartDate", start)?;
+    let end_us = instant("EndDate", end)?;
+    let old = call
+        .request
+        .app
+        .schedules
+        .get(&api_key(&call.group, &call.name));
+    let is_old_start = old.is_some_and(|old| old.definition.start_us == start_us);
+    if start_us.is_some_and(|start| start < now_us - START_AGE_US_MAX) && !is_old_start {
+        let message = "The StartDate you specify cannot be earlier than 5 minutes ago.";
+        return Err(invalid(message));
+    }
+    if let (Some(start), Some(end)) = (start_us, end_us)
+        && start >= end
+    {
+        return Err(invalid(
+            "The StartDate you specify must come before the EndDate.",
+        ));
+    }
+    Ok((start_us, end_us))
 }
 
 /// Seconds over which runs are spread.

@@ -187,6 +187,7 @@ fn a_zone_without_changes_has_every_day() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn an_expression_that_is_none_is_told_where_and_why() {
     let six = "expected six fields (minute, hour, day of month, month, day of week, year), found";
     for (text, column, problem) in [
