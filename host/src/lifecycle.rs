@@ -408,6 +408,8 @@ fn ledger_settings(config: &Config, clock: &Clock) -> LedgerSettings {
             .retention_days
             .map(|days| Duration::from_secs(u64::from(days) * SECONDS_PER_DAY)),
         retention_bytes: ledger.retention_mb.map(|mb| mb << 20),
+        minutes_kept: Duration::from_secs(u64::from(ledger.minutes_days) * SECONDS_PER_DAY),
+        is_strict: ledger.is_strict,
         clock: clock.clone(),
         ..LedgerSettings::default()
     }

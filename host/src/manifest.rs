@@ -72,15 +72,15 @@ pub(crate) struct Manifest {
     /// `burst`, `rate_per_key`, `burst_per_key`; tables `jwt`, `cors`.
     #[serde(default)]
     pub(crate) rules: RouteRules,
-    /// When the function runs by itself, at most 100 entries. Tables `[[schedule]]`.
-    #[serde(default)]
-    pub(crate) schedules: Vec<ManifestSchedule>,
     /// Topics whose events it gets, at most 100. Tables `[[subscribe]]`.
     #[serde(default)]
     pub(crate) subscriptions: Vec<Subscription>,
     /// What becomes of its events. Table `[async]`.
     #[serde(default)]
     pub(crate) events: EventRules,
+    /// When the function runs by itself, at most 100 entries. Tables `[[schedule]]`.
+    #[serde(default)]
+    pub(crate) schedules: Vec<ManifestSchedule>,
     /// How the artifact is made. Table `[build]`.
     #[serde(default)]
     pub(crate) build: Build,
@@ -140,9 +140,9 @@ impl Manifest {
             routes: root
                 .tables("http")
                 .map(|entries| routes(root, &entries, &inherited)),
-            schedules: schedule::schedules(root),
             subscriptions: subscribe::subscriptions(root),
             events: events::event_rules(root),
+            schedules: schedule::schedules(root),
             build: root
                 .table("build")
                 .map_or_else(Build::default, |table| build(&table)),

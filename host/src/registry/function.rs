@@ -120,17 +120,17 @@ impl Function {
         }
     }
 
-    /// When it runs by itself.
-    pub(crate) fn schedules(&self) -> &[ManifestSchedule] {
-        &self.latest.configuration.schedules
-    }
-
     /// What it gets events of: nothing while its file is gone.
     pub(crate) fn subscriptions(&self) -> &[Subscription] {
         match self.origin {
             Origin::Drop | Origin::Api => &self.latest.configuration.subscriptions,
             Origin::Absent => &[],
         }
+    }
+
+    /// When it runs by itself.
+    pub(crate) fn schedules(&self) -> &[ManifestSchedule] {
+        &self.latest.configuration.schedules
     }
 
     /// Whether there is something that its file in the drop folder does not say. Versions that were

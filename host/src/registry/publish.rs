@@ -424,9 +424,9 @@ impl Configuration {
                 .routes
                 .clone()
                 .unwrap_or_else(|| default_routes(&draft.name, manifest)),
-            schedules: manifest.schedules.clone(),
             subscriptions: manifest.subscriptions.clone(),
             events: manifest.events.clone(),
+            schedules: manifest.schedules.clone(),
             size_bytes: draft.wasm.len() as u64,
             declared: Declared::default(),
         }

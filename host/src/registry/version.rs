@@ -83,14 +83,14 @@ pub(crate) struct Configuration {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) budget: Option<Budget>,
     pub(crate) routes: Vec<HttpRoute>,
-    /// When it runs by itself.
-    #[serde(default)]
-    pub(crate) schedules: Vec<ManifestSchedule>,
     #[serde(default)]
     pub(crate) subscriptions: Vec<Subscription>,
     /// What becomes of its events: what the manifest says.
     #[serde(default)]
     pub(crate) events: EventRules,
+    /// When it runs by itself.
+    #[serde(default)]
+    pub(crate) schedules: Vec<ManifestSchedule>,
     /// Of the artifact.
     pub(crate) size_bytes: u64,
     #[serde(default)]

@@ -126,6 +126,8 @@ impl Row {
             "policies" => (iam("policy/"), iam("policy/p")),
             "api-key" => (own("api-key/k"), own("api-key/k2")),
             "log" => (own("logs/f"), own("logs/g")),
+            "event" => (own(&format!("event/{EVENT}")), own("event/x")),
+            "topic" => (own("topic/f"), own("topic/g")),
             "schedule" => (
                 scheduler("schedule/default/s"),
                 scheduler("schedule/default/t"),
@@ -134,8 +136,6 @@ impl Row {
                 scheduler("schedule-group/g"),
                 scheduler("schedule-group/default"),
             ),
-            "event" => (own(&format!("event/{EVENT}")), own("event/x")),
-            "topic" => (own("topic/f"), own("topic/g")),
             other => panic!("what is {other}?"),
         }
     }

@@ -31,12 +31,12 @@ fn open(root: &std::path::Path, clock: &Clock) -> Schedules {
     };
     let ledger = Ledger::open(&data_dir, settings).unwrap();
     let settings = QueueSettings {
+        keep: Duration::from_secs(86_400),
         quota: Quota {
             events: 20,
             bytes: 1 << 20,
         },
         wait_max: Duration::from_secs(300),
-        keep: Duration::from_secs(86_400),
         clock: clock.clone(),
         on_change: Box::new(|| {}),
     };
