@@ -165,6 +165,8 @@ pub(crate) fn app(
     .unwrap();
     App {
         budgets,
+        schedules: crate::trigger::schedule::Schedules::open(queue.clone(), clock.clone(), "local")
+            .unwrap(),
         queue,
         queue_changed: Arc::default(),
         deliveries: crate::trigger::queue::deliver::Deliveries::open(
