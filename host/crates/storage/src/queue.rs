@@ -58,7 +58,7 @@ pub use operation::{
 };
 pub use read::{EventPage, EventQuery};
 
-/// Operations that may wait for the writer; more are refused, but for those that close attempts.
+/// Operations that may wait for the writer; more are refused, but for claims and what closes attempts.
 pub const PENDING_OPERATIONS_MAX: usize = 16_384;
 /// The payloads in them, in bytes.
 pub const PENDING_BYTES_MAX: usize = 64 << 20;
@@ -209,8 +209,8 @@ impl Queue {
         self.0.time.now_us()
     }
 
-    /// Queues with an event that is due, the one that was claimed from longest ago first, and how long
-    /// until one is due in another.
+    /// Queues with an event that is due, by name, and how long until one is due in another. Nothing once
+    /// the queue takes no changes.
     #[must_use]
     pub fn due(&self) -> (Vec<String>, Option<Duration>) {
         self.0.shared.due(self.now_us())
@@ -283,6 +283,15 @@ impl Queue {
     /// [`StorageError::Database`] when it can't be read.
     pub fn oldest(&self) -> Result<BTreeMap<String, i64>, StorageError> {
         read::oldest(&self.0.path, self.depths().into_keys())
+    }
+
+    /// Whether an event that comes from `source` waits or runs.
+    ///
+    /// # Errors
+    ///
+    /// [`StorageError::Database`] when that can't be read.
+    pub fn is_pending(&self, source: &str) -> Result<bool, StorageError> {
+        read::is_pending(&self.0.path, source)
     }
 
     /// All schedules, by key.

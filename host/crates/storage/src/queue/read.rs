@@ -150,3 +150,9 @@ pub(super) fn schedules(path: &Path) -> Result<Vec<ScheduleRecord>, StorageError
             .collect()
     })
 }
+
+pub(super) fn is_pending(path: &Path, source: &str) -> Result<bool, StorageError> {
+    ask(path, |connection| {
+        connection.prepare(sql::IS_PENDING)?.exists([source])
+    })
+}

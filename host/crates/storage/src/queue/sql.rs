@@ -34,6 +34,7 @@ pub(super) const SCHEMA: &[&str] = &["
     CREATE INDEX by_state ON events (state, number);
     CREATE INDEX by_queue ON events (queue, state, number);
     CREATE INDEX succeeded ON events (changed_at_us) WHERE state = 2;
+    CREATE INDEX by_source ON events (source) WHERE state < 2 AND source IS NOT NULL;
     CREATE TABLE payloads (number INTEGER PRIMARY KEY, payload BLOB NOT NULL) STRICT;
     CREATE TABLE schedules (
         key TEXT PRIMARY KEY,
@@ -114,6 +115,8 @@ pub(super) const SCHEDULE: &str = "SELECT key, document, last_due_us FROM schedu
 /// All schedules: the one question that looks at a whole table, which it answers with.
 pub(super) const SCHEDULES: &str = "SELECT key, document, last_due_us FROM schedules ORDER BY key";
 
+pub(super) const IS_PENDING: &str = "SELECT 1 FROM events WHERE state < 2 AND source = ?1";
+
 /// Pages, newest first: events before a number.
 pub(super) const PAGE: &str = concat!(
     "SELECT ",
@@ -147,6 +150,7 @@ pub(super) const ABOUT_EVENTS: &[&str] = &[
     EVENT_AND_PAYLOAD,
     DUE,
     SUCCEEDED_BEFORE,
+    IS_PENDING,
     OF_STATE,
     OF_QUEUE_AND_STATE,
     OLDEST,
