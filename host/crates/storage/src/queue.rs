@@ -161,7 +161,7 @@ struct Owner {
 impl Queue {
     /// Opens the queue of a data directory.
     ///
-    /// Attempts that the last process left are still [`EventState::Running`]: see
+    /// Attempts that the last process left are still running: see
     /// [`Queue::interrupted`].
     ///
     /// # Errors
