@@ -259,20 +259,25 @@ impl Writer {
     fn run(mut self) {
         let shared = Arc::clone(&self.shared);
         let _last_word = LastWord(Arc::clone(&shared));
-        let mut patience = UPKEEP_EVERY;
-        while let Some(batch) = shared.next_batch(patience) {
+        // What is left to forget is forgotten in steps, between batches.
+        let mut has_more = false;
+        loop {
+            let patience = if has_more {
+                Duration::ZERO
+            } else {
+                UPKEEP_EVERY
+            };
+            let Some(batch) = shared.next_batch(patience) else {
+                return;
+            };
             let is_idle = batch.is_empty();
             if !is_idle {
                 self.commit(batch);
             }
             let is_time = self.elapsed_since(self.upkeep_at) >= UPKEEP_EVERY;
-            let has_more = (is_idle || is_time) && self.keep_up(is_idle);
-            // What is left to forget is forgotten in steps, between batches.
-            patience = if has_more {
-                Duration::ZERO
-            } else {
-                UPKEEP_EVERY
-            };
+            if is_idle || is_time || has_more {
+                has_more = self.keep_up(is_idle && !has_more);
+            }
         }
     }
 
