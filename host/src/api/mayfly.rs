@@ -1,6 +1,5 @@
 //! Our own API under `/mayfly/`: what the command line asks for and AWS has no word for.
 
-mod accepted;
 mod api_keys;
 mod audit;
 mod backup;
@@ -11,6 +10,7 @@ pub(crate) mod functions;
 mod logs;
 mod queues;
 mod rollback;
+mod schedules;
 mod subject;
 mod topics;
 
@@ -89,6 +89,7 @@ operations! {
     CreateApiKey => POST "/mayfly/api-keys", About::Any;
     UpdateApiKey => PUT "/mayfly/api-keys/{}", About::ApiKey;
     DeleteApiKey => DELETE "/mayfly/api-keys/{}", About::ApiKey;
+    ListSchedules => GET "/mayfly/schedules", About::Any;
     ReadAudit => GET "/mayfly/audit", About::Any;
     Backup => GET "/mayfly/backup", About::Any;
     GetMetrics => GET "/metrics", About::Any;
@@ -106,6 +107,7 @@ pub(super) async fn answer(request: &ApiRequest<'_>) -> Result<ApiResponse, ApiE
     let answered = match operation {
         Operation::Backup => return backup::backup(app, &query).await,
         Operation::ReadAudit => audit::read_audit(app, &query).await,
+        Operation::ListSchedules => Ok(schedules::list(app)),
         Operation::ListFunctions => Ok(functions::list_functions(app)),
         Operation::RollBack => {
             rollback::roll_back(app, function(&label)?, subject.alias()?, &query).await

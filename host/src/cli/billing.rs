@@ -1,10 +1,12 @@
-//! `mayfly billing`: what each invocation cost; `mayfly billing summary`: what each day cost.
+//! `mayfly billing`: what each invocation cost; `mayfly billing summary`: what each day cost; `mayfly
+//! billing verify`: whether that is what was written.
 //!
 //! Asks the running server; without one it reads the ledger in the data directory. `--json` prints
 //! what the control API answers, unchanged.
 
 mod rows;
 mod stored;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -12,6 +14,7 @@ use clap::{Args, Subcommand};
 use domain::FunctionName;
 
 use self::rows::{Entry, Sum};
+use self::verify::Verify;
 use super::output::{answer, note};
 use super::places::Places;
 use super::since::{Since, now};
@@ -37,7 +40,8 @@ Examples:
   mayfly billing --function hello --since 2h --limit 20
   mayfly billing --json | jq '[.[].charge_picousd] | add'
   mayfly billing --csv > october.csv
-  mayfly billing summary --since 2026-10-01"
+  mayfly billing summary --since 2026-10-01
+  mayfly billing verify"
 )]
 pub(super) struct Billing {
     #[command(subcommand)]
@@ -57,6 +61,7 @@ pub(super) struct Billing {
 #[derive(Debug, Subcommand)]
 enum BillingCommand {
     Summary(Summary),
+    Verify(Verify),
 }
 
 /// Shows totals for each function and day (UTC): invocations, errors, billed time, charge.
@@ -127,6 +132,7 @@ pub(super) fn run(command: &Billing, places: &Places) -> anyhow::Result<ExitCode
             let text = ask(&config, &path, || stored::sums(&config, &wanted))?;
             print::<Sum>(&text, summary.format, rows::sums_table, rows::sums_csv)
         }
+        Some(BillingCommand::Verify(verify)) => verify::run(verify, &config),
     }
 }
 

@@ -24,6 +24,8 @@ pub(crate) mod memory;
 mod operation;
 mod read;
 mod row;
+#[cfg(test)]
+pub(crate) mod simulated;
 mod sql;
 mod sqlite;
 #[cfg(test)]
