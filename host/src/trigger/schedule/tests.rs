@@ -37,7 +37,6 @@ fn open(root: &std::path::Path, clock: &Clock) -> Schedules {
             bytes: 1 << 20,
         },
         wait_max: Duration::from_secs(300),
-        keep: Duration::from_secs(86_400),
         clock: clock.clone(),
         on_change: Box::new(|| {}),
     };
