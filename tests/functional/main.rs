@@ -5,6 +5,7 @@
 mod audit;
 mod backup;
 mod billing;
+mod budgets;
 mod cli;
 mod clients;
 mod cloud_events;
@@ -27,6 +28,7 @@ mod http_event;
 mod http_protocol;
 mod http_response;
 mod iam;
+mod invoices;
 mod invoke_api;
 mod invoke_stream;
 mod lambda_aliases;

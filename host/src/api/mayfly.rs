@@ -75,6 +75,9 @@ operations! {
     RollBack => POST "/mayfly/functions/{}/rollback", About::Alias;
     ListBilling => GET "/mayfly/billing", About::Any;
     SummariseBilling => GET "/mayfly/billing/summary", About::Any;
+    GetInvoice => GET "/mayfly/billing/invoice", About::Any;
+    ExportBilling => GET "/mayfly/billing/export", About::Any;
+    ListBudgets => GET "/mayfly/billing/budgets", About::Any;
     ListEvents => GET "/mayfly/events", About::Filtered;
     RedriveEvents => POST "/mayfly/events/redrive", About::Selected(Change::Redrive);
     PurgeEvents => POST "/mayfly/events/purge", About::Selected(Change::Purge);
@@ -105,6 +108,7 @@ pub(super) async fn answer(request: &ApiRequest<'_>) -> Result<ApiResponse, ApiE
     let _grant = auth::authorise(app, &request.caller, action, &subject.resource)
         .map_err(|refused| subject.refused(refused))?;
     let answered = match operation {
+        Operation::ExportBilling => return billing::export(app, &query),
         Operation::Backup => return backup::backup(app, &query).await,
         Operation::ReadAudit => audit::read_audit(app, &query).await,
         Operation::ListSchedules => Ok(schedules::list(app)),
@@ -114,6 +118,8 @@ pub(super) async fn answer(request: &ApiRequest<'_>) -> Result<ApiResponse, ApiE
         }
         Operation::ListBilling => billing::list_billing(app, &query).await,
         Operation::SummariseBilling => billing::summarise_billing(app, &query).await,
+        Operation::GetInvoice => billing::invoice(app, &query).await,
+        Operation::ListBudgets => billing::list_budgets(app, &query),
         Operation::ListEvents => events::list_events(app, &query).await,
         Operation::GetEvent => events::get_event(&subject.event()?),
         Operation::RedriveEvents => change_events(app, Change::Redrive, subject.selected()?).await,
