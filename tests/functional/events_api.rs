@@ -28,7 +28,7 @@ fn failing() -> String {
     guest_with("exit", &[("CODE", "3")])
 }
 
-fn json(text: &str) -> Value {
+fn parsed(text: &str) -> Value {
     serde_json::from_str(text).unwrap()
 }
 
@@ -80,7 +80,7 @@ fn events_are_shown_with_what_they_carry_and_why_they_ended() {
     let succeeded = event(&host, &good);
     assert_eq!(succeeded.get("payload"), None, "{succeeded}");
 
-    let listed = json(&host.cli(&["events", "list", "--json"]).ok());
+    let listed = parsed(&host.cli(&["events", "list", "--json"]).ok());
     let ids: Vec<_> = listed.as_array().unwrap().iter().collect();
     assert_eq!(ids.len(), 2);
     assert_eq!(ids[0]["request_id"], *bad, "newest first");
@@ -94,7 +94,7 @@ fn events_are_shown_with_what_they_carry_and_why_they_ended() {
         (&["events", "list", "--json", "-n", "1"], &bad),
         (&["dlq", "list", "--json"], &bad),
     ] {
-        let listed = json(&host.cli(arguments).ok());
+        let listed = parsed(&host.cli(arguments).ok());
         assert_eq!(
             listed.as_array().unwrap().len(),
             1,
@@ -280,7 +280,7 @@ fn queues_show_what_waits_and_one_that_is_full_takes_nothing_more() {
             (event["attempts"] == 1 && event["state"] == "queued").then_some(())
         });
     }
-    let queues = json(&host.cli(&["queues", "--json"]).ok());
+    let queues = parsed(&host.cli(&["queues", "--json"]).ok());
     assert_eq!(queues.as_array().unwrap().len(), 1);
     let queue = &queues[0];
     for (member, expected) in [

@@ -9,7 +9,7 @@ use support::identity::statement;
 use support::lambda::arn;
 use support::{TestHost, until};
 
-use super::{NOBODY, json, post};
+use super::{NOBODY, parsed, post};
 
 #[track_caller]
 fn changed(host: &TestHost, verb: &str, body: &Value) -> u64 {
@@ -64,9 +64,9 @@ fn many_events_come_in_pages_and_are_changed_in_steps() {
         target = format!("/mayfly/events?function=f&state=dead&limit=500&next={next}");
     }
     assert_eq!((pages, seen == ids), (3, true));
-    let listed = json(&host.cli(&["dlq", "list", "-n", "2000", "--json"]).ok());
+    let listed = parsed(&host.cli(&["dlq", "list", "-n", "2000", "--json"]).ok());
     assert_eq!(listed.as_array().unwrap().len(), 1_237);
-    let listed = json(&host.cli(&["events", "list", "-n", "1100", "--json"]).ok());
+    let listed = parsed(&host.cli(&["events", "list", "-n", "1100", "--json"]).ok());
     assert_eq!(listed.as_array().unwrap().len(), 1_100);
 
     let all_of_f = json!({"function": "f", "states": ["dead", "expired"], "all": true});
