@@ -6,4 +6,5 @@ mod api_changes;
 mod compiled_code;
 mod disk_full;
 mod kill;
+mod queue_failure;
 mod two_servers;

@@ -12,6 +12,8 @@ use std::time::Duration;
 
 use super::Journal;
 use super::spare::{READY_BYTES, SPARES};
+#[cfg(test)]
+use super::state::reason_of;
 use super::state::{State, Status};
 #[cfg(test)]
 use crate::disk::simulated::{self, Mistake};
@@ -198,9 +200,11 @@ impl Journal {
         drop(state);
         match status {
             Status::Failed(reason) => Err(StorageError::Failed { reason }),
-            _ if is_synced || simulated::makes(Mistake::CloseEarly) => Ok(()),
+            _ if is_synced => Ok(()),
             Status::Closed => Err(StorageError::Closed),
-            Status::Open => self.sync(),
+            Status::Open => self.sync().map_err(|error| StorageError::Failed {
+                reason: reason_of(&error),
+            }),
         }
     }
 }
