@@ -4,6 +4,7 @@
 
 mod api_changes;
 mod compiled_code;
+mod crash;
 mod disk_full;
 mod kill;
 mod two_servers;

@@ -79,7 +79,12 @@ fn take(body: &[u8], taken: &Mutex<Taken>) -> bool {
         return false;
     }
     let record: Value = serde_json::from_slice(body).unwrap_or(Value::Null);
-    let text = |key: &str| record["requestContext"][key].as_str().unwrap_or("").to_owned();
+    let text = |key: &str| {
+        record["requestContext"][key]
+            .as_str()
+            .unwrap_or("")
+            .to_owned()
+    };
     let conditions = taken.deliveries.entry(text("requestId")).or_default();
     conditions.push(text("condition"));
     true

@@ -69,7 +69,10 @@ impl Judge {
         let accepted = self.journal.accepted();
         for event in events.iter().filter(|event| event.function.is_some()) {
             if !STATES.contains(&&*event.state) {
-                return Err(format!("event {} is in the state `{}`", event.id, event.state));
+                return Err(format!(
+                    "event {} is in the state `{}`",
+                    event.id, event.state
+                ));
             }
             if by_id.insert(&*event.id, event).is_some() {
                 return Err(format!("event {} is listed twice", event.id));
@@ -87,13 +90,19 @@ impl Judge {
                 return Err(format!("the accepted event {id} is lost"));
             };
             if event.function.as_ref() != Some(function) {
-                return Err(format!("event {id} of `{function}` is of {:?}", event.function));
+                return Err(format!(
+                    "event {id} of `{function}` is of {:?}",
+                    event.function
+                ));
             }
         }
         for event in by_id.values() {
             let before = self.ended.get(&event.id);
             if before.is_some_and(|before| *before != event.state) {
-                return Err(format!("event {} ended as {before:?} and is {}", event.id, event.state));
+                return Err(format!(
+                    "event {} ended as {before:?} and is {}",
+                    event.id, event.state
+                ));
             }
             if matches!(&*event.state, "succeeded" | "dead" | "expired") {
                 self.ended.insert(event.id.clone(), event.state.clone());
@@ -117,7 +126,8 @@ impl Judge {
             let closed = event.attempts - u64::from(event.state == "running");
             if let Some(missing) = (1..=closed).find(|number| !records.contains_key(number)) {
                 return Err(format!(
-                    "attempt {missing} at event {id} ({}) has no record", event.state
+                    "attempt {missing} at event {id} ({}) has no record",
+                    event.state
                 ));
             }
             let ended = self.ended.contains_key(id);
@@ -128,14 +138,22 @@ impl Judge {
                     event.attempts
                 ));
             }
-            let succeeded = records.values().filter(|status| *status == "success").count();
+            let succeeded = records
+                .values()
+                .filter(|status| *status == "success")
+                .count();
             let is_right = match &*event.state {
-                "succeeded" => succeeded == 1 && records.get(&event.attempts).is_some_and(|s| s == "success"),
+                "succeeded" => {
+                    succeeded == 1 && records.get(&event.attempts).is_some_and(|s| s == "success")
+                }
                 "dead" | "expired" => succeeded == 0,
                 _ => true,
             };
             if !is_right {
-                return Err(format!("event {id} is {} with the attempts {records:?}", event.state));
+                return Err(format!(
+                    "event {id} is {} with the attempts {records:?}",
+                    event.state
+                ));
             }
         }
         Ok(())
@@ -160,8 +178,7 @@ impl Judge {
         }
         let known = |id: &str| events.contains_key(id) || complete.contains_key(id);
         let unknown: HashSet<_> = attempts.keys().filter(|id| !known(id)).collect();
-        let unanswered =
-            self.journal.unanswered(Kind::Sync) + self.journal.unanswered(Kind::Event);
+        let unanswered = self.journal.unanswered(Kind::Sync) + self.journal.unanswered(Kind::Event);
         let count = u64::try_from(unknown.len()).unwrap_or(u64::MAX);
         if count > unanswered {
             return Err(format!(
@@ -182,11 +199,13 @@ impl Judge {
             };
             let told = deliveries.get(&event.id);
             let is_right = told.is_some_and(|told| {
-                told.iter().all(|condition| expected.contains(&&**condition))
+                told.iter()
+                    .all(|condition| expected.contains(&&**condition))
             });
             if !is_right {
                 return Err(format!(
-                    "event {} is {}, and its destination was told {told:?}", event.id, event.state
+                    "event {} is {}, and its destination was told {told:?}",
+                    event.id, event.state
                 ));
             }
         }
@@ -242,6 +261,8 @@ fn settle(server: &Server) -> Result<(), String> {
     });
     match settled {
         Some(()) => Ok(()),
-        None => Err(format!("events do not end: {last:?} are left after {SETTLE:?}")),
+        None => Err(format!(
+            "events do not end: {last:?} are left after {SETTLE:?}"
+        )),
     }
 }

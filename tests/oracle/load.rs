@@ -84,7 +84,10 @@ impl Sender {
     }
 
     fn send(&self, function: &str, connection: &mut Option<Connection>) {
-        let open = match connection.take().map_or_else(|| Connection::open(self.address), Ok) {
+        let open = match connection
+            .take()
+            .map_or_else(|| Connection::open(self.address), Ok)
+        {
             Ok(open) => open,
             // Nobody listens: nothing was sent.
             Err(_) => return,

@@ -37,7 +37,8 @@ impl Server {
 
     fn get(&self, target: &str) -> Result<Value, String> {
         let request = self.signer.sign(&Request::get(target), self.control);
-        let response = http::send(self.control, &request).map_err(|error| format!("{target}: {error}"))?;
+        let response =
+            http::send(self.control, &request).map_err(|error| format!("{target}: {error}"))?;
         if response.status != 200 {
             return Err(format!("{target}: {} {}", response.status, response.text()));
         }
