@@ -6,5 +6,7 @@ mod api_changes;
 mod compiled_code;
 mod crash;
 mod disk_full;
+mod events;
+mod faults;
 mod kill;
 mod two_servers;
