@@ -55,12 +55,12 @@ fn an_event_under_which_the_server_dies_each_time_is_given_up_after_its_attempts
         host.kill();
         host = site.start();
     }
-    let event = until("the end of the event", || {
+    let given_up = until("the end of the event", || {
         let event = event(&host, &poison);
         (event["state"] == "dead").then_some(event)
     });
-    assert_eq!(event["attempts"], 3, "{event}");
-    assert_eq!(event["condition"], "RetriesExhausted", "{event}");
+    assert_eq!(given_up["attempts"], 3, "{given_up}");
+    assert_eq!(given_up["condition"], "RetriesExhausted", "{given_up}");
     let crash = ("host_crash".to_owned(), 0);
     assert_eq!(
         attempts(&host, &poison),
