@@ -148,7 +148,7 @@ impl ApiService {
             Self::Lambda => lambda::may_repeat(method, path),
             Self::Logs | Self::Sts => true,
             Self::Iam => false,
-            Self::Mayfly => *method == Method::GET,
+            Self::Mayfly => mayfly::may_repeat(method, path),
         }
     }
 }
@@ -182,7 +182,7 @@ impl Control {
             return Ok(whole(health::health(&self.app)));
         }
         if is_metrics && !is_signed(parts) {
-            return Ok(whole(health::metrics(&self.app, Series::OfTheProcess)));
+            return Ok(whole(health::metrics(&self.app, &Series::OfTheProcess)));
         }
         if let Some(token) = code_download::token(parts)? {
             let downloaded = code_download::download(&self.app, token, trail).await;
@@ -351,6 +351,11 @@ fn too_many_uploads() -> ApiError {
 fn too_large(service: ApiService, parts: &Parts, error: BodyError) -> ApiError {
     match (service, error) {
         (ApiService::Lambda, BodyError::TooLarge) => lambda::body_too_large(parts),
+        (ApiService::Mayfly, BodyError::TooLarge) => ApiError::too_large(format!(
+            "the body of {} {} may have at most {BODY_BYTES_MAX} bytes",
+            parts.method,
+            parts.uri.path()
+        )),
         (_, error) => error.into(),
     }
 }

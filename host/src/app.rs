@@ -15,6 +15,7 @@ use crate::audit::AuditLog;
 use crate::auth::authentication::Authentication;
 use crate::auth::identities::Identities;
 use crate::auth::key_sets::KeySets;
+use crate::budgets::Budgets;
 use crate::concurrency::Concurrency;
 use crate::config::Config;
 use crate::faults::Faults;
@@ -24,6 +25,7 @@ use crate::manifest::URLS;
 use crate::metrics::Metrics;
 use crate::registry::{Refusals, Registry};
 use crate::tokens::Tokens;
+use crate::trigger::queue::deliver::Deliveries;
 
 /// Uploads at once: one is compiled, the others wait for it. More than deployment tools send side by side.
 pub(crate) const UPLOADS_MAX: usize = 16;
@@ -45,12 +47,16 @@ pub(crate) struct App {
     pub(crate) registry: Arc<Registry>,
     pub(crate) refusals: Arc<Refusals>,
     pub(crate) concurrency: Concurrency,
+    /// What may be spent.
+    pub(crate) budgets: Arc<Budgets>,
     pub(crate) sandboxes: Sandboxes,
     pub(crate) data_dir: DataDir,
     pub(crate) ledger: Ledger,
     pub(crate) queue: Queue,
     /// Told when something in the queue changed.
     pub(crate) queue_changed: Arc<Notify>,
+    /// What hands records of events to those who are no functions.
+    pub(crate) deliveries: Deliveries,
     pub(crate) logs: Logs,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) faults: Faults,

@@ -20,7 +20,8 @@ const STRANGERS_PER_SECOND: u32 = 10;
 
 const MICROS_PER_SECOND: i64 = 1_000_000;
 
-const INVOKE: &str = "lambda:InvokeFunction";
+/// Actions that make events: the ledger has them.
+const INVOKE: [&str; 2] = ["lambda:InvokeFunction", "mayfly:PublishTopic"];
 
 /// What verbs of actions begin with that change nothing. Any other changes something.
 const READING: [&str; 10] = [
@@ -105,7 +106,7 @@ impl AuditLog {
             return;
         }
         for decided in decided {
-            if decided.action == INVOKE && decided.denied.is_none() && !self.invoke {
+            if INVOKE.contains(&decided.action) && decided.denied.is_none() && !self.invoke {
                 continue;
             }
             self.audit
@@ -180,7 +181,9 @@ fn entry(now_us: i64, answered: &Answered<'_>) -> AuditEntry {
 fn is_changing(action: &str) -> bool {
     let verb = action.rsplit(':').next().unwrap_or_default();
     let is_live_tail = action == "logs:StartLiveTail";
-    !is_live_tail && !READING.iter().any(|reading| verb.starts_with(reading))
+    !is_live_tail
+        && !INVOKE.contains(&action)
+        && !READING.iter().any(|reading| verb.starts_with(reading))
 }
 
 #[cfg(test)]
@@ -277,7 +280,7 @@ mod tests {
             let site = site(invoke);
             for denied in [None, Some("no")] {
                 let trail = known();
-                trail.note(decided(INVOKE, denied));
+                trail.note(decided(INVOKE[0], denied));
                 site.answer(&trail, 200, None);
             }
             assert_eq!(site.entries().len(), lines);
@@ -351,6 +354,8 @@ mod tests {
             "logs:FilterLogEvents",
             "mayfly:ReadAudit",
             "mayfly:DownloadCode",
+            "mayfly:PublishTopic",
+            "mayfly:ListEvents",
             "iam:SimulatePrincipalPolicy",
         ] {
             assert!(!is_changing(reading), "{reading}");
@@ -360,6 +365,8 @@ mod tests {
             "lambda:UpdateAlias",
             "iam:PutUserPolicy",
             "mayfly:Rollback",
+            "mayfly:PurgeEvents",
+            "lambda:PublishVersion",
             "lambda:NewThing",
             "",
         ] {

@@ -12,7 +12,7 @@ pub(crate) mod decide;
 pub(crate) mod generate;
 pub(crate) mod identities;
 pub(crate) mod jwt;
-mod key_file;
+pub(crate) mod key_file;
 pub(crate) mod key_sets;
 mod replays;
 pub(crate) mod root_key;

@@ -49,6 +49,14 @@ pub(crate) fn ready(app: &App) {
     for file in &refused {
         say(format_args!("  refused {}: {}", file.file, file.reason));
     }
+    let (mut events, mut queues) = (0, 0);
+    for depth in app.queue.depths().values() {
+        events += depth.queued + depth.running;
+        queues += 1;
+    }
+    if events > 0 {
+        say(format_args!("{events} events wait in {queues} queues"));
+    }
     say(format_args!("ready"));
 }
 

@@ -23,6 +23,7 @@ mod build;
 mod create;
 mod delete;
 mod dev;
+mod events;
 mod invoke;
 mod keys;
 mod list;
@@ -30,9 +31,11 @@ mod logs;
 mod new;
 mod policy;
 mod publish;
+mod queues;
 mod restore;
 mod rollback;
 mod serve;
+mod topics;
 mod update;
 mod users;
 
@@ -78,6 +81,10 @@ enum Command {
     Alias(alias::Alias),
     Rollback(rollback::Rollback),
     Delete(delete::Delete),
+    Events(events::Events),
+    Dlq(events::Dlq),
+    Queues(queues::Queues),
+    Topics(topics::Topics),
     Billing(billing::Billing),
     Users(users::Users),
     Audit(audit::Audit),
@@ -135,6 +142,10 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Alias(command) => alias::run(&command, places),
         Command::Delete(command) => delete::run(&command, places),
         Command::Rollback(command) => rollback::run(&command, places),
+        Command::Events(command) => events::run(&command, places),
+        Command::Dlq(command) => events::run_dlq(&command, places),
+        Command::Queues(command) => queues::run(&command, places),
+        Command::Topics(command) => topics::run(&command, places),
         Command::Billing(command) => billing::run(&command, places),
         Command::Users(command) => users::run(&command, places),
         Command::Audit(command) => audit::run(&command, places),

@@ -24,7 +24,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 pub(crate) use self::error::ClientError;
-pub(crate) use self::invoke::Asked;
+pub(crate) use self::invoke::{Asked, Kind};
 pub(crate) use self::server::Server;
 use crate::auth::sigv4::{Signer, sign};
 
@@ -37,7 +37,7 @@ const IAM_PATH: &str = "/";
 /// For answers that the server has at hand.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// For code, which has to get there and is compiled before it is answered.
+/// For code, which has to get there and is compiled before it is answered, and for what changes much.
 const UPLOAD_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// Bytes of an answer that are read before we give up; a long ledger as JSON is large.
@@ -132,6 +132,35 @@ impl Client {
         body: &Value,
     ) -> Result<T, ClientError> {
         self.send_within(UPLOAD_TIMEOUT, method, path, body)
+    }
+
+    /// Sends JSON that asks for what may take minutes, and reads the answer as a `T`.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`].
+    pub(crate) fn send_patiently<T: DeserializeOwned>(
+        &self,
+        method: &Method,
+        path: &str,
+        body: &Value,
+    ) -> Result<T, ClientError> {
+        self.send_within(UPLOAD_TIMEOUT, method, path, body)
+    }
+
+    /// Posts `body`, which is JSON, as it is, and reads the answer as a `T`.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`].
+    pub(crate) fn post_body<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: Bytes,
+    ) -> Result<T, ClientError> {
+        let request = self.request(Method::POST, path, body, &[])?;
+        let answer = self.runtime.block_on(self.send(request, ANSWER_TIMEOUT))?;
+        serde_json::from_slice(&answer.body).map_err(|error| self.unexpected(&error))
     }
 
     fn send_within<T: DeserializeOwned>(

@@ -9,6 +9,8 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use domain::{FunctionName, MemoryMb};
 
+use crate::budgets::BudgetSpent;
+
 /// How many invocations of one function run, across all its versions, and what they tend to hold.
 /// Shared by them.
 #[derive(Debug)]
@@ -38,6 +40,11 @@ impl Running {
     pub(crate) fn set_limit(&self, limit: Option<u32>) {
         self.limit
             .store(limit.unwrap_or(NO_LIMIT), Ordering::Relaxed);
+    }
+
+    /// Whether nothing of the function may run, ever.
+    pub(crate) fn is_forbidden(&self) -> bool {
+        self.limit.load(Ordering::Relaxed) == 0
     }
 
     /// How many run now.
@@ -101,6 +108,9 @@ pub(crate) enum Refused {
         /// How many it may have.
         limit: u32,
     },
+    /// A budget is spent.
+    #[error(transparent)]
+    Budget(#[from] BudgetSpent),
     /// The process has as many as it may have.
     #[error("{limit} invocations already run, the limit of this server")]
     Process {
@@ -160,6 +170,20 @@ impl Concurrency {
     /// How many invocations run in the process.
     pub(crate) fn running(&self) -> u32 {
         self.running.count()
+    }
+
+    /// How many of `candidate` could be admitted now. A look, not a promise: others may be faster.
+    pub(crate) fn free(&self, candidate: Candidate<'_>) -> u32 {
+        let limit = candidate.running.limit.load(Ordering::Relaxed);
+        let of_function = limit.saturating_sub(candidate.running.count());
+        let of_process = self.limit.saturating_sub(self.running.count());
+        let expected = self.expected_bytes.load(Ordering::Acquire);
+        let held = expected.max(candidate.memory_in_use_bytes);
+        let left = self.memory_budget_bytes.saturating_sub(held);
+        let fit = left / candidate.memory_bytes.max(1);
+        let fit = u32::try_from(fit).unwrap_or(u32::MAX);
+        let in_memory = if held == 0 { fit.max(1) } else { fit };
+        of_function.min(of_process).min(in_memory)
     }
 
     /// A permit for one invocation, or why there is none.
@@ -255,6 +279,29 @@ mod tests {
             .admit(candidate(&name, &running, Some(1)))
             .unwrap();
         assert_eq!((running.count(), concurrency.running()), (1, 1));
+    }
+
+    #[test]
+    fn what_is_free_is_what_would_be_admitted() {
+        let concurrency = Concurrency::new(3, 4 << 20);
+        let (name, running) = (name(), Arc::default());
+        let free = |limit| concurrency.free(candidate(&name, &running, limit));
+        assert_eq!((free(None), free(Some(2)), free(Some(0))), (3, 2, 0));
+        assert!(running.is_forbidden());
+        let held = concurrency.admit(candidate(&name, &running, None)).unwrap();
+        assert_eq!((free(None), free(Some(2)), free(Some(1))), (2, 1, 0));
+        drop(held);
+        // 1 MiB each, and the budget has 4, of which 3 are in use.
+        let of = Candidate {
+            memory_in_use_bytes: 3 << 20,
+            ..candidate(&name, &running, None)
+        };
+        assert_eq!(concurrency.free(of), 1);
+        let larger_than_all = Candidate {
+            memory_bytes: 9 << 20,
+            ..candidate(&name, &running, None)
+        };
+        assert_eq!(concurrency.free(larger_than_all), 1);
     }
 
     #[test]

@@ -16,13 +16,18 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use domain::billing::budget::Budget;
+use domain::billing::plan::{FreeTier, Plan, Tier};
 use domain::billing::{Prices, Rounding, Tariff};
 use domain::retry::Delays;
 use storage::Quota;
 
 use crate::auth::authentication::AuthConfig;
+use crate::manifest::document::quoted;
+use crate::trigger::queue::destination::{AllowList, Allowed};
 
 use self::layers::{Layers, Section};
+use crate::manifest::document::Table;
 
 /// The file that is read when it lies in the current directory and no other is named.
 pub(crate) const FILE_NAME: &str = "mayfly.toml";
@@ -101,6 +106,15 @@ pub(crate) struct Config {
     /// `MAYFLY_BILLING_REQUEST_PICOUSD`.
     pub(crate) billing: Tariff,
 
+    /// Also of table `[billing]`: what only invoices know.
+    pub(crate) invoices: InvoiceConfig,
+
+    /// Table `[budget]`, of the whole server: `monthly_usd`, a number or text with up to 12 decimals, to
+    /// 10,000,000, default none; `throttle`, default no.
+    ///
+    /// Variables `MAYFLY_BUDGET_MONTHLY_USD`, `MAYFLY_BUDGET_THROTTLE`.
+    pub(crate) budget: Option<Budget>,
+
     /// Table `[ledger]`.
     pub(crate) ledger: LedgerConfig,
 
@@ -109,6 +123,9 @@ pub(crate) struct Config {
 
     /// Table `[queue]`.
     pub(crate) queue: QueueConfig,
+
+    /// Table `[destinations]`.
+    pub(crate) destinations: DestinationsConfig,
 
     /// Table `[audit]`.
     pub(crate) audit: AuditConfig,
@@ -144,6 +161,24 @@ pub(crate) struct SandboxConfig {
     /// Range 1 to 10,000,000, default what the limits of the system leave. Key `sandbox.loaded_max`,
     /// variable `MAYFLY_SANDBOX_LOADED_MAX`.
     pub(crate) loaded_max: Option<u32>,
+}
+
+/// What an invoice says besides its sums.
+#[derive(Debug, Clone)]
+pub(crate) struct InvoiceConfig {
+    /// What is free each month, keys `billing.free_requests`, default 1,000,000, and
+    /// `billing.free_gb_seconds`, default 400,000, both from 0 (nothing) to 10¹⁵; variables
+    /// `MAYFLY_BILLING_FREE_REQUESTS` and `MAYFLY_BILLING_FREE_GB_SECONDS`. Tables `[[billing.tiers]]`, at
+    /// most 20, with `from_gb_seconds`, ascending, and `gb_second_picousd`; default Lambda's two, or none
+    /// where `billing.gb_second_picousd` is not Lambda's.
+    pub(crate) plan: Plan,
+
+    /// Who sends it, one line, default none. Key `billing.issuer`, variable `MAYFLY_BILLING_ISSUER`.
+    pub(crate) issuer: Option<String>,
+
+    /// Who gets it, one line, default none. Key `billing.customer`, variable
+    /// `MAYFLY_BILLING_CUSTOMER`.
+    pub(crate) customer: Option<String>,
 }
 
 /// How long the ledger keeps single records; sums are kept for good.
@@ -258,6 +293,19 @@ pub(crate) struct QueueConfig {
     pub(crate) keep: Duration,
 }
 
+/// Where records of events may be delivered, besides to functions.
+#[derive(Debug, Clone)]
+pub(crate) struct DestinationsConfig {
+    /// Addresses such as `https://hooks.example.com/team`, with all that is below them, and files such as
+    /// `file:failures`; default none. Key `destinations.allow`, a list; variable
+    /// `MAYFLY_DESTINATIONS_ALLOW`, with commas between.
+    pub(crate) allow: AllowList,
+
+    /// Largest file, in MB, range 1 to 1,048,576, default 1,024; what does not fit waits. Key
+    /// `destinations.file_mb_max`, variable `MAYFLY_DESTINATIONS_FILE_MB_MAX`.
+    pub(crate) file_bytes_max: u64,
+}
+
 /// When the drop folder takes a file.
 #[derive(Debug, Clone)]
 pub(crate) struct DropConfig {
@@ -333,6 +381,10 @@ impl Config {
             .unwrap_or_else(|| beside(&functions_dir, ".mayfly"));
         let control = root.address("control");
         let credentials = root.path("credentials");
+        let (billing, invoices) = root.section("billing", |billing| {
+            let tariff = tariff(billing);
+            (tariff, InvoiceConfig::from_section(billing, &tariff))
+        });
         Self {
             listen: root.address("listen").unwrap_or_else(|| local(3000)),
             control: control.unwrap_or_else(|| local(3002)),
@@ -350,7 +402,9 @@ impl Config {
             url_domain: root.domain("url_domain"),
             drain_timeout: root.ms("drain_timeout_ms", 0..=3_600_000, 30_000),
             sandbox: root.section("sandbox", SandboxConfig::from_section),
-            billing: root.section("billing", tariff),
+            billing,
+            invoices,
+            budget: root.section("budget", budget),
             ledger: root.section("ledger", |ledger| LedgerConfig {
                 retention_days: ledger.optional_u32("retention_days", 1..=36_500),
                 retention_mb: ledger.integer("retention_mb", 16..=16_777_216),
@@ -360,6 +414,7 @@ impl Config {
                 segments_per_function: logs.u32("segments_per_function", 2..=1_000, 8),
             }),
             queue: root.section("queue", QueueConfig::from_section),
+            destinations: root.section("destinations", DestinationsConfig::from_section),
             audit: root.section("audit", |audit| AuditConfig {
                 retention_days: audit.u32("retention_days", 1..=36_500, 365),
                 invoke: audit.flag("invoke").unwrap_or(false),
@@ -415,6 +470,22 @@ impl QueueConfig {
     }
 }
 
+impl DestinationsConfig {
+    fn from_section(destinations: &Section<'_>) -> Self {
+        let allowed = |text: &str| {
+            Allowed::parse(text).map_err(|_| {
+                let shown = quoted(text);
+                format!("has \"{shown}\", which is neither the beginning of an address, such as https://hooks.example.com/team, nor a file, such as file:failures")
+            })
+        };
+        let file_mb_max = destinations.integer("file_mb_max", 1..=1_048_576);
+        Self {
+            allow: AllowList::new(destinations.list("allow", allowed)),
+            file_bytes_max: file_mb_max.unwrap_or(1_024) << 20,
+        }
+    }
+}
+
 impl HttpConfig {
     fn from_section(http: &Section<'_>) -> Self {
         Self {
@@ -442,8 +513,93 @@ impl TlsConfig {
     }
 }
 
+impl InvoiceConfig {
+    fn from_section(billing: &Section<'_>, tariff: &Tariff) -> Self {
+        const MAX: u64 = 1_000_000_000_000_000;
+        let FreeTier {
+            requests,
+            gb_seconds,
+        } = FreeTier::default();
+        let tiers = billing
+            .tables("tiers")
+            .map(|tables| tiers(billing, &tables));
+        let usual = if tariff.prices.gb_second == Prices::default().gb_second {
+            Tier::LAMBDA.to_vec()
+        } else {
+            Vec::new()
+        };
+        Self {
+            plan: Plan {
+                free: FreeTier {
+                    requests: billing
+                        .integer("free_requests", 0..=MAX)
+                        .unwrap_or(requests),
+                    gb_seconds: billing
+                        .integer("free_gb_seconds", 0..=MAX)
+                        .unwrap_or(gb_seconds),
+                },
+                tiers: tiers.unwrap_or(usual),
+            },
+            issuer: billing.words("issuer"),
+            customer: billing.words("customer"),
+        }
+    }
+}
+
+/// Tables `[[billing.tiers]]`.
+fn tiers(billing: &Section<'_>, tables: &[Table<'_>]) -> Vec<Tier> {
+    const TIERS_MAX: usize = 20;
+    const FROM_MAX: u64 = 1_000_000_000_000_000;
+    let mut tiers: Vec<Tier> = Vec::new();
+    for table in tables {
+        let from = table.integer("from_gb_seconds", &(1..=FROM_MAX));
+        let gb_second = table.integer("gb_second_picousd", &(0..=PICOUSD_MAX));
+        for key in ["from_gb_seconds", "gb_second_picousd"] {
+            if !table.has(key) {
+                table.wrong(format!("a tier of `billing.tiers` needs `{key}`"));
+            }
+        }
+        if let (Some(from_gb_seconds), Some(gb_second)) = (from, gb_second) {
+            if tiers
+                .last()
+                .is_some_and(|last| last.from_gb_seconds >= from_gb_seconds)
+            {
+                table.wrong(
+                    "`from_gb_seconds` must be more than that of the tier before".to_owned(),
+                );
+            }
+            tiers.push(Tier {
+                from_gb_seconds,
+                gb_second,
+            });
+        }
+    }
+    if tables.len() > TIERS_MAX {
+        billing.wrong(&format!(
+            "has {} tiers; at most {TIERS_MAX} are allowed",
+            tables.len()
+        ));
+    }
+    tiers
+}
+
+/// What the whole server may spend.
+fn budget(section: &Section<'_>) -> Option<Budget> {
+    let monthly = section.usd("monthly_usd", 1..=Budget::MAX);
+    let throttle = section.flag("throttle");
+    if monthly.is_none() && throttle.is_some() {
+        section.wrong("has `throttle`, and no `monthly_usd` that it could be about");
+    }
+    monthly.map(|monthly| Budget {
+        monthly,
+        throttle: throttle.unwrap_or(false),
+    })
+}
+
+/// The highest price that can be set: a dollar.
+const PICOUSD_MAX: u64 = 1_000_000_000_000;
+
 fn tariff(billing: &Section<'_>) -> Tariff {
-    const PICOUSD_MAX: u64 = 1_000_000_000_000;
     let Prices { gb_second, request } = Prices::default();
     let rounding_ms = billing.u32(
         "rounding_ms",

@@ -14,7 +14,7 @@ use domain::{
     Fault, FunctionError, FunctionName, Invocation, Outcome, Qualifier, Report, RequestId,
 };
 use sandbox::{Observed, RunRequest};
-use storage::{LedgerHealth, LogEvent};
+use storage::{LedgerHealth, LogEvent, LogSource};
 
 use crate::answer::Answer;
 use crate::app::App;
@@ -83,7 +83,9 @@ impl InvokeError {
         match self {
             Self::UnknownFunction { .. }
             | Self::UnknownQualifier { .. }
-            | Self::Refused(Refused::Function { .. } | Refused::Process { .. }) => Fault::Caller,
+            | Self::Refused(
+                Refused::Function { .. } | Refused::Process { .. } | Refused::Budget(_),
+            ) => Fault::Caller,
             Self::Refused(Refused::Memory { .. })
             | Self::LedgerClosed { .. }
             | Self::Sandbox { .. }
@@ -99,25 +101,23 @@ impl InvokeError {
 /// [`InvokeError`] when there is no outcome to answer with. A function that failed is not an error
 /// here: the answer says so, and it is billed.
 pub(crate) async fn invoke(app: &App, invocation: Invocation) -> Result<Completed, InvokeError> {
+    begin(app, invocation)?.run().await
+}
+
+/// Finds what is to run and admits it. Whoever gets an [`Admitted`] runs it or drops it; both leave a
+/// record.
+///
+/// # Errors
+///
+/// [`InvokeError`] when nothing was admitted; there is no record then.
+pub(crate) fn begin(app: &App, invocation: Invocation) -> Result<Admitted<'_>, InvokeError> {
     let qualifier = invocation.qualifier.as_ref();
     let random = qualifier.map_or(0, |_| app.random.bits());
     let version = app
         .registry
         .resolve(&invocation.function, qualifier, random)?;
     let permit = admit(app, &version)?;
-    let admitted = Admitted::new(app, version, permit, invocation);
-
-    let run = app
-        .sandboxes
-        .run(Arc::clone(&admitted.version.guest), admitted.request());
-    match run.await {
-        Ok(outcome) => admitted.close(outcome),
-        Err(source) => {
-            let id = admitted.invocation.id;
-            admitted.close_failed();
-            Err(InvokeError::Sandbox { id, source })
-        }
-    }
+    Ok(Admitted::new(app, version, permit, invocation))
 }
 
 /// A permit to run `version`, unless the ledger or a limit is against it.
@@ -126,6 +126,11 @@ pub(crate) fn admit(app: &App, version: &Version) -> Result<Permit, InvokeError>
         && let Some(reason) = ledger_failure(&app.ledger.health())
     {
         return Err(InvokeError::LedgerClosed { reason });
+    }
+    if let Err(spent) = app.budgets.check(&version.spending) {
+        let refused = Refused::from(spent);
+        app.metrics.throttled(&version.metrics, &refused);
+        return Err(InvokeError::Refused(refused));
     }
     let candidate = Candidate {
         function: &version.name,
@@ -142,8 +147,8 @@ pub(crate) fn admit(app: &App, version: &Version) -> Result<Permit, InvokeError>
 }
 
 /// An invocation between its admission and its record. Dropped half way, it records that the caller
-/// left.
-struct Admitted<'a> {
+/// left, or, where nobody waits, that we stopped it.
+pub(crate) struct Admitted<'a> {
     app: &'a App,
     version: Arc<Version>,
     invocation: Invocation,
@@ -185,8 +190,37 @@ impl<'a> Admitted<'a> {
         Some(format!("{arn}:{qualifier}"))
     }
 
+    /// Runs the guest to its end, and records the invocation.
+    ///
+    /// # Errors
+    ///
+    /// [`InvokeError::Sandbox`], with a record, and [`InvokeError::Record`], without one.
+    pub(crate) async fn run(&mut self) -> Result<Completed, InvokeError> {
+        let guest = Arc::clone(&self.version.guest);
+        let run = self.app.sandboxes.run(guest, self.request());
+        match run.await {
+            Ok(outcome) => self.close(outcome),
+            Err(source) => {
+                self.record(Ending::HostError).inspect_err(|_| {
+                    self.app.faults.note(&self.app.clock, &source);
+                })?;
+                let id = self.invocation.id;
+                Err(InvokeError::Sandbox { id, source })
+            }
+        }
+    }
+
+    /// Records that we stopped it before its end. The run must have been dropped.
+    ///
+    /// # Errors
+    ///
+    /// [`InvokeError::Record`]; there is no record then.
+    pub(crate) fn cut(mut self) -> Result<(), InvokeError> {
+        self.record(Ending::HostError).map(drop)
+    }
+
     /// Reads the answer as the caller will, and records the invocation.
-    fn close(mut self, outcome: Outcome) -> Result<Completed, InvokeError> {
+    fn close(&mut self, outcome: Outcome) -> Result<Completed, InvokeError> {
         let (answer, outcome) = closing::read(&self.invocation, outcome);
         let (report, log) = self.record(Ending::Outcome(&outcome))?;
         Ok(Completed {
@@ -194,10 +228,6 @@ impl<'a> Admitted<'a> {
             report,
             log,
         })
-    }
-
-    fn close_failed(mut self) {
-        self.record_or_log(Ending::HostError);
     }
 
     /// Reports, appends to the ledger, counts and logs; once.
@@ -227,7 +257,14 @@ impl<'a> Admitted<'a> {
         self.version
             .running
             .note_memory(self.observed.usage(&self.app.clock).memory_peak_bytes);
-        let log = closing.log(&report, ending);
+        let mut log = closing.log(&report, ending);
+        for warning in self.app.budgets.spend(&self.version.spending, &report) {
+            log.push(LogEvent {
+                at_unix_ms: self.app.clock.unix_ms(),
+                source: LogSource::Platform,
+                text: warning.text(),
+            });
+        }
         let kept = if self.invocation.keep_log {
             log.clone()
         } else {
@@ -240,18 +277,20 @@ impl<'a> Admitted<'a> {
         );
         Ok((report, kept))
     }
-
-    fn record_or_log(&mut self, ending: Ending<'_>) {
-        if let Err(error) = self.record(ending) {
-            self.app.faults.note(&self.app.clock, &error);
-        }
-    }
 }
 
 impl Drop for Admitted<'_> {
     fn drop(&mut self) {
-        if self.permit.is_some() {
-            self.record_or_log(Ending::Cancelled);
+        if self.permit.is_none() {
+            return;
+        }
+        let ending = if self.invocation.trigger.is_queued() {
+            Ending::HostError
+        } else {
+            Ending::Cancelled
+        };
+        if let Err(error) = self.record(ending) {
+            self.app.faults.note(&self.app.clock, &error);
         }
     }
 }

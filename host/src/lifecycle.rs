@@ -1,8 +1,9 @@
 //! The life of the process: bind, ready, drain, stop. Owns every long-lived task.
 //!
-//! Three groups of threads that do not share: workers (listener of triggers, and the guests that
-//! answer quickly), background (guests that take long, at low priority) and control (the control
-//! listener, queries). The drop folder and the ledger bring threads of their own.
+//! Four groups of threads that do not share: workers (listener of triggers, and the guests that
+//! answer quickly), queue (the same for events that waited), background (guests that take long, at low
+//! priority) and control (the control listener, queries). The drop folder, the queue's writer and the
+//! ledger bring threads of their own.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use domain::Clock;
 use sandbox::{Compile, EngineSettings, Sandboxes};
 use storage::{
     Artifacts, Audit, AuditSettings, DataDir, IdentityStore, Ledger, LedgerSettings, LogSettings,
-    Logs, Queue, QueueSettings, Records,
+    Logs, Queue, QueueHealth, QueueSettings, Records,
 };
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
@@ -28,6 +29,7 @@ use crate::auth::identities::Identities;
 use crate::auth::key_sets::KeySets;
 use crate::auth::root_key::{Endpoint, KeyPlaces, RootKey};
 use crate::banner;
+use crate::budgets::Budgets;
 use crate::capacity::{System, Wanted};
 use crate::concurrency::Concurrency;
 use crate::config::{CertificateFiles, Config};
@@ -42,6 +44,8 @@ use crate::registry::drop_folder::DropFolder;
 use crate::registry::watcher::DropWatcher;
 use crate::registry::{Parts, Refusals, Registry};
 use crate::tokens::Tokens;
+use crate::trigger::queue::deliver::Deliveries;
+use crate::trigger::queue::dispatch::Dispatch;
 
 const SECONDS_PER_DAY: u64 = 86_400;
 
@@ -54,6 +58,13 @@ const SPARE_SANDBOXES: u32 = 64;
 
 /// How long to wait for each group of threads to end; a poll of a guest takes milliseconds.
 const STOP_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// How long attempts at events that are cut may take to be closed; those that take longer are closed by
+/// the next start.
+const CUT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How often to look whether queue and ledger still take what they are given.
+const HEALTH_LOOK: Duration = Duration::from_millis(200);
 
 /// How often to look whether the last invocation has ended.
 const DRAIN_LOOK: Duration = Duration::from_millis(5);
@@ -97,9 +108,11 @@ pub(crate) fn run(config: Config) -> anyhow::Result<()> {
         .control
         .spawn(certificates.watch(app.config.tls.rescan));
     let watcher = start_watcher(&app)?;
+    let dispatch = Dispatch::start(&app, runtimes.queue.handle());
 
-    let draining = until_stopped(&app, signals, &watcher, (trigger_drain, control_drain));
-    runtimes.control.block_on(draining);
+    let drains = (trigger_drain, control_drain, dispatch);
+    let draining = until_stopped(&app, signals, &watcher, drains);
+    let failed = runtimes.control.block_on(draining);
 
     // What still runs is dropped with its threads, and records that it was cut; so the ledger closes
     // after them.
@@ -108,8 +121,14 @@ pub(crate) fn run(config: Config) -> anyhow::Result<()> {
     app.logs.flush();
     app.audit.flush();
     app.queue.close();
-    app.ledger.close().context("closing the ledger failed")?;
+    let closed = app.ledger.close().context("closing the ledger failed");
     drop(data_dir);
+    if let Some(reason) = failed {
+        anyhow::bail!(
+            "{reason}; start again once the disk is well, nothing that was accepted is lost"
+        );
+    }
+    closed?;
     banner::stopped();
     Ok(())
 }
@@ -125,9 +144,10 @@ fn make_functions_dir(app: &App) -> anyhow::Result<()> {
         .with_context(|| format!("making the functions folder {} failed", folder.display()))
 }
 
-/// The three groups of threads.
+/// The four groups of threads.
 struct Runtimes {
     workers: Runtime,
+    queue: Runtime,
     background: Runtime,
     control: Runtime,
 }
@@ -146,6 +166,7 @@ impl Runtimes {
         let start = "starting threads failed";
         Ok(Self {
             workers: group("worker", cores).build().context(start)?,
+            queue: group("queue", cores).build().context(start)?,
             background: group("background", cores)
                 .on_thread_start(lower_priority)
                 .build()
@@ -157,6 +178,7 @@ impl Runtimes {
     /// Gives up on what still runs: its tasks are dropped.
     fn stop(self, sandboxes: &Sandboxes) {
         self.workers.shutdown_timeout(STOP_TIMEOUT);
+        self.queue.shutdown_timeout(STOP_TIMEOUT);
         // The guests that those had handed over end at their next slice; threads that went before
         // them would leave them without timers.
         let all_ended = async {
@@ -300,18 +322,22 @@ fn build(
         queue_settings(&config, &clock, &queue_changed),
         ledger.clone(),
     )?;
+    let deliveries = Deliveries::open(data_dir.path(), &config.destinations)?;
     let logs = Logs::open(&data_dir, log_settings(&config))?;
     let audit = Audit::open(&data_dir, audit_settings(&config))?;
     let audit = AuditLog::new(audit, config.audit.invoke);
     let metrics = Arc::new(Metrics::default());
+    let budgets = Arc::new(Budgets::open(clock.clone(), config.budget, &ledger)?);
     let registry = Registry::open(Parts {
         records: Records::open(&data_dir)?,
         artifacts: Artifacts::open(&data_dir)?,
         sandboxes: sandboxes.clone(),
         metrics: Arc::clone(&metrics),
+        budgets: Arc::clone(&budgets),
         clock: clock.clone(),
         region: config.region.clone(),
         concurrency_max: config.sandbox.concurrency_max,
+        destinations: config.destinations.allow.clone(),
         log_stream_suffix: random.hex(),
     })?;
     let (authentication, identities) = callers(&config, &data_dir, sockets, &clock)?;
@@ -320,6 +346,7 @@ fn build(
         listen: sockets.triggers.local_addr()?,
         control: sockets.control.local_addr()?,
         concurrency: Concurrency::new(config.sandbox.concurrency_max, memory_budget_bytes),
+        budgets,
         key_sets: KeySets::new(config.functions_dir.clone(), clock.clone()),
         config,
         clock,
@@ -333,6 +360,7 @@ fn build(
         ledger,
         queue,
         queue_changed,
+        deliveries,
         logs,
         metrics,
         faults: Faults::default(),
@@ -389,6 +417,7 @@ fn queue_settings(config: &Config, clock: &Clock, changed: &Arc<Notify>) -> Queu
     QueueSettings {
         quota: config.queue.quota,
         wait_max: retry_max.max(delays.refused_max),
+        keep: config.queue.keep,
         clock: clock.clone(),
         on_change: Box::new(move || changed.notify_one()),
     }
@@ -433,14 +462,21 @@ fn start_watcher(app: &Arc<App>) -> anyhow::Result<DropWatcher> {
         .context("watching the drop folder failed")
 }
 
-/// Waits for a signal, then for what runs.
+/// Waits for a signal, then for what runs. Returns why the process can't go on, if that is what stopped
+/// it.
 async fn until_stopped(
     app: &App,
     mut signals: Signals,
     watcher: &DropWatcher,
-    (triggers, control): (DrainControl, DrainControl),
-) {
-    signals.next().await;
+    (triggers, control, mut dispatch): (DrainControl, DrainControl, Dispatch),
+) -> Option<String> {
+    let failed = tokio::select! {
+        () = signals.next() => None,
+        reason = failed(app) => Some(reason),
+    };
+    if let Some(reason) = &failed {
+        tracing::error!("{reason}; no new work is taken and the server stops");
+    }
     app.draining.send_replace(true);
     watcher.stop();
     banner::draining(app.concurrency.running(), app.config.drain_timeout);
@@ -450,16 +486,42 @@ async fn until_stopped(
         while app.concurrency.running() > 0 {
             tokio::time::sleep(DRAIN_LOOK).await;
         }
+        dispatch.drained().await;
         control.finish().await;
     };
-    tokio::select! {
-        () = all_ended => {}
+    let was_cut = tokio::select! {
+        () = all_ended => false,
         () = tokio::time::sleep(app.config.drain_timeout) => {
             tracing::warn!("the drain took too long; {} invocations are cut", app.concurrency.running());
+            true
         }
         () = signals.next() => {
             tracing::warn!("stopping now; {} invocations are cut", app.concurrency.running());
+            true
         }
+    };
+    if was_cut && !dispatch.is_drained() {
+        dispatch.cut();
+        if tokio::time::timeout(CUT_TIMEOUT, dispatch.drained())
+            .await
+            .is_err()
+        {
+            tracing::warn!("attempts at events could not be closed; the next start does it");
+        }
+    }
+    failed
+}
+
+/// Completes when queue or ledger take nothing any more until a restart, and says why.
+async fn failed(app: &App) -> String {
+    loop {
+        if let QueueHealth::Failed { reason } = app.queue.health() {
+            return format!("the queue of events failed: {reason}");
+        }
+        if let Some(reason) = app.ledger.failure() {
+            return format!("the ledger failed: {reason}");
+        }
+        tokio::time::sleep(HEALTH_LOOK).await;
     }
 }
 

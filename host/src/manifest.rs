@@ -7,16 +7,21 @@
 //! Knows nothing of the function's name, of files, or of routes that other functions claim.
 
 pub(crate) mod document;
+pub(crate) mod events;
 pub(crate) mod route_rules;
+pub(crate) mod subscribe;
 
 use std::path::PathBuf;
 
+use domain::billing::budget::Budget;
 use domain::routing::{Route, RouteMethod, RouteTable};
 use domain::{FunctionName, Limits, MemoryMb, Timeout};
 use serde::{Deserialize, Serialize};
 
 use self::document::{Problem, Table, quoted};
+use self::events::EventRules;
 use self::route_rules::{HttpRoute, Inherited, RouteRules};
+use self::subscribe::Subscription;
 
 /// Most invocations of one function at a time that a manifest may ask for.
 pub(crate) const CONCURRENCY_MAX: u32 = 20_000;
@@ -53,6 +58,10 @@ pub(crate) struct Manifest {
     /// process's limit. Key `concurrency`.
     #[serde(default)]
     pub(crate) concurrency: Option<u32>,
+    /// What a month may cost. Table `[budget]`: `monthly_usd`, a number or text with up to 12 decimals, to
+    /// 10,000,000; `throttle`, default false.
+    #[serde(default)]
+    pub(crate) budget: Option<Budget>,
     /// The routes of `[[http]]`, none of them twice. `None` means the two default routes; an empty
     /// list, written `http = []`, means no route at all.
     #[serde(default)]
@@ -61,6 +70,12 @@ pub(crate) struct Manifest {
     /// `burst`, `rate_per_key`, `burst_per_key`; tables `jwt`, `cors`.
     #[serde(default)]
     pub(crate) rules: RouteRules,
+    /// Topics whose events it gets, at most 100. Tables `[[subscribe]]`.
+    #[serde(default)]
+    pub(crate) subscriptions: Vec<Subscription>,
+    /// What becomes of its events. Table `[async]`.
+    #[serde(default)]
+    pub(crate) events: EventRules,
     /// How the artifact is made. Table `[build]`.
     #[serde(default)]
     pub(crate) build: Build,
@@ -116,9 +131,12 @@ impl Manifest {
             concurrency: root
                 .integer("concurrency", &(0..=u64::from(CONCURRENCY_MAX)))
                 .and_then(|number| u32::try_from(number).ok()),
+            budget: root.table("budget").and_then(|table| budget(&table)),
             routes: root
                 .tables("http")
                 .map(|entries| routes(root, &entries, &inherited)),
+            subscriptions: subscribe::subscriptions(root),
+            events: events::event_rules(root),
             build: root
                 .table("build")
                 .map_or_else(Build::default, |table| build(&table)),
@@ -143,6 +161,16 @@ fn description(root: &Table<'_>) -> Option<String> {
         root.wrong_at(&text, "description", &rule);
     }
     Some(text.value.to_owned())
+}
+
+/// A table `[budget]`.
+fn budget(table: &Table<'_>) -> Option<Budget> {
+    let throttle = table.boolean("throttle").unwrap_or(false);
+    let monthly = table.usd("monthly_usd", &(1..=Budget::MAX));
+    if !table.has("monthly_usd") {
+        table.wrong("`budget` needs `monthly_usd`, what a month may cost".to_owned());
+    }
+    monthly.map(|monthly| Budget { monthly, throttle })
 }
 
 fn limits(root: &Table<'_>) -> Limits {

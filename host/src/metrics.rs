@@ -4,6 +4,8 @@
 //! version, so nothing is looked up. Function names are labels, request ids never are: the number of
 //! series is bounded by the number of functions.
 
+mod events;
+
 use std::fmt::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,6 +14,8 @@ use dashmap::DashMap;
 use domain::{FunctionName, Report, Status};
 use http::StatusCode;
 
+use self::events::EventMetrics;
+pub(crate) use self::events::waiting;
 use crate::concurrency::Refused;
 
 /// Upper bounds of the duration histogram, in microseconds.
@@ -33,6 +37,8 @@ pub(crate) struct Metrics {
     responses: [AtomicU64; 6],
     /// Requests that did not reach their function, by [`RefusedBy`].
     refused: [AtomicU64; RefusedBy::ALL.len()],
+    /// What became of events that wait.
+    pub(crate) events: EventMetrics,
 }
 
 /// What kept a request from its function.
@@ -85,7 +91,7 @@ impl Metrics {
     /// Counts an invocation that was not admitted.
     pub(crate) fn throttled(&self, function: &FunctionMetrics, refused: &Refused) {
         match refused {
-            Refused::Function { .. } => add(&function.throttled, 1),
+            Refused::Function { .. } | Refused::Budget(_) => add(&function.throttled, 1),
             Refused::Process { .. } => add(&self.throttled_process, 1),
             Refused::Memory { .. } => add(&self.throttled_memory, 1),
         }
@@ -149,7 +155,7 @@ impl Metrics {
             ),
             (
                 "mayfly_throttled_total",
-                "Invocations beyond the function's concurrency.",
+                "Invocations beyond the function's concurrency or a budget.",
                 |f| &f.throttled,
             ),
         ];
@@ -207,6 +213,7 @@ impl Metrics {
             let labels = format!("by=\"{}\"", by.as_str());
             text.sample("mayfly_http_refused_total", &labels, get(count));
         }
+        self.events.render(&mut text);
         for (name, help, value) in gauges {
             text.family(name, "gauge", help);
             text.sample(name, "", *value);

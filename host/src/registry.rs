@@ -21,6 +21,7 @@ mod publish;
 pub(crate) mod read_file;
 mod removal;
 mod settings;
+mod subscribers;
 mod swap;
 mod uploads;
 
@@ -39,10 +40,12 @@ use serde::Serialize;
 use storage::{ArtifactId, Artifacts, Origin, Records, StorageError};
 
 use crate::app::Random;
+use crate::budgets::Budgets;
 use crate::concurrency::Running;
 use crate::invoke::{InvokeError, unknown, unknown_qualifier};
 use crate::metrics::Metrics;
 use crate::trigger::http::guard::Guard;
+use crate::trigger::queue::destination::AllowList;
 
 pub(crate) use aliases::AliasChange;
 pub(crate) use change::ChangeError;
@@ -51,7 +54,10 @@ pub(crate) use publish::{Draft, Effort, Prepared, PublishError, Published};
 pub(crate) use refusals::Refusals;
 pub(crate) use removal::Removed;
 pub(crate) use route_target::RouteTarget;
-pub(crate) use settings::{EventInvoke, InvokeMode, ResourcePolicy, Settings, UrlAuth, UrlConfig};
+pub(crate) use settings::{
+    EventInvoke, InvokeMode, ResourcePolicy, Settings, UrlAuth, UrlConfig, settings_key,
+};
+pub(crate) use subscribers::{Subscriber, Subscribers};
 pub(crate) use uploads::{CodeUpdate, NewCode, NewFunction, PublishVersion};
 pub(crate) use version::{Code, Configuration, Declared, DeclaredLogging, Version};
 
@@ -70,6 +76,8 @@ pub(crate) struct Registry {
     routes: RwLock<RouteTable<Arc<RouteTarget>>>,
     /// Function URLs by their ids.
     urls: DashMap<String, Arc<UrlTarget>>,
+    /// Who gets events of topics.
+    subscribers: Subscribers,
     /// Held while something is swapped in, removed or swept; readers never take it.
     publishing: Mutex<()>,
     /// Shared by what is being prepared: its artifacts are not in use yet, and must not be swept.
@@ -97,10 +105,13 @@ pub(crate) struct Parts {
     pub(crate) artifacts: Artifacts,
     pub(crate) sandboxes: Sandboxes,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) budgets: Arc<Budgets>,
     pub(crate) clock: Clock,
     pub(crate) region: String,
     /// How many invocations may run at once in the process; reservations share it.
     pub(crate) concurrency_max: u32,
+    /// Where records of events may go.
+    pub(crate) destinations: AllowList,
     /// The part of log stream names that tells this process from others: 32 hexadecimal digits.
     pub(crate) log_stream_suffix: String,
 }
@@ -129,6 +140,7 @@ impl Registry {
             running: DashMap::new(),
             routes: RwLock::default(),
             urls: DashMap::new(),
+            subscribers: Subscribers::default(),
             publishing: Mutex::new(()),
             preparing: Mutex::default(),
             compiling: Mutex::new(()),
@@ -208,6 +220,11 @@ impl Registry {
         found: impl FnOnce(Match<'_, Arc<RouteTarget>>) -> T,
     ) -> T {
         found(self.routes.read().find(method, path))
+    }
+
+    /// Who gets events of topics.
+    pub(crate) fn subscribers(&self) -> &Subscribers {
+        &self.subscribers
     }
 
     /// The bytes of an artifact.

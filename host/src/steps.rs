@@ -27,6 +27,7 @@ use crate::auth::authentication::Authentication;
 use crate::auth::identities::Identities;
 use crate::auth::key_sets::KeySets;
 use crate::auth::root_key::{Endpoint, KeyPlaces, RootKey};
+use crate::budgets::Budgets;
 use crate::concurrency::Concurrency;
 use crate::config::{Config, Flags};
 use crate::faults::Faults;
@@ -100,14 +101,18 @@ fn app(root: &std::path::Path, background: &tokio::runtime::Runtime) -> App {
     })
     .unwrap();
     let metrics = Arc::new(Metrics::default());
+    let budgets = Budgets::new(clock.clone(), None, &std::collections::HashMap::new());
+    let budgets = Arc::new(budgets);
     let registry = Registry::open(RegistryParts {
         records: Records::open(&data_dir).unwrap(),
         artifacts: Artifacts::open(&data_dir).unwrap(),
         sandboxes: sandboxes.clone(),
         metrics: Arc::clone(&metrics),
+        budgets: Arc::clone(&budgets),
         clock: clock.clone(),
         region: "local".to_owned(),
         concurrency_max: 1_000,
+        destinations: crate::trigger::queue::destination::AllowList::default(),
         log_stream_suffix: String::new(),
     })
     .unwrap();
@@ -148,6 +153,7 @@ fn app(root: &std::path::Path, background: &tokio::runtime::Runtime) -> App {
         storage::QueueSettings {
             quota: storage::Quota::default(),
             wait_max: Duration::from_secs(300),
+            keep: Duration::from_secs(86_400),
             clock: clock.clone(),
             on_change: Box::new(|| {}),
         },
@@ -155,8 +161,14 @@ fn app(root: &std::path::Path, background: &tokio::runtime::Runtime) -> App {
     )
     .unwrap();
     App {
+        budgets,
         queue,
         queue_changed: Arc::default(),
+        deliveries: crate::trigger::queue::deliver::Deliveries::open(
+            data_dir.path(),
+            &config.destinations,
+        )
+        .unwrap(),
         authentication: Authentication::new(root_key, known, &config.auth, clock.clone()),
         identities,
         config,

@@ -156,7 +156,6 @@ fn what_can_not_be_invoked_is_an_error_that_clients_know() {
     );
     let typed = |kind: &str| invocation("echo", "{}").header("x-amz-invocation-type", kind);
     check(&typed("Sometimes"), 400, "ValidationException");
-    check(&typed("Event"), 400, "InvalidParameterValueException");
     let log = invocation("echo", "{}").header("x-amz-log-type", "All");
     check(&log, 400, "ValidationException");
     check(

@@ -197,6 +197,7 @@ fn a_resource_policy_grows_and_shrinks_statement_by_statement() {
 #[test]
 fn settings_of_asynchronous_invocation_are_replaced_or_merged() {
     let host = host();
+    host.create("g", &printing("1"));
     let target = "/2019-09-25/functions/f/event-invoke-config";
     let missing = format!(
         "The function {} doesn't have an EventInvokeConfig",

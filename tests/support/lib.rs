@@ -20,6 +20,7 @@ use std::io::Write as _;
 
 pub mod binary;
 pub mod bodies;
+pub mod events;
 pub mod guests;
 pub mod host;
 pub mod http;
@@ -32,6 +33,7 @@ pub mod process;
 pub mod sign;
 pub mod site;
 pub mod wait;
+pub mod webhook;
 
 pub use host::TestHost;
 pub use http::{Connection, Request, Response};

@@ -6,6 +6,7 @@ pub(super) mod protocol;
 use domain::RequestId;
 use http::header::RETRY_AFTER;
 use http::{Method, StatusCode};
+use storage::QueueError;
 
 use self::protocol::Protocol;
 use super::json::JsonError;
@@ -13,6 +14,7 @@ use crate::auth::Refused;
 use crate::auth::sigv4::AuthError;
 use crate::http::body::BodyError;
 use crate::http::error::{HttpResponse, RETRY_AFTER_SECONDS, may_be_tried_again};
+use crate::trigger::queue::accept::AcceptError;
 
 /// An error answer.
 #[derive(Debug)]
@@ -171,5 +173,32 @@ impl From<BodyError> for ApiError {
             BodyError::NoRoom => "ServiceException",
         };
         Self::new(error.status(), code, error.to_string())
+    }
+}
+
+impl From<AcceptError> for ApiError {
+    fn from(error: AcceptError) -> Self {
+        let message = error.to_string();
+        match error {
+            AcceptError::TooLarge { .. } => Self::too_large(message),
+            AcceptError::Queue(QueueError::Quota { .. }) => Self::new(
+                StatusCode::TOO_MANY_REQUESTS,
+                "TooManyRequestsException",
+                message,
+            ),
+            AcceptError::Queue(
+                QueueError::Busy
+                | QueueError::Full { .. }
+                | QueueError::Failed { .. }
+                | QueueError::Closed
+                | QueueError::Storage(_)
+                | QueueError::Duplicate { .. }
+                | QueueError::NotRunning { .. },
+            ) => {
+                // What is short or broken is ours; a caller hears that it may try again.
+                tracing::debug!("events were not taken in: {message}");
+                Self::service(StatusCode::SERVICE_UNAVAILABLE)
+            }
+        }
     }
 }

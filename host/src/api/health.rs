@@ -1,19 +1,25 @@
 //! `GET /health` and `GET /metrics`.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Response, StatusCode};
 use http_body_util::Full;
 use serde_json::json;
+use storage::QueueHealth;
 
 use crate::app::App;
 use crate::http::error::{HttpResponse, json_response};
 use crate::invoke::ledger_failure;
+use crate::metrics::waiting;
 
 /// 200 while invocations are taken; 503 with the reason when they are not.
 pub(super) fn health(app: &App) -> HttpResponse {
     let ledger = ledger_failure(&app.ledger.health());
-    let (status, word) = if ledger.is_some() {
+    let queue = queue_failure(&app.queue.health());
+    let (status, word) = if ledger.is_some() || queue.is_some() {
         (StatusCode::SERVICE_UNAVAILABLE, "failed")
     } else if app.is_draining() {
         (StatusCode::SERVICE_UNAVAILABLE, "draining")
@@ -25,6 +31,7 @@ pub(super) fn health(app: &App) -> HttpResponse {
     let body = json!({
         "status": word,
         "ledger": ledger.unwrap_or_else(|| "ok".to_owned()),
+        "queue": queue.unwrap_or_else(|| "ok".to_owned()),
         // Without it nothing is changed; events are answered all the same.
         "audit": match app.audit.problem() {
             Some(problem) => problem,
@@ -36,17 +43,45 @@ pub(super) fn health(app: &App) -> HttpResponse {
     json_response(status, body.to_string())
 }
 
+/// Why no events are taken in, if that is so.
+fn queue_failure(health: &QueueHealth) -> Option<String> {
+    match health {
+        QueueHealth::Writable => None,
+        QueueHealth::Full { reason } | QueueHealth::Failed { reason } => Some(reason.clone()),
+    }
+}
+
 /// What is shown of what is counted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
 pub(super) enum Series {
     /// What names no function: for anybody.
     OfTheProcess,
-    /// Everything.
-    All,
+    /// Everything, with this text on what waits.
+    All(String),
+}
+
+/// What is counted, for Prometheus, with what waits of each function.
+pub(super) async fn all_metrics(app: &Arc<App>) -> HttpResponse {
+    let asking = Arc::clone(app);
+    // Asks the database, which may take its time.
+    let oldest = tokio::task::spawn_blocking(move || asking.queue.oldest()).await;
+    let oldest = match oldest {
+        Ok(Ok(oldest)) => oldest,
+        Ok(Err(error)) => {
+            app.faults.note(&app.clock, &error);
+            BTreeMap::new()
+        }
+        Err(_panicked) => BTreeMap::new(),
+    };
+    let waiting = waiting(&app.queue.depths(), &oldest, app.queue.now_us());
+    metrics(app, &Series::All(waiting))
 }
 
 /// What is counted, for Prometheus.
-pub(super) fn metrics(app: &App, series: Series) -> HttpResponse {
+pub(super) fn metrics(app: &App, series: &Series) -> HttpResponse {
+    let (queued, running) = app.queue.depths().values().fold((0, 0), |sums, depth| {
+        (sums.0 + depth.queued, sums.1 + depth.running)
+    });
     let ledger_ok = u64::from(ledger_failure(&app.ledger.health()).is_none());
     let gauges: &[(&str, &str, u64)] = &[
         (
@@ -94,6 +129,17 @@ pub(super) fn metrics(app: &App, series: Series) -> HttpResponse {
             "1 while the ledger takes records.",
             ledger_ok,
         ),
+        ("mayfly_events_queued", "Events that wait.", queued),
+        (
+            "mayfly_events_running",
+            "Events with an attempt under way.",
+            running,
+        ),
+        (
+            "mayfly_queue_writable",
+            "1 while events are taken in.",
+            u64::from(app.queue.health() == QueueHealth::Writable),
+        ),
         (
             "mayfly_log_events_dropped",
             "Log events that were dropped.",
@@ -102,7 +148,7 @@ pub(super) fn metrics(app: &App, series: Series) -> HttpResponse {
     ];
     let text = match series {
         Series::OfTheProcess => app.metrics.render_process(gauges),
-        Series::All => app.metrics.render(gauges),
+        Series::All(waiting) => app.metrics.render(gauges) + &waiting + &app.budgets.render(),
     };
     let mut response = Response::new(Full::new(Bytes::from(text)));
     let content_type = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");

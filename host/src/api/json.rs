@@ -78,7 +78,7 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for Object<T> {
 }
 
 /// What is wrong and where. A value that has the wrong type may be a secret, so it is left out.
-fn plain(error: &serde_json::Error) -> String {
+pub(super) fn plain(error: &serde_json::Error) -> String {
     let text = error.to_string();
     let Some((start, expected)) = text.rsplit_once(", expected ") else {
         return text;

@@ -196,7 +196,7 @@ async fn act(call: &Call<'_>) -> Result<HttpResponse, ApiError> {
         Op::InvokeWithResponseStream => {
             invoke_with_response_stream::invoke_with_response_stream(call).await
         }
-        Op::InvokeAsync => invoke_async::invoke_async(call),
+        Op::InvokeAsync => invoke_async::invoke_async(call).await,
         Op::ListEventSourceMappings => quiet::list_event_source_mappings(),
         Op::ListLayers => quiet::list_layers(),
         Op::GetFunctionCodeSigningConfig => quiet::get_function_code_signing_config(call),

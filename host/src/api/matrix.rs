@@ -28,6 +28,7 @@ pub(super) fn method(method: &Method) -> &'static str {
         Method::GET => "GET",
         Method::PUT => "PUT",
         Method::DELETE => "DELETE",
+        Method::OPTIONS => "OPTIONS",
         _ => "POST",
     }
 }
@@ -73,7 +74,12 @@ fn the_table_of_operations_is_the_one_that_is_checked_in() {
 #[test]
 fn every_action_is_one_of_its_service() {
     for row in rows() {
-        let name = row.action.strip_prefix(row.service).unwrap();
+        // Whatever makes an event of a function needs one permission.
+        let service = match row.action {
+            "lambda:InvokeFunction" => "lambda",
+            _ => row.service,
+        };
+        let name = row.action.strip_prefix(service).unwrap();
         assert!(name.starts_with(':') && name.len() > 1, "{}", row.action);
     }
 }

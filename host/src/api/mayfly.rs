@@ -1,39 +1,35 @@
 //! Our own API under `/mayfly/`: what the command line asks for and AWS has no word for.
 
+mod accepted;
 mod api_keys;
 mod audit;
 mod backup;
 pub(crate) mod billing;
+mod cloud_events;
+mod events;
 pub(crate) mod functions;
 mod logs;
+mod queues;
 mod rollback;
+mod subject;
+mod topics;
 
-use domain::FunctionName;
 use http::Method;
 
+use self::events::change::{Change, change_events};
+use self::subject::{About, Subject, function};
 use super::body::{ApiResponse, whole};
 use super::error::ApiError;
-use super::health::{self, Series};
+use super::health;
 use super::lambda::operation::labels;
 use super::request::{ApiRequest, decode};
-use crate::auth::{self, Denied, Refused};
-
-/// What an operation is about, for policies.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum About {
-    /// Nothing in particular.
-    Any,
-    /// The alias, of the function that the label names, that the query names; without one, its only one.
-    Alias,
-    /// The log that the label names.
-    Log,
-    /// The API key that the label names.
-    ApiKey,
-}
+use crate::auth;
 
 /// What is known of an operation before it is looked into.
 #[derive(Debug)]
 struct Spec {
+    #[cfg(test)]
+    name: &'static str,
     /// What a policy has to allow.
     action: &'static str,
     method: Method,
@@ -42,9 +38,12 @@ struct Spec {
     about: About,
 }
 
+/// What has to be allowed for events of a function, whatever they come from.
+const INVOKE: &str = "lambda:InvokeFunction";
+
 /// Makes [`Operation`] and what is known of each: `NAME => METHOD PATH, ABOUT`.
 macro_rules! operations {
-    ($($name:ident => $method:ident $path:literal, $about:ident;)*) => {
+    ($($name:ident => $method:ident $path:literal, $about:expr;)*) => {
         /// What can be asked for.
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         enum Operation { $($name),* }
@@ -55,10 +54,15 @@ macro_rules! operations {
             fn spec(self) -> Spec {
                 match self {
                     $(Self::$name => Spec {
-                        action: concat!("mayfly:", stringify!($name)),
+                        action: match $about {
+                            About::Function => INVOKE,
+                            _ => concat!("mayfly:", stringify!($name)),
+                        },
+                        #[cfg(test)]
+                        name: stringify!($name),
                         method: Method::$method,
                         path: $path,
-                        about: About::$about,
+                        about: $about,
                     }),*
                 }
             }
@@ -67,18 +71,27 @@ macro_rules! operations {
 }
 
 operations! {
-    ListFunctions => GET "/mayfly/functions", Any;
-    RollBack => POST "/mayfly/functions/{}/rollback", Alias;
-    ListBilling => GET "/mayfly/billing", Any;
-    SummariseBilling => GET "/mayfly/billing/summary", Any;
-    ReadLogs => GET "/mayfly/logs/{}", Log;
-    ListApiKeys => GET "/mayfly/api-keys", Any;
-    CreateApiKey => POST "/mayfly/api-keys", Any;
-    UpdateApiKey => PUT "/mayfly/api-keys/{}", ApiKey;
-    DeleteApiKey => DELETE "/mayfly/api-keys/{}", ApiKey;
-    ReadAudit => GET "/mayfly/audit", Any;
-    Backup => GET "/mayfly/backup", Any;
-    GetMetrics => GET "/metrics", Any;
+    ListFunctions => GET "/mayfly/functions", About::Any;
+    RollBack => POST "/mayfly/functions/{}/rollback", About::Alias;
+    ListBilling => GET "/mayfly/billing", About::Any;
+    SummariseBilling => GET "/mayfly/billing/summary", About::Any;
+    ListEvents => GET "/mayfly/events", About::Filtered;
+    RedriveEvents => POST "/mayfly/events/redrive", About::Selected(Change::Redrive);
+    PurgeEvents => POST "/mayfly/events/purge", About::Selected(Change::Purge);
+    GetEvent => GET "/mayfly/events/{}", About::Event;
+    SendCloudEvent => POST "/mayfly/events/{}", About::Function;
+    ValidateWebhook => OPTIONS "/mayfly/events/{}", About::Function;
+    ListQueues => GET "/mayfly/queues", About::Filtered;
+    ListTopics => GET "/mayfly/topics", About::Any;
+    PublishTopic => POST "/mayfly/topics/{}", About::Topic;
+    ReadLogs => GET "/mayfly/logs/{}", About::Log;
+    ListApiKeys => GET "/mayfly/api-keys", About::Any;
+    CreateApiKey => POST "/mayfly/api-keys", About::Any;
+    UpdateApiKey => PUT "/mayfly/api-keys/{}", About::ApiKey;
+    DeleteApiKey => DELETE "/mayfly/api-keys/{}", About::ApiKey;
+    ReadAudit => GET "/mayfly/audit", About::Any;
+    Backup => GET "/mayfly/backup", About::Any;
+    GetMetrics => GET "/metrics", About::Any;
 }
 
 /// Answers a request for this API.
@@ -86,54 +99,34 @@ pub(super) async fn answer(request: &ApiRequest<'_>) -> Result<ApiResponse, ApiE
     let (operation, label) = operation(request)?;
     let Spec { action, about, .. } = operation.spec();
     let query = request.query()?;
-    let (mut asked, mut alias) = (None, None);
-    let resource = match about {
-        About::Any => "*".to_owned(),
-        About::Alias => {
-            let region = &request.app.config.region;
-            let function = function(&label)?;
-            // Who may not is told what they asked for: which alias there is, is not theirs to know.
-            if rollback::named(&query)?.is_none() {
-                asked = Some(function.arn(region));
-            }
-            alias = rollback::alias(request.app, &function, &query)?;
-            match &alias {
-                Some(alias) => format!("{}:{alias}", function.arn(region)),
-                None => function.arn(region),
-            }
-        }
-        About::Log => format!("arn:aws:mayfly:::logs/{label}"),
-        About::ApiKey => {
-            api_keys::check_name(&label)?;
-            format!("arn:aws:mayfly:::api-key/{label}")
-        }
-    };
     let app = request.app;
-    let _grant =
-        auth::authorise(app, &request.caller, action, &resource).map_err(|refused| {
-            match (refused, asked) {
-                (Refused::Denied(denied), Some(resource)) => {
-                    Refused::Denied(Denied { resource, ..denied })
-                }
-                (refused, _) => refused,
-            }
-        })?;
+    let subject = Subject::of(request, about, &label, &query).await?;
+    let _grant = auth::authorise(app, &request.caller, action, &subject.resource)
+        .map_err(|refused| subject.refused(refused))?;
     let answered = match operation {
         Operation::Backup => return backup::backup(app, &query).await,
         Operation::ReadAudit => audit::read_audit(app, &query).await,
         Operation::ListFunctions => Ok(functions::list_functions(app)),
         Operation::RollBack => {
-            // The alias that was decided on, even if there is another by now.
-            rollback::roll_back(app, function(&label)?, alias, &query).await
+            rollback::roll_back(app, function(&label)?, subject.alias()?, &query).await
         }
         Operation::ListBilling => billing::list_billing(app, &query).await,
         Operation::SummariseBilling => billing::summarise_billing(app, &query).await,
+        Operation::ListEvents => events::list_events(app, &query).await,
+        Operation::GetEvent => events::get_event(&subject.event()?),
+        Operation::RedriveEvents => change_events(app, Change::Redrive, subject.selected()?).await,
+        Operation::PurgeEvents => change_events(app, Change::Purge, subject.selected()?).await,
+        Operation::SendCloudEvent => cloud_events::send(request, &subject.function()?).await,
+        Operation::ValidateWebhook => cloud_events::validate(request, &subject.function()?),
+        Operation::ListQueues => queues::list_queues(app, &query).await,
+        Operation::ListTopics => topics::list_topics(app),
+        Operation::PublishTopic => topics::publish(request, &subject.topic()?).await,
         Operation::ReadLogs => logs::read_logs(app, &label, &query).await,
         Operation::CreateApiKey => api_keys::create(app, request.json()?).await,
         Operation::ListApiKeys => Ok(api_keys::list(app)),
         Operation::UpdateApiKey => api_keys::update(app, label, request.json()?).await,
         Operation::DeleteApiKey => api_keys::delete(app, label).await,
-        Operation::GetMetrics => Ok(health::metrics(app, Series::All)),
+        Operation::GetMetrics => Ok(health::all_metrics(app).await),
     };
     answered.map(whole)
 }
@@ -159,8 +152,13 @@ fn operation(request: &ApiRequest<'_>) -> Result<(Operation, String), ApiError> 
     })
 }
 
-fn function(label: &str) -> Result<FunctionName, ApiError> {
-    FunctionName::parse(label).map_err(|error| ApiError::validation(error.to_string()))
+/// Whether a request may be made twice with one signature: what reads, and what makes events.
+pub(super) fn may_repeat(method: &Method, path: &str) -> bool {
+    let mut found = Operation::ALL.iter().map(|operation| operation.spec());
+    let found = found.find(|spec| spec.method == *method && labels(spec.path, path).is_some());
+    found.is_some_and(|spec| {
+        *method == Method::GET || matches!(spec.about, About::Function | About::Topic)
+    })
 }
 
 /// The operations for the table that the tests from outside go over.
@@ -170,7 +168,7 @@ pub(super) fn rows() -> Vec<super::matrix::Row> {
         let spec = operation.spec();
         super::matrix::Row {
             service: "mayfly",
-            name: spec.action.trim_start_matches("mayfly:"),
+            name: spec.name,
             action: spec.action,
             method: super::matrix::method(&spec.method),
             target: spec.path.to_owned(),
@@ -179,6 +177,10 @@ pub(super) fn rows() -> Vec<super::matrix::Row> {
                 About::Alias => "alias",
                 About::Log => "log",
                 About::ApiKey => "api-key",
+                About::Filtered | About::Selected(_) => "*",
+                About::Event => "event",
+                About::Function => "function",
+                About::Topic => "topic",
             },
         }
     };

@@ -1,7 +1,8 @@
 //! The key file: 32 random bytes as 64 hexadecimal digits, which seal the secrets in the data directory.
 //!
 //! It lies outside the data directory, so that a copy of one is no copy of the other, and nobody but its
-//! owner may read it.
+//! owner may read it. A secret that people share with others ([`secret_at`]) is kept in such a file as well,
+//! wherever that lies.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
@@ -12,6 +13,7 @@ use rustix::process::{Uid, geteuid};
 use zeroize::Zeroizing;
 
 use super::seal::Sealer;
+use super::secret::Secret;
 
 /// Bytes of a key file that are read: more than any has.
 const BYTES_MAX: u64 = 4_096;
@@ -82,8 +84,40 @@ pub(crate) fn open(path: &Path, data_dir: &Path, may_make: bool) -> Result<Seale
     read(path, geteuid())?.ok_or_else(|| KeyFileError::Missing(path.to_owned()))
 }
 
+/// The digits in the file at `path`, as a secret of its own; made when there is no such file.
+///
+/// # Errors
+///
+/// Those of a key file.
+pub(crate) fn secret_at(path: &Path) -> Result<Secret, KeyFileError> {
+    if read_digits(path, geteuid())?.is_none() {
+        make(path).map_err(|source| KeyFileError::Io {
+            path: path.to_owned(),
+            doing: "made",
+            source,
+        })?;
+    }
+    let digits = read_digits(path, geteuid())?;
+    let digits = digits.ok_or_else(|| KeyFileError::Missing(path.to_owned()))?;
+    Ok(Secret::new(digits.to_string()))
+}
+
 /// The key in a file that must belong to `user`.
 fn read(path: &Path, user: Uid) -> Result<Option<Sealer>, KeyFileError> {
+    let Some(digits) = read_digits(path, user)? else {
+        return Ok(None);
+    };
+    let content = || KeyFileError::Content(path.to_owned());
+    let mut key = Zeroizing::new([0; 32]);
+    for (byte, at) in key.iter_mut().zip((0..64).step_by(2)) {
+        let two = digits.get(at..at + 2).ok_or_else(content)?;
+        *byte = u8::from_str_radix(two, 16).map_err(|_| content())?;
+    }
+    Ok(Some(Sealer::new(&key)))
+}
+
+/// The 64 hexadecimal digits in a file that must belong to `user`.
+fn read_digits(path: &Path, user: Uid) -> Result<Option<Zeroizing<String>>, KeyFileError> {
     let failed = |source| KeyFileError::Io {
         path: path.to_owned(),
         doing: "read",
@@ -119,12 +153,7 @@ fn read(path: &Path, user: Uid) -> Result<Option<Sealer>, KeyFileError> {
     if digits.len() != 64 || !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         return Err(content());
     }
-    let mut key = Zeroizing::new([0; 32]);
-    for (byte, at) in key.iter_mut().zip((0..64).step_by(2)) {
-        let two = digits.get(at..at + 2).ok_or_else(content)?;
-        *byte = u8::from_str_radix(two, 16).map_err(|_| content())?;
-    }
-    Ok(Some(Sealer::new(&key)))
+    Ok(Some(Zeroizing::new(digits.to_owned())))
 }
 
 /// Makes the file whole: under another name first, then under its own if nobody has taken it.

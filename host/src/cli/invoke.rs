@@ -6,7 +6,7 @@
 mod local;
 
 use std::io::{IsTerminal as _, Read as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
@@ -16,7 +16,7 @@ use domain::{FunctionRef, Qualifier};
 
 use super::output::{answer, note, printable};
 use super::places::Places;
-use crate::client::Asked;
+use crate::client::{Asked, Kind};
 
 /// Longest event that is read, in bytes; the server's own limit says no much earlier.
 const EVENT_BYTES_MAX: u64 = 64 << 20;
@@ -29,6 +29,9 @@ const EVENT_BYTES_MAX: u64 = 64 << 20;
 /// Exit code 0: the function answered. 1: the function failed (its error object is still printed to
 /// stdout, and a line to stderr), or it could not be run. 2: the command line is wrong.
 ///
+/// --async does not wait for the function: it prints the request id once the event is on disk, and the
+/// function runs on it later, with retries.
+///
 /// --local runs the function in this process, without a server: the answer on stdout, log lines
 /// and the report on stderr, no record in the ledger. NAME may then also be the path of a .wasm file.
 #[derive(Debug, clap::Args)]
@@ -37,6 +40,7 @@ Examples:
   mayfly invoke hello -d '{\"name\": \"Ada\"}'
   mayfly invoke hello -p event.json --tail
   mayfly invoke hello:live               an alias, or hello:3 for a version
+  mayfly invoke hello --async -d '{}'    later, with retries; prints the request id
   mayfly invoke hello --dry-run          whether it could run, without running it
   echo '{\"name\": \"Ada\"}' | mayfly invoke hello | jq .message
   mayfly invoke --local hello -d '{}'
@@ -52,6 +56,10 @@ pub(super) struct Invoke {
     /// Only say whether it could run
     #[arg(long, conflicts_with_all = ["local", "tail"])]
     dry_run: bool,
+
+    /// Only have the event accepted; it runs later
+    #[arg(long = "async", conflicts_with_all = ["local", "tail", "dry_run"])]
+    is_async: bool,
 
     /// The event
     #[arg(short = 'd', long, value_name = "JSON", conflicts_with = "payload")]
@@ -73,7 +81,7 @@ pub(super) struct Invoke {
 /// Invokes.
 pub(super) fn run(command: &Invoke, places: &Places) -> anyhow::Result<ExitCode> {
     let config = places.config()?;
-    let event = read_event(command)?;
+    let event = read_event(command.event.as_deref(), command.payload.as_deref())?;
     if command.local {
         return local::run(&command.name, event, &config);
     }
@@ -83,12 +91,21 @@ pub(super) fn run(command: &Invoke, places: &Places) -> anyhow::Result<ExitCode>
         function: &command.name,
         qualifier: qualifier.as_deref(),
         with_log: command.tail,
-        dry_run: command.dry_run,
+        kind: match (command.dry_run, command.is_async) {
+            (true, _) => Kind::DryRun,
+            (false, true) => Kind::Queued,
+            (false, false) => Kind::Answered,
+        },
     };
     let invoked = Places::client(&config)?.invoke(&asked, event)?;
     if command.dry_run {
         let asked = qualifier.map_or_else(String::new, |qualifier| format!(":{qualifier}"));
         note(&format!("{}{asked} can be invoked", command.name));
+        return Ok(ExitCode::SUCCESS);
+    }
+    if command.is_async {
+        let id = invoked.request_id.context("the answer has no request id")?;
+        answer(format!("{id}\n"))?;
         return Ok(ExitCode::SUCCESS);
     }
     if let Some(log) = &invoked.log_base64 {
@@ -130,9 +147,10 @@ fn print_log(base64_text: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn read_event(command: &Invoke) -> anyhow::Result<Bytes> {
-    let (bytes, place) = match (&command.event, &command.payload) {
-        (Some(event), _) => (event.clone().into_bytes(), "-d".to_owned()),
+/// The event that is given, or that a file or stdin holds.
+pub(super) fn read_event(given: Option<&str>, file: Option<&Path>) -> anyhow::Result<Bytes> {
+    let (bytes, place) = match (given, file) {
+        (Some(event), _) => (event.as_bytes().to_vec(), "-d".to_owned()),
         (None, Some(path)) if path.as_os_str() != "-" => {
             let place = format!("`{}`", path.display());
             let file =

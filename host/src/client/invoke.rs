@@ -19,8 +19,29 @@ pub(crate) struct Asked<'a> {
     pub(crate) qualifier: Option<&'a str>,
     /// Whether the end of the log is to come along.
     pub(crate) with_log: bool,
-    /// Whether it is only asked if it could run.
-    pub(crate) dry_run: bool,
+    /// What is to become of the event.
+    pub(crate) kind: Kind,
+}
+
+/// What is to become of an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// The function runs on it, and its answer is waited for.
+    Answered,
+    /// It is accepted, and the function runs on it later.
+    Queued,
+    /// It is only asked whether the function could run.
+    DryRun,
+}
+
+impl Kind {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Answered => "RequestResponse",
+            Self::Queued => "Event",
+            Self::DryRun => "DryRun",
+        }
+    }
 }
 
 /// What Invoke answered with.
@@ -30,12 +51,14 @@ pub(crate) struct Invoked {
     pub(crate) payload: Bytes,
     /// `X-Amz-Function-Error`, when the function failed.
     pub(crate) function_error: Option<String>,
+    /// The event's id.
+    pub(crate) request_id: Option<String>,
     /// `X-Amz-Log-Result` as it came, in base64, when it was asked for.
     pub(crate) log_base64: Option<String>,
 }
 
 impl Client {
-    /// Runs a function on an event and waits for its answer.
+    /// Invokes a function: runs it and waits for its answer, or what else [`Kind`] says.
     ///
     /// # Errors
     ///
@@ -45,12 +68,10 @@ impl Client {
         let function = encode(asked.function);
         let path = format!("{FUNCTIONS}/{function}/invocations{qualifier}");
         let log = if asked.with_log { "Tail" } else { "None" };
-        let kind = if asked.dry_run {
-            "DryRun"
-        } else {
-            "RequestResponse"
-        };
-        let headers = [("x-amz-log-type", log), ("x-amz-invocation-type", kind)];
+        let headers = [
+            ("x-amz-log-type", log),
+            ("x-amz-invocation-type", asked.kind.as_str()),
+        ];
         let request = self.request(Method::POST, &path, event, &headers)?;
         let answer = self.runtime.block_on(self.send(request, INVOKE_TIMEOUT))?;
         let header = |name: &str| {
@@ -62,6 +83,7 @@ impl Client {
         };
         Ok(Invoked {
             function_error: header("x-amz-function-error"),
+            request_id: header("x-amzn-requestid"),
             log_base64: header("x-amz-log-result"),
             payload: answer.body,
         })

@@ -67,7 +67,7 @@ fn an_invocation_asks_for_the_log_and_finds_the_error() {
         function: "f:1",
         qualifier: Some("a b"),
         with_log: true,
-        dry_run: false,
+        kind: Kind::Answered,
     };
     let invoked = client(address)
         .invoke(&asked, Bytes::from_static(b"null"))

@@ -9,8 +9,11 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use domain::billing::PicoUsd;
+use domain::billing::budget::parse_usd;
+
 use super::{ConfigError, Flags};
-use crate::manifest::document::{self, At, Table, integer_rule, quoted};
+use crate::manifest::document::{self, At, Table, integer_rule, quoted, usd_rule};
 
 /// File, environment and flags, and what is wrong with them.
 pub(super) struct Layers<'a> {
@@ -138,6 +141,42 @@ impl Section<'_> {
         self.optional_u32(key, range).unwrap_or(default)
     }
 
+    /// Dollars, in `range` of pico-dollars.
+    pub(super) fn usd(&self, key: &'static str, range: RangeInclusive<PicoUsd>) -> Option<PicoUsd> {
+        let below = self.table.and_then(|table| table.usd(key, &range));
+        let Some((variable, text)) = self.variable(key) else {
+            return below;
+        };
+        let amount = parse_usd(text.trim()).filter(|amount| range.contains(amount));
+        if amount.is_none() {
+            let rule = format!("must be {}, not \"{}\"", usd_rule(&range), quoted(&text));
+            self.layers.wrong(&variable, &rule);
+        }
+        amount
+    }
+
+    /// Tables of this one, which only the file has.
+    pub(super) fn tables(&self, key: &'static str) -> Option<Vec<Table<'_>>> {
+        self.table.and_then(|table| table.tables(key))
+    }
+
+    /// Notes a problem that is this whole section's.
+    pub(super) fn wrong(&self, rule: &str) {
+        self.layers.wrong(&format!("`{}`", self.name), rule);
+    }
+
+    /// One line of words.
+    pub(super) fn words(&self, key: &'static str) -> Option<String> {
+        const CHARS_MAX: usize = 200;
+        let rule = |text: &str| {
+            let good = !text.trim().is_empty()
+                && text.chars().count() <= CHARS_MAX
+                && !text.chars().any(char::is_control);
+            (!good).then(|| format!("must be one line of 1 to {CHARS_MAX} characters"))
+        };
+        self.text(key, rule).map(|(_, text)| text)
+    }
+
     /// A time in milliseconds.
     pub(super) fn ms(
         &self,
@@ -248,6 +287,34 @@ impl Section<'_> {
             })
         };
         self.text(key, rule).map(|(_, text)| text)
+    }
+
+    /// A list, of whose entries each is read by `reader`; in a variable with commas between. Without any
+    /// layer it is empty.
+    pub(super) fn list<T>(
+        &self,
+        key: &'static str,
+        reader: impl Fn(&str) -> Result<T, String>,
+    ) -> Vec<T> {
+        let mut below = Vec::new();
+        if let Some(table) = self.table {
+            for entry in table.text_list(key).unwrap_or_default() {
+                match reader(entry.value) {
+                    Ok(read) => below.push(read),
+                    Err(broken) => table.wrong_at(&entry, key, &broken),
+                }
+            }
+        }
+        let Some((variable, text)) = self.variable(key) else {
+            return below;
+        };
+        let entries = text.split(',').map(|entry| reader(entry.trim()));
+        let read = entries.filter_map(|entry| {
+            entry
+                .inspect_err(|broken| self.layers.wrong(&variable, broken))
+                .ok()
+        });
+        read.collect()
     }
 
     /// The text of the highest layer, if it keeps `rule`.

@@ -296,6 +296,31 @@ fn how_strict_to_be_is_said_with_true_or_false() {
 }
 
 #[test]
+fn destinations_are_allowed_by_a_list() {
+    let allowed = |file: &str, env: &[(&str, &str)], text: &str| {
+        let config = resolve(file, env, Flags::default()).unwrap();
+        let target = crate::trigger::queue::destination::parse(text).unwrap();
+        config.destinations.allow.check(&target).is_ok()
+    };
+    let file = "[destinations]\nallow = [\"https://a.example\", \"file:x\"]";
+    assert!(!allowed("", &[], "file:x"));
+    assert!(allowed(file, &[], "file:x"));
+    assert!(allowed(file, &[], "https://a.example/b"));
+    let env = [("MAYFLY_DESTINATIONS_ALLOW", "file:y, http://127.0.0.1:9/z")];
+    assert!(!allowed(file, &env, "file:x"));
+    assert!(allowed(file, &env, "file:y"));
+    assert!(allowed(file, &env, "http://127.0.0.1:9/z/1"));
+    let rule = "which is neither the beginning of an address, such as https://hooks.example.com/team, nor a file, such as file:failures";
+    check_refused(
+        "[destinations]\nallow = [\"file:x\", \"a.example\"]",
+        &[("MAYFLY_DESTINATIONS_ALLOW", "file:../x")],
+        &format!(
+            "mayfly.toml:2:20: `destinations.allow` has \"a.example\", {rule}; MAYFLY_DESTINATIONS_ALLOW has \"file:../x\", {rule}"
+        ),
+    );
+}
+
+#[test]
 fn a_file_that_is_named_must_be_there() {
     let error = Config::resolve(
         Some(Path::new("/nowhere/m.toml")),

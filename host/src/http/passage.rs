@@ -148,7 +148,7 @@ impl Stopped {
         match self {
             Self::Refused(Refusal::TooMany(_))
             | Self::Invoke(InvokeError::Refused(
-                Refused::Function { .. } | Refused::Process { .. },
+                Refused::Function { .. } | Refused::Process { .. } | Refused::Budget(_),
             )) => StatusCode::TOO_MANY_REQUESTS,
             Self::Refused(Refusal::EmptyPart) => StatusCode::BAD_REQUEST,
             Self::Refused(Refusal::Unknown { .. }) => StatusCode::UNAUTHORIZED,

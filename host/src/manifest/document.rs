@@ -10,6 +10,8 @@ use std::fmt;
 use std::ops::{Range, RangeInclusive};
 use std::time::Duration;
 
+use domain::billing::budget::parse_usd;
+use domain::billing::{PicoUsd, usd_text};
 use toml::de::{DeTable, DeValue};
 
 /// Problems that are kept of one text; more of them help nobody.
@@ -223,6 +225,25 @@ impl<'d> Table<'d> {
         self.expect(key, value, &rule, ms)
     }
 
+    /// Dollars as a number or as text, exact to twelve decimals, in `range` of pico-dollars.
+    pub(crate) fn usd(
+        &self,
+        key: &'static str,
+        range: &RangeInclusive<PicoUsd>,
+    ) -> Option<PicoUsd> {
+        let (value, _) = self.get(key)?;
+        let text = match value {
+            DeValue::Integer(integer) if integer.radix() == 10 => Some(integer.as_str()),
+            DeValue::Float(float) => Some(float.as_str()),
+            DeValue::String(text) => Some(text.as_ref()),
+            _ => None,
+        };
+        let amount = text
+            .and_then(parse_usd)
+            .filter(|amount| range.contains(amount));
+        self.expect(key, value, &usd_rule(range), amount)
+    }
+
     /// A table inside this one.
     pub(crate) fn table(&self, key: &'static str) -> Option<Table<'d>> {
         let (value, span) = self.get(key)?;
@@ -319,6 +340,19 @@ impl Drop for Table<'_> {
 /// The rule that a number in `range` keeps.
 pub(crate) fn integer_rule(range: &RangeInclusive<u64>) -> String {
     format!("a whole number from {} to {}", range.start(), range.end())
+}
+
+/// The rule that an amount of dollars in `range` keeps.
+pub(crate) fn usd_rule(range: &RangeInclusive<PicoUsd>) -> String {
+    let text = |amount: &PicoUsd| {
+        let text = usd_text(u128::from(*amount));
+        text.trim_end_matches('0').trim_end_matches('.').to_owned()
+    };
+    format!(
+        "dollars from {} to {}, with at most 12 decimals and no exponent",
+        text(range.start()),
+        text(range.end())
+    )
 }
 
 /// ``did you mean `x`?``, or the words that are known.

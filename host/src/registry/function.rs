@@ -17,6 +17,7 @@ use super::settings::Settings;
 use super::to_json;
 use super::version::Version;
 use crate::manifest::route_rules::HttpRoute;
+use crate::manifest::subscribe::Subscription;
 
 /// A function at one moment.
 #[derive(Debug, Clone)]
@@ -85,6 +86,15 @@ impl Function {
         }
     }
 
+    /// The version that a qualifier names; of an alias, the one it points at, whatever its weights.
+    pub(crate) fn named(&self, qualifier: Option<&Qualifier>) -> Option<&Arc<Version>> {
+        match qualifier {
+            None => Some(&self.latest),
+            Some(Qualifier::Version(id)) => self.version(*id),
+            Some(Qualifier::Alias(name)) => self.version(self.aliases.get(name)?.version),
+        }
+    }
+
     /// A version by what it is, if it may run: `$LATEST` does while its file is there.
     pub(super) fn to_run(&self, id: VersionId) -> Option<&Arc<Version>> {
         match id {
@@ -105,6 +115,14 @@ impl Function {
     pub(crate) fn routes(&self) -> &[HttpRoute] {
         match self.origin {
             Origin::Drop | Origin::Api => &self.latest.configuration.routes,
+            Origin::Absent => &[],
+        }
+    }
+
+    /// What it gets events of: nothing while its file is gone.
+    pub(crate) fn subscriptions(&self) -> &[Subscription] {
+        match self.origin {
+            Origin::Drop | Origin::Api => &self.latest.configuration.subscriptions,
             Origin::Absent => &[],
         }
     }

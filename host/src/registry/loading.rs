@@ -58,7 +58,7 @@ impl Registry {
         let name = record.name;
         let settings = serde_json::from_str(&record.settings)?;
         let latest = Content::read(&record.latest, None)?;
-        let counters = Counters::default();
+        let counters = self.counters(&name);
         let mut unreadable = BTreeSet::new();
         let versions = self.restore_versions(&name, rest.versions, &counters, &mut unreadable);
         Ok(Function {

@@ -18,6 +18,7 @@ use super::version::{Code, Content, Declared};
 use super::{Configuration, Registry, Version, folded};
 use crate::manifest::route_rules::HttpRoute;
 use crate::manifest::{Manifest, is_reserved};
+use crate::trigger::queue::destination::DestinationError;
 
 /// A function as someone wants to publish it.
 #[derive(Debug)]
@@ -48,6 +49,14 @@ pub(crate) enum PublishError {
     /// It does not fit what the host offers.
     #[error(transparent)]
     Link(#[from] LoadError),
+    /// The records of its events may not go where the manifest wants them.
+    #[error("`async.{key}`: {source}")]
+    Destination {
+        /// `on_success` or `on_failure`.
+        key: &'static str,
+        /// Why not.
+        source: DestinationError,
+    },
     /// Another function has the route.
     #[error("route `{route}` belongs to function `{owner}` already")]
     RouteTaken {
@@ -93,6 +102,7 @@ impl PublishError {
     pub(crate) fn fault(&self) -> Fault {
         match self {
             Self::Refused(_)
+            | Self::Destination { .. }
             | Self::RouteTaken { .. }
             | Self::CaseClash { .. }
             | Self::NameTaken { .. }
@@ -206,6 +216,7 @@ impl Registry {
         let kind = sandbox::inspect(&draft.wasm, &draft.manifest.limits)?;
         let configuration = Configuration::new(draft, kind);
         // What has no chance is not compiled.
+        self.check_destinations(draft)?;
         self.check_names_and_routes(&draft.name, &configuration.routes)?;
         let Some(artifact) = self.store(draft, effort)? else {
             return Ok(None);
@@ -223,6 +234,16 @@ impl Registry {
         parts.sandboxes.check_links(&version.guest)?;
         prepared.new = Some(version);
         Ok(Some(prepared))
+    }
+
+    /// Whether the records of its events may go where the manifest wants them. A function that is to get
+    /// them may come later.
+    fn check_destinations(&self, draft: &Draft) -> Result<(), PublishError> {
+        for (key, target) in draft.manifest.events.destinations() {
+            let checked = self.parts.destinations.check_for(&draft.name, target);
+            checked.map_err(|source| PublishError::Destination { key, source })?;
+        }
+        Ok(())
     }
 
     /// Stores and compiles an artifact; `None` when that takes more than a short effort.
@@ -398,10 +419,13 @@ impl Configuration {
             limits: manifest.limits,
             environment: manifest.environment.clone(),
             concurrency: manifest.concurrency,
+            budget: manifest.budget,
             routes: manifest
                 .routes
                 .clone()
                 .unwrap_or_else(|| default_routes(&draft.name, manifest)),
+            subscriptions: manifest.subscriptions.clone(),
+            events: manifest.events.clone(),
             size_bytes: draft.wasm.len() as u64,
             declared: Declared::default(),
         }

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use domain::{Qualifier, VersionId};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -93,5 +94,13 @@ impl Settings {
         self.urls.remove(qualifier);
         self.policies.remove(qualifier);
         self.event_invoke.remove(qualifier);
+    }
+}
+
+/// The key under which settings keep what belongs to a qualifier: nothing for the function itself.
+pub(crate) fn settings_key(qualifier: Option<&Qualifier>) -> String {
+    match qualifier {
+        None | Some(Qualifier::Version(VersionId::Latest)) => String::new(),
+        Some(qualifier) => qualifier.to_string(),
     }
 }

@@ -12,6 +12,7 @@ use sandbox::GuestSpec;
 use super::function::Function;
 use super::version::{Content, Counters, Version};
 use super::{Registry, RouteTarget, UrlConfig, UrlTarget, folded};
+use crate::budgets::tell;
 use crate::manifest::route_rules::HttpRoute;
 use crate::trigger::http::guard::{Guard, Guarded};
 
@@ -51,6 +52,7 @@ impl Registry {
             guest,
             running: counters.running,
             metrics: counters.metrics,
+            spending: counters.spending,
         }
     }
 
@@ -65,14 +67,20 @@ impl Registry {
             running: running
                 .map(|running| Arc::clone(&running))
                 .unwrap_or_default(),
-            ..Counters::default()
+            metrics: Arc::default(),
+            spending: self.parts.budgets.of(name),
         }
     }
 
     /// Puts a function where readers find it.
     pub(super) fn swap_in(&self, function: &Arc<Function>) {
         let name = &function.name;
-        let Counters { running, metrics } = function.latest.counters();
+        let Counters {
+            running,
+            metrics,
+            spending,
+        } = function.latest.counters();
+        tell(spending.set_budget(function.latest.configuration.budget));
         running.set_limit(function.concurrency());
         self.running.insert(name.clone(), running);
         self.parts.metrics.keep(name, metrics);
@@ -83,6 +91,7 @@ impl Registry {
             .map(|function| Arc::clone(&function));
         self.swap_urls(old.as_deref(), Some(function));
         self.swap_routes(old.as_deref(), Some(function));
+        self.subscribers.swap(name, function.subscriptions());
         self.functions.insert(name.clone(), Arc::clone(function));
         match &old {
             Some(old) => self.retire(old, Some(function)),
@@ -102,6 +111,7 @@ impl Registry {
         if let Some(function) = gone {
             self.swap_urls(Some(&function), None);
             self.swap_routes(Some(&function), None);
+            self.subscribers.swap(name, &[]);
             self.functions.remove(name);
             self.folded.remove(&folded(name));
             self.names.write().remove(name);
@@ -110,6 +120,7 @@ impl Registry {
         self.running
             .remove_if(name, |_, running| running.count() == 0);
         self.parts.metrics.forget(name);
+        self.parts.budgets.forget(name);
     }
 
     /// Remembers the versions that are not in `new` any more, for as long as they run.

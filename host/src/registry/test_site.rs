@@ -1,5 +1,6 @@
 //! A registry and a functions folder in a temporary directory, for tests.
 
+use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,8 +15,10 @@ use tokio::runtime::Runtime;
 use super::drop_folder::{Changes, DropFolder};
 use super::refusals::Refusals;
 use super::{Draft, Parts, Registry};
+use crate::budgets::Budgets;
 use crate::manifest::Manifest;
 use crate::metrics::Metrics;
+use crate::trigger::queue::destination::AllowList;
 
 /// How long a file must not change in these tests.
 pub(super) const STABLE: Duration = Duration::from_millis(500);
@@ -62,9 +65,11 @@ impl Site {
             artifacts: Artifacts::open(&data_dir).unwrap(),
             sandboxes,
             metrics: Arc::new(Metrics::default()),
+            budgets: Arc::new(Budgets::new(clock.clone(), None, &HashMap::new())),
             clock: clock.clone(),
             region: "local".to_owned(),
             concurrency_max: 1_000,
+            destinations: AllowList::default(),
             log_stream_suffix: String::new(),
         });
         Self {

@@ -18,6 +18,7 @@ use super::publish::PublishError;
 use super::settings::Settings;
 use super::version::{Code, Configuration, Content, Declared, Version};
 use super::{Registry, folded};
+use crate::manifest::events::EventRules;
 
 /// A module, and what it came in.
 #[derive(Debug, Clone)]
@@ -103,7 +104,10 @@ impl Registry {
                 limits: new.limits,
                 environment: new.environment,
                 concurrency: None,
+                budget: None,
                 routes: Vec::new(),
+                subscriptions: Vec::new(),
+                events: EventRules::default(),
                 size_bytes: new.code.wasm.len() as u64,
                 declared: new.declared,
             },
@@ -198,6 +202,7 @@ impl Registry {
             let new = &mut content.configuration;
             (new.kind, new.size_bytes) = (old.kind, old.size_bytes);
             (new.concurrency, new.routes) = (old.concurrency, old.routes.clone());
+            new.budget = old.budget;
             if new.limits.memory < old.limits.memory {
                 let wasm = self.parts.artifacts.read(content.artifact)?;
                 sandbox::inspect(&wasm, &new.limits).map_err(PublishError::from)?;

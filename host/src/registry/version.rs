@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use domain::billing::budget::Budget;
 use domain::{FunctionName, Limits, VersionId};
 use sandbox::{Guest, GuestKind};
 use serde::{Deserialize, Serialize};
@@ -12,8 +13,11 @@ use storage::{ArtifactId, NumberedRecord, StorageError, VersionRecord};
 use uuid::Uuid;
 
 use super::to_json;
+use crate::budgets::Spending;
 use crate::concurrency::Running;
+use crate::manifest::events::EventRules;
 use crate::manifest::route_rules::HttpRoute;
+use crate::manifest::subscribe::Subscription;
 use crate::metrics::FunctionMetrics;
 
 /// A version that can be invoked.
@@ -35,13 +39,16 @@ pub(crate) struct Version {
     pub(crate) running: Arc<Running>,
     /// Shared by all versions of the function.
     pub(crate) metrics: Arc<FunctionMetrics>,
+    /// Shared by all versions of the function.
+    pub(crate) spending: Arc<Spending>,
 }
 
 /// What all versions of a function count together.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(super) struct Counters {
     pub(super) running: Arc<Running>,
     pub(super) metrics: Arc<FunctionMetrics>,
+    pub(super) spending: Arc<Spending>,
 }
 
 /// What was uploaded: the module itself, or an archive with it.
@@ -71,7 +78,15 @@ pub(crate) struct Configuration {
     pub(crate) environment: Vec<(String, String)>,
     /// How many may run at once, if fewer than the process allows: what the manifest says.
     pub(crate) concurrency: Option<u32>,
+    /// What a month may cost: what the manifest says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) budget: Option<Budget>,
     pub(crate) routes: Vec<HttpRoute>,
+    #[serde(default)]
+    pub(crate) subscriptions: Vec<Subscription>,
+    /// What becomes of its events: what the manifest says.
+    #[serde(default)]
+    pub(crate) events: EventRules,
     /// Of the artifact.
     pub(crate) size_bytes: u64,
     #[serde(default)]
@@ -89,8 +104,6 @@ pub(crate) struct Declared {
     pub(crate) ephemeral_storage_mb: Option<u32>,
     pub(crate) tracing_mode: Option<String>,
     pub(crate) logging: Option<DeclaredLogging>,
-    /// The target's resource name.
-    pub(crate) dead_letter_target: Option<String>,
     pub(crate) layers: Vec<String>,
     /// Whether an environment was given, if only an empty one.
     pub(crate) has_environment: bool,
@@ -146,6 +159,7 @@ impl Version {
         Counters {
             running: Arc::clone(&self.running),
             metrics: Arc::clone(&self.metrics),
+            spending: Arc::clone(&self.spending),
         }
     }
 

@@ -4,3 +4,10 @@
 //! spine as any other. Knows nothing of how the queue is stored.
 
 pub(crate) mod accept;
+mod attempt;
+pub(crate) mod deliver;
+pub(crate) mod destination;
+pub(crate) mod dispatch;
+pub(crate) mod policy;
+pub(crate) mod record;
+mod recover;

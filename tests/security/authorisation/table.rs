@@ -10,6 +10,9 @@ use support::lambda::{arn, encode};
 
 const OPERATIONS: &str = include_str!("../operations.tsv");
 
+/// The id of an event that there never was.
+const EVENT: &str = "0193573b-0ab1-7f3c-8d2e-4b5a6c7d8e9f";
+
 /// An operation and a request for it.
 pub(super) struct Row {
     pub(super) service: &'static str,
@@ -70,10 +73,10 @@ fn request((service, name): (&str, &str), method: &str, target: &str) -> Request
             request(target, &form).header("content-type", FORM)
         }
         "mayfly" => {
-            let label = if target.contains("api-keys") {
-                "k"
-            } else {
-                "f"
+            let label = match name {
+                _ if target.contains("api-keys") => "k",
+                "GetEvent" => EVENT,
+                _ => "f",
             };
             request(&target.replace("{}", label), "{}")
         }
@@ -111,6 +114,8 @@ impl Row {
             "policies" => (iam("policy/"), iam("policy/p")),
             "api-key" => (own("api-key/k"), own("api-key/k2")),
             "log" => (own("logs/f"), own("logs/g")),
+            "event" => (own(&format!("event/{EVENT}")), own("event/x")),
+            "topic" => (own("topic/f"), own("topic/g")),
             other => panic!("what is {other}?"),
         }
     }

@@ -1,9 +1,15 @@
 //! From measured use to money, in integers.
 //!
-//! Knows nothing of free tiers or volume tiers: those are lines of an invoice, not of a record, so
+//! A record's charge knows nothing of free use or price tiers: those are lines of an [`invoice`], so
 //! that the sum of the records is exact.
 
 #![deny(clippy::float_arithmetic, clippy::arithmetic_side_effects)]
+
+pub mod budget;
+pub mod invoice;
+pub mod month;
+pub mod plan;
+mod share;
 
 use std::num::NonZeroU32;
 
@@ -114,6 +120,13 @@ impl Tariff {
 pub fn usd_text(amount: u128) -> String {
     const PICO: u128 = 1_000_000_000_000;
     format!("{}.{:012}", amount / PICO, amount % PICO)
+}
+
+/// As [`usd_text`], with a minus sign for what is taken off.
+#[must_use]
+pub fn signed_usd_text(amount: i128) -> String {
+    let sign = if amount < 0 { "-" } else { "" };
+    format!("{sign}{}", usd_text(amount.unsigned_abs()))
 }
 
 #[cfg(test)]

@@ -57,6 +57,14 @@ impl Clock {
         }
     }
 
+    /// Sets the wall clock of a manual clock, as somebody who corrects it does; monotonic time goes
+    /// on.
+    pub fn set_unix_us(&self, unix_us: i64) {
+        if let Source::Manual(manual) = &self.0 {
+            manual.unix_us.store(unix_us, Ordering::Relaxed);
+        }
+    }
+
     /// Monotonic time. About 25 ns.
     #[must_use]
     #[expect(clippy::disallowed_methods, reason = "this is the clock")]
@@ -103,6 +111,11 @@ mod tests {
         clock.advance(Duration::from_millis(3));
         assert_eq!(clock.now() - before, Duration::from_millis(3));
         assert_eq!(clock.unix_us(), 8_000);
-        assert_eq!(Clock::manual(-1).unix_ms(), 0);
+        let now = clock.now();
+        clock.set_unix_us(-1);
+        assert_eq!(
+            (clock.now(), clock.unix_us(), clock.unix_ms()),
+            (now, -1, 0)
+        );
     }
 }

@@ -12,7 +12,7 @@ use crate::names::{FunctionName, RequestId};
 use crate::qualifier::Qualifier;
 
 /// What produced the event.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Trigger {
     /// A request to one of the function's routes.

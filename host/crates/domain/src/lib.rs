@@ -23,6 +23,8 @@ pub mod qualifier;
 pub mod report;
 pub mod retry;
 pub mod routing;
+pub mod schedule;
+pub mod topic;
 pub mod usage;
 
 pub use artifact::{ArtifactId, ArtifactIdError};
@@ -36,5 +38,6 @@ pub use log_filter::{LogFilter, LogFilterError};
 pub use names::{FunctionName, RequestId, VersionId};
 pub use outcome::{FunctionError, Outcome};
 pub use qualifier::{AliasName, Qualifier, QualifierError};
-pub use report::{Report, Status};
+pub use report::{Report, Started, Status};
+pub use topic::{TopicError, TopicName, TopicPattern};
 pub use usage::Usage;

@@ -125,6 +125,25 @@ pub enum Ending<'a> {
     HostError,
 }
 
+/// What is known of an attempt when it starts, and all that is known of one that the host died under.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Started {
+    /// Which event.
+    pub request_id: RequestId,
+    /// Which attempt at it, from 1.
+    pub attempt: u32,
+    /// Which function.
+    pub function: FunctionName,
+    /// Which version was to run.
+    pub version: VersionId,
+    /// What produced the event.
+    pub trigger: Trigger,
+    /// When the attempt was admitted, in Unix microseconds.
+    pub started_at_us: i64,
+    /// Configured memory.
+    pub memory: MemoryMb,
+}
+
 /// Which version ran, under which limits.
 #[derive(Debug, Clone, Copy)]
 pub struct Ran {
@@ -177,6 +196,28 @@ impl Report {
             memory: ran.limits.memory,
             memory_used_mb: memory_used_mb(usage.memory_peak_bytes, ran.limits.memory),
             charge_picousd,
+        }
+    }
+
+    /// Closes an attempt that the host died under: nothing was measured, and nothing is billed.
+    #[must_use]
+    pub fn host_crash(started: Started) -> Self {
+        Self {
+            request_id: started.request_id,
+            attempt: started.attempt,
+            function: started.function,
+            version: started.version,
+            trigger: started.trigger,
+            started_at_us: started.started_at_us,
+            status: Status::HostCrash,
+            error_type: None,
+            init_ns: None,
+            duration_ns: 0,
+            cpu_ns: 0,
+            billed_ms: 0,
+            memory: started.memory,
+            memory_used_mb: 1,
+            charge_picousd: 0,
         }
     }
 
@@ -391,5 +432,24 @@ mod tests {
         let report = Report::new(&invocation, ran, 0, ending, &Tariff::default());
         assert_eq!((report.billed_ms, report.charge_picousd), (0, 0));
         assert!(report.is_error());
+    }
+
+    #[test]
+    fn an_attempt_that_the_host_died_under_is_recorded_and_free() {
+        let ok = report(&Usage::default(), &payload());
+        let crashed = Report::host_crash(Started {
+            request_id: ok.request_id,
+            attempt: 2,
+            function: ok.function.clone(),
+            version: VersionId::Number(7),
+            trigger: Trigger::Event,
+            started_at_us: 5,
+            memory: ok.memory,
+        });
+        assert_eq!(crashed.status, Status::HostCrash);
+        assert_eq!((crashed.attempt, crashed.started_at_us), (2, 5));
+        assert_eq!((crashed.billed_ms, crashed.charge_picousd), (0, 0));
+        assert_eq!((crashed.duration_ns, crashed.cpu_ns), (0, 0));
+        assert!(crashed.is_error());
     }
 }

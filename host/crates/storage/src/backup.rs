@@ -15,14 +15,14 @@ mod tar;
 #[cfg(test)]
 mod tests;
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, Write};
-use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+use crate::disk::DiskFile;
 use crate::ledger::snapshot::SnapshotFile;
 use crate::{DataDir, Ledger, StorageError, database, files, space};
 
@@ -178,19 +178,19 @@ impl Backup {
         path: &Path,
         out: &mut impl Write,
     ) -> Result<(), StorageError> {
-        let file = match File::open(path) {
+        let file = match DiskFile::open_for_reading(path) {
             // Dropped by retention meanwhile.
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             opened => opened.map_err(StorageError::io("opening", path))?,
         };
-        let metadata = file.metadata().map_err(StorageError::io("reading", path))?;
-        self.add(name, &file, metadata.len(), out)
+        let bytes = file.size().map_err(StorageError::io("reading", path))?;
+        self.add(name, &file, bytes, out)
     }
 
     fn add(
         &mut self,
         name: &str,
-        file: &File,
+        file: &DiskFile,
         bytes: u64,
         out: &mut impl Write,
     ) -> Result<(), StorageError> {

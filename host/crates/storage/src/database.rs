@@ -11,7 +11,7 @@ use rusqlite::{Connection, OpenFlags};
 use crate::{StorageError, files};
 
 /// How long a write waits for a reader in another process.
-const BUSY: Duration = Duration::from_secs(5);
+pub(crate) const BUSY: Duration = Duration::from_secs(5);
 
 /// Opens a database to write it, makes it if it is not there, and brings it to the newest schema.
 ///

@@ -138,15 +138,24 @@ impl StorageError {
         doing: &'static str,
         path: &'a Path,
     ) -> impl FnOnce(rusqlite::Error) -> Self + use<'a> {
-        move |source| match source.sqlite_error_code() {
-            Some(rusqlite::ErrorCode::DiskFull) => Self::Full {
-                path: path.parent().unwrap_or(path).to_owned(),
-            },
-            _ => Self::Database {
-                doing,
-                path: path.to_owned(),
-                source,
-            },
+        move |source| {
+            let error = source.sqlite_error();
+            // The shared index of a write-ahead log that does not grow is a full disk, too.
+            let is_full = error.is_some_and(|error| {
+                error.code == rusqlite::ErrorCode::DiskFull
+                    || error.extended_code == rusqlite::ffi::SQLITE_IOERR_SHMSIZE
+            });
+            if is_full {
+                Self::Full {
+                    path: path.parent().unwrap_or(path).to_owned(),
+                }
+            } else {
+                Self::Database {
+                    doing,
+                    path: path.to_owned(),
+                    source,
+                }
+            }
         }
     }
 

@@ -2,12 +2,13 @@
 //!
 //! Knows nothing of what is in them.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Write as _};
+use std::fs::{self, DirBuilder, OpenOptions};
+use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use crate::StorageError;
+use crate::disk::{self, DiskFile};
 
 /// What a file is called while it is being written.
 pub(crate) const TEMPORARY_SUFFIX: &str = ".tmp";
@@ -45,9 +46,7 @@ pub(crate) fn private() -> OpenOptions {
 
 /// Makes the names in a directory durable.
 pub(crate) fn sync_dir(path: &Path) -> Result<(), StorageError> {
-    File::open(path)
-        .and_then(|directory| directory.sync_all())
-        .map_err(StorageError::io("syncing directory", path))
+    disk::sync_dir(path).map_err(StorageError::io("syncing directory", path))
 }
 
 /// Writes a whole file: afterwards it is there with all of `bytes`, or it was not touched.
@@ -65,21 +64,29 @@ pub(crate) fn write_unnamed(path: &Path, bytes: &[u8]) -> Result<(), StorageErro
     temporary.push(format!(".{number}{TEMPORARY_SUFFIX}"));
     let temporary = PathBuf::from(temporary);
 
-    let written = private()
-        .create(true)
-        .truncate(true)
-        .open(&temporary)
-        .and_then(|mut file| {
-            file.write_all(bytes)?;
+    let written = make_empty(&temporary)
+        .and_then(|file| {
+            file.write_all_at(bytes, 0)?;
             file.sync_all()
         })
-        .and_then(|()| fs::rename(&temporary, path))
+        .and_then(|()| disk::rename(&temporary, path))
         .map_err(StorageError::io("writing", path));
     if written.is_err() {
         // What is left over is also removed at the next start.
-        drop(fs::remove_file(&temporary));
+        drop(disk::remove(&temporary));
     }
     written
+}
+
+/// Makes a file; one that another process left under this name goes first.
+fn make_empty(path: &Path) -> io::Result<DiskFile> {
+    match DiskFile::create_new(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            disk::remove(path)?;
+            DiskFile::create_new(path)
+        }
+        made => made,
+    }
 }
 
 /// Removes what an interrupted [`write_whole`] left in `directory`.
@@ -94,7 +101,7 @@ pub(crate) fn remove_temporaries(directory: &Path) -> Result<(), StorageError> {
 
 /// Removes a file that may be gone already.
 pub(crate) fn remove(path: &Path) -> Result<(), StorageError> {
-    match fs::remove_file(path) {
+    match disk::remove(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
             Err(StorageError::io("removing", path)(error))
         }
@@ -114,16 +121,7 @@ pub(crate) fn remove_dir(path: &Path) -> Result<(), StorageError> {
 
 /// The entries of a directory with a name in UTF-8, sorted by name.
 pub(crate) fn list(directory: &Path) -> Result<Vec<(String, PathBuf)>, StorageError> {
-    let mut entries = fs::read_dir(directory)
-        .and_then(|entries| {
-            entries
-                .map(|entry| entry.map(|entry| (entry.file_name().into_string(), entry.path())))
-                .collect::<Result<Vec<_>, _>>()
-        })
-        .map_err(StorageError::io("listing", directory))?
-        .into_iter()
-        .filter_map(|(name, path)| name.ok().map(|name| (name, path)))
-        .collect::<Vec<_>>();
+    let mut entries = disk::list(directory).map_err(StorageError::io("listing", directory))?;
     entries.sort();
     Ok(entries)
 }

@@ -18,25 +18,32 @@ mod catalogue;
 mod frame;
 mod journal;
 mod mapping;
+mod memory;
 mod query;
 mod reader;
 mod recovery;
+mod rollups;
+mod scan;
 mod segment;
 mod shared;
+#[cfg(test)]
+pub(crate) mod simulated;
 pub(crate) mod snapshot;
 mod sums;
 #[cfg(test)]
 pub(crate) mod tests;
 mod upkeep;
 
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use domain::{Clock, Report};
+use domain::{Clock, Report, RequestId};
 use parking_lot::Mutex;
 
+use self::catalogue::Filter;
 use self::journal::Condition;
 use self::query::Source;
 use self::shared::Shared;
@@ -45,6 +52,7 @@ use crate::{DataDir, StorageError};
 
 pub use query::{EntryQuery, SummaryQuery, SummaryRow};
 pub use reader::LedgerReader;
+pub use sums::{Period, StatusCounts};
 
 const DIRECTORY: &str = "ledger";
 
@@ -58,6 +66,9 @@ pub struct LedgerSettings {
     /// The oldest sealed segments are dropped while they are more bytes than this together. Default:
     /// no limit.
     pub retention_bytes: Option<u64>,
+    /// How long sums by the minute are kept, up to an hour longer; those by the hour, day and month
+    /// are kept for good. Default 15 days.
+    pub minutes_kept: Duration,
     /// How long a record may wait until it is synced to disk. Default 10 ms.
     pub sync_every: Duration,
     /// Tells the time for retention and for stamps.
@@ -70,6 +81,7 @@ impl Default for LedgerSettings {
             segment_bytes: 16 << 20,
             retention_age: None,
             retention_bytes: None,
+            minutes_kept: Duration::from_hours(15 * 24),
             sync_every: Duration::from_millis(10),
             clock: Clock::system(),
         }
@@ -173,12 +185,42 @@ impl Ledger {
     /// [`StorageError::Corrupt`] when a record on the way is damaged, [`StorageError::Io`] or
     /// [`StorageError::Database`] when it can't be read.
     pub fn entries(&self, query: &EntryQuery) -> Result<Vec<Report>, StorageError> {
+        query::entries(query, &self.sources(query.filter())?)
+    }
+
+    /// The records of `wanted` attempts, as far as there are any, that started at `since_us` (Unix
+    /// microseconds) or later.
+    ///
+    /// For recovery: whoever accepted an event learns which attempts at it were closed. Reads whole
+    /// segments, newest first, only those that hold a record from then on, and only until all are
+    /// found.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Ledger::entries`].
+    pub fn find(
+        &self,
+        wanted: &HashSet<(RequestId, u32)>,
+        since_us: i64,
+    ) -> Result<HashMap<(RequestId, u32), Report>, StorageError> {
+        if wanted.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let filter = Filter {
+            since_us: Some(since_us),
+            ..Filter::default()
+        };
+        query::find(wanted, &self.sources(filter)?)
+    }
+
+    /// The segments that may hold what `filter` asks for, oldest first.
+    fn sources(&self, filter: Filter<'_>) -> Result<Vec<Source>, StorageError> {
         let shared = self.shared();
         let directory = &shared.journal.directory;
         // A segment moves from the journal to the catalogue under this lock: none is missed.
         let (sealed, open) = {
             let catalogue = shared.catalogue.lock();
-            (catalogue.segments(query.filter())?, shared.journal.views())
+            (catalogue.segments(filter)?, shared.journal.views())
         };
         let sealed = sealed
             .iter()
@@ -188,10 +230,10 @@ impl Ledger {
             file: view.file,
             end: view.end.offset,
         });
-        query::entries(query, &sealed.chain(open).collect::<Vec<_>>())
+        Ok(sealed.chain(open).collect())
     }
 
-    /// Sums by function and day, of every record appended before this call.
+    /// Sums by function and time, of every record appended before this call.
     ///
     /// # Errors
     ///
@@ -235,6 +277,15 @@ impl Ledger {
                 }
             }
             Condition::Open => LedgerHealth::Writable,
+        }
+    }
+
+    /// Why no records are taken until a restart, if that is so: a sync failed.
+    #[must_use]
+    pub fn failure(&self) -> Option<String> {
+        match self.shared().journal.condition() {
+            Condition::Failed(reason) => Some(reason),
+            Condition::Open | Condition::Full | Condition::Stuck(_) | Condition::Closed => None,
         }
     }
 

@@ -15,6 +15,7 @@ pub mod backup;
 mod calendar;
 pub mod data_dir;
 mod database;
+mod disk;
 mod error;
 mod files;
 pub mod identity;
@@ -22,6 +23,8 @@ pub mod ledger;
 pub mod logs;
 pub mod queue;
 pub mod records;
+#[cfg(test)]
+mod simulation;
 mod space;
 
 pub use domain::{ArtifactId, ArtifactIdError};
@@ -33,7 +36,8 @@ pub use data_dir::DataDir;
 pub use error::StorageError;
 pub use identity::{IdentityChange, IdentityRecords, IdentityStore};
 pub use ledger::{
-    EntryQuery, Ledger, LedgerHealth, LedgerReader, LedgerSettings, SummaryQuery, SummaryRow,
+    EntryQuery, Ledger, LedgerHealth, LedgerReader, LedgerSettings, Period, StatusCounts,
+    SummaryQuery, SummaryRow,
 };
 pub use logs::{
     CursorError, LogCursor, LogEvent, LogRange, LogSettings, LogSource, LogStream, Logs, ScanEnd,
@@ -41,7 +45,8 @@ pub use logs::{
 };
 pub use queue::{
     Claimed, Depth, Done, Ending, Event, EventPage, EventQuery, Failure, Finish, NewEvent,
-    Operation, Queue, QueueError, QueueHealth, QueueSettings, Quota, ScheduleRecord, Selection,
+    Operation, Queue, QueueError, QueueHealth, QueueSettings, QueueStatistics, Quota,
+    ScheduleRecord, Selection,
 };
 pub use records::{
     AliasRecord, FunctionRecord, NumberedRecord, Origin, Records, Stored, VersionRecord, Write,

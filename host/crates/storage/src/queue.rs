@@ -1,6 +1,6 @@
 //! The queue: events that were accepted, until they succeeded or were given up, in `queue.db`.
 //!
-//! One thread writes. Everything asked of it while the last transaction was on its way to disk goes
+//! One thread writes ([`writer`], around [`core`]). Everything asked of it while the last transaction was on its way to disk goes
 //! into the next one, which is synced before anybody hears of it. The rules are in [`machine`], a pure
 //! state machine; [`engine`] is what holds the rows.
 //!
@@ -14,10 +14,15 @@
 //!
 //! Absent on purpose: what an event means, who runs it, and async.
 
-mod engine;
+pub(crate) mod core;
+pub(crate) mod engine;
 mod machine;
+#[cfg(test)]
+pub(crate) mod memory;
 mod operation;
 mod read;
+mod row;
+mod sql;
 mod sqlite;
 #[cfg(test)]
 mod tests;
@@ -28,6 +33,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use domain::event::{Condition, EventState, Target};
 use domain::{Clock, RequestId, Trigger};
@@ -37,8 +43,10 @@ use serde::{Deserialize, Serialize};
 use crate::ledger::Ledger;
 use crate::{DataDir, StorageError};
 
+use self::engine::Engine;
+use self::sqlite::Sqlite;
 use self::time::QueueTime;
-use self::writer::{Shared, Submission};
+use self::writer::Shared;
 
 pub use machine::Depth;
 pub use operation::{
@@ -53,8 +61,10 @@ pub use read::{EventPage, EventQuery};
 /// Lambda's dead letters carry the first kilobyte.
 pub const FAILURE_MESSAGE_BYTES_MAX: usize = 1_024;
 
-/// Operations that may wait for the writer; more are refused.
+/// Operations that may wait for the writer; more are refused, but for those that close attempts.
 pub const PENDING_OPERATIONS_MAX: usize = 16_384;
+/// The payloads in them, in bytes.
+pub const PENDING_BYTES_MAX: usize = 64 << 20;
 
 /// An event, without its payload. Times are queue time, in Unix microseconds.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -137,11 +147,14 @@ impl Default for Quota {
 pub struct QueueSettings {
     /// The same for every queue.
     pub quota: Quota,
-    /// No event waits longer than this for its next attempt: if the clock went back, it is due then.
-    pub wait_max: std::time::Duration,
+    /// When the queue is opened, no event waits longer than this for its next attempt: a later time
+    /// comes from a wrong clock.
+    pub wait_max: Duration,
+    /// How long what is known of events that succeeded is kept. Others stay until they are purged.
+    pub keep: Duration,
     /// Tells the time.
     pub clock: Clock,
-    /// Called, on the writer's thread, when something was queued or came to its end.
+    /// Called, on the writer's thread, after every batch of operations.
     pub on_change: Box<dyn Fn() + Send + Sync>,
 }
 
@@ -150,6 +163,7 @@ impl std::fmt::Debug for QueueSettings {
         f.debug_struct("QueueSettings")
             .field("quota", &self.quota)
             .field("wait_max", &self.wait_max)
+            .field("keep", &self.keep)
             .finish_non_exhaustive()
     }
 }
@@ -183,7 +197,10 @@ pub enum QueueError {
         attempt: u32,
     },
     /// Too many wait for the writer.
-    #[error("more than {PENDING_OPERATIONS_MAX} changes wait for the queue's writer")]
+    #[error(
+        "more than {PENDING_OPERATIONS_MAX} changes, or {PENDING_BYTES_MAX} bytes of events, wait for the \
+         queue's writer"
+    )]
     Busy,
     /// Space is short. Goes away by itself when there is space again.
     #[error("{reason}")]
@@ -233,6 +250,26 @@ pub enum QueueHealth {
     },
 }
 
+/// What the writer has done since the queue was opened.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct QueueStatistics {
+    /// Transactions, each synced once.
+    pub commits: u64,
+    /// The operations in them.
+    pub operations: u64,
+    /// The most operations of one transaction.
+    pub largest_batch: u64,
+}
+
+impl QueueStatistics {
+    fn count(&mut self, operations: usize) {
+        let operations = u64::try_from(operations).unwrap_or(u64::MAX);
+        self.commits += 1;
+        self.operations = self.operations.saturating_add(operations);
+        self.largest_batch = self.largest_batch.max(operations);
+    }
+}
+
 /// What is called with an operation's result.
 pub type Reply = Box<dyn FnOnce(Result<Done, QueueError>) + Send>;
 
@@ -265,7 +302,7 @@ impl Queue {
     ) -> Result<Self, StorageError> {
         data_dir.require_writable()?;
         let path = data_dir.path().join(sqlite::FILE);
-        let engine = engine::Engine::open(&path)?;
+        let engine = Engine::Sqlite(Sqlite::open(&path)?);
         let time = QueueTime::resume(settings.clock.clone(), engine.last_time_us()?);
         let (shared, thread) = writer::start(engine, settings, ledger, time.clone(), &path)?;
         Ok(Self(Arc::new(Owner {
@@ -279,7 +316,7 @@ impl Queue {
     /// Hands an operation to the writer; `reply` is called, on the writer's thread, when it is durable
     /// or refused. Never blocks.
     pub fn submit(&self, operation: Operation, reply: Reply) {
-        self.0.shared.submit(Submission { operation, reply });
+        self.0.shared.submit(operation, reply);
     }
 
     /// [`Queue::submit`], and waits.
@@ -299,9 +336,10 @@ impl Queue {
         self.0.time.now_us()
     }
 
-    /// Queues with an event that is due, and how long until the next one in another.
+    /// Queues with an event that is due, the one that was claimed from longest ago first, and how long
+    /// until one is due in another.
     #[must_use]
-    pub fn due(&self) -> (Vec<String>, Option<std::time::Duration>) {
+    pub fn due(&self) -> (Vec<String>, Option<Duration>) {
         self.0.shared.due(self.now_us())
     }
 
@@ -317,6 +355,23 @@ impl Queue {
         self.0.shared.health()
     }
 
+    /// Whether no changes are taken until a restart.
+    #[must_use]
+    pub fn is_failed(&self) -> bool {
+        self.0.shared.is_failed()
+    }
+
+    /// What the writer has done.
+    #[must_use]
+    pub fn statistics(&self) -> QueueStatistics {
+        self.0.shared.statistics()
+    }
+
+    /// Keeps the writer from writing: what is read meanwhile is of one moment, on disk and here.
+    pub(crate) fn pause(&self) -> parking_lot::MutexGuard<'_, ()> {
+        self.0.shared.pause()
+    }
+
     /// The events whose attempt the last process did not close. To be asked once, before the first
     /// claim.
     ///
@@ -324,7 +379,7 @@ impl Queue {
     ///
     /// [`StorageError::Database`] when they can't be read.
     pub fn interrupted(&self) -> Result<Vec<Event>, StorageError> {
-        read::in_state(&self.0.path, EventState::Running)
+        read::running(&self.0.path)
     }
 
     /// Events that `query` wants, newest first.
@@ -348,13 +403,22 @@ impl Queue {
         read::event(&self.0.path, id)
     }
 
-    /// When the oldest event that waits in each queue was accepted.
+    /// When the oldest event that waits or runs in each queue was accepted.
     ///
     /// # Errors
     ///
     /// [`StorageError::Database`] when it can't be read.
     pub fn oldest(&self) -> Result<BTreeMap<String, i64>, StorageError> {
-        read::oldest(&self.0.path)
+        read::oldest(&self.0.path, self.depths().into_keys())
+    }
+
+    /// Whether an event that comes from `source` waits or runs.
+    ///
+    /// # Errors
+    ///
+    /// [`StorageError::Database`] when that can't be read.
+    pub fn is_pending(&self, source: &str) -> Result<bool, StorageError> {
+        read::is_pending(&self.0.path, source)
     }
 
     /// All schedules, by key.

@@ -144,7 +144,8 @@ impl<'a> Call<'a> {
     pub(super) fn version(&self) -> Result<(Arc<Function>, Arc<Version>), ApiError> {
         let target = self.target()?;
         let function = self.function()?;
-        let version = find(&function, target.qualifier.as_ref())
+        let version = function
+            .named(target.qualifier.as_ref())
             .map(Arc::clone)
             .ok_or_else(|| function_not_found(&target.arn(self.region())))?;
         Ok((function, version))
@@ -221,7 +222,7 @@ impl<'a> Call<'a> {
     pub(super) fn function_with_qualifier(&self) -> Result<Arc<Function>, ApiError> {
         let target = self.target()?;
         let function = self.function()?;
-        if find(&function, target.qualifier.as_ref()).is_some() {
+        if function.named(target.qualifier.as_ref()).is_some() {
             return Ok(function);
         }
         let arn = target.arn(self.region());
@@ -231,15 +232,6 @@ impl<'a> Call<'a> {
             }
             _ => function_not_found(&arn),
         })
-    }
-}
-
-/// The version that a qualifier names; of an alias, the one it points at, whatever its weights.
-fn find<'a>(function: &'a Function, qualifier: Option<&Qualifier>) -> Option<&'a Arc<Version>> {
-    match qualifier {
-        None => Some(&function.latest),
-        Some(Qualifier::Version(id)) => function.version(*id),
-        Some(Qualifier::Alias(name)) => function.version(function.aliases.get(name)?.version),
     }
 }
 

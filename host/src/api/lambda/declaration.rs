@@ -107,15 +107,6 @@ impl Declaration {
             checks.required("ephemeralStorage.size", storage.size.as_ref());
             checks.range("ephemeralStorage.size", storage.size, &(512..=10_240));
         }
-        if let Some(target) = &self.dead_letter_config {
-            let pattern = "(arn:(aws[a-zA-Z-]*)?:[a-z0-9-.]+:.*)|()";
-            checks.pattern(
-                "deadLetterConfig.targetArn",
-                target.target_arn.as_deref(),
-                pattern,
-                |text| text.is_empty() || (text.starts_with("arn:") && text.len() <= 2_048),
-            );
-        }
         if let Some(logging) = &self.logging_config {
             logging.check(&mut checks);
         }
@@ -128,6 +119,15 @@ impl Declaration {
             return Err(ApiError::validation(format!(
                 "Layer version {} does not exist. Mayfly has no layers: a module holds all that it needs.",
                 layer.escape_debug()
+            )));
+        }
+        let dead_letters = self.dead_letter_config.as_ref();
+        if let Some(target) = dead_letters.and_then(|dead| dead.target_arn.as_ref())
+            && !target.is_empty()
+        {
+            return Err(ApiError::validation(format!(
+                "The provided DeadLetterConfig target {} is not here: events that are given up are kept by Mayfly itself, with their payload (`mayfly dlq list`). To hear of them, set an OnFailure destination with PutFunctionEventInvokeConfig.",
+                target.escape_debug()
             )));
         }
         match self
@@ -206,9 +206,6 @@ impl Declaration {
             &mut declared.ephemeral_storage_mb,
             size.and_then(|size| u32::try_from(size).ok()),
         );
-        if let Some(target) = self.dead_letter_config {
-            declared.dead_letter_target = target.target_arn.filter(|text| !text.is_empty());
-        }
         if let Some(architectures) = self.architectures {
             declared.architectures = architectures;
         }
@@ -344,7 +341,6 @@ mod tests {
         assert_eq!(new.environment(), [("AB".to_owned(), "1".to_owned())]);
         let mut declared = Declared {
             runtime: Some("wasm".to_owned()),
-            dead_letter_target: Some("arn:x".to_owned()),
             ..Declared::default()
         };
         new.declare(&mut declared);
@@ -374,6 +370,10 @@ mod tests {
             (
                 r#"{"Layers": ["arn:aws:lambda:local:000000000000:layer:x:1"]}"#,
                 "Layer version",
+            ),
+            (
+                r#"{"DeadLetterConfig": {"TargetArn": "arn:aws:sqs:local:000000000000:q"}}"#,
+                "are kept by Mayfly itself",
             ),
             (
                 r#"{"Environment": {"Variables": {"AWS_REGION": "x"}}}"#,

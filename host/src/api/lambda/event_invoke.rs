@@ -2,6 +2,8 @@
 
 use std::ops::RangeInclusive;
 
+use domain::FunctionRef;
+use domain::event::Target;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
@@ -10,15 +12,14 @@ use super::super::json::object;
 use super::call::Call;
 use super::checks::Checks;
 use super::wire::settings_key;
+use crate::auth;
 use crate::registry::EventInvoke;
+use crate::trigger::queue::destination::{self, DESTINATION_CHARS_MAX};
 
 const RETRIES: RangeInclusive<i64> = 0..=2;
 
 /// Seconds.
 const AGE: RangeInclusive<i64> = 60..=21_600;
-
-/// Longest name of a destination, in characters.
-const DESTINATION_CHARS_MAX: usize = 350;
 
 /// What may be asked for.
 #[derive(Debug, Deserialize)]
@@ -80,13 +81,60 @@ impl EventInvokeRequest {
         ] {
             let destination = destination.as_deref();
             checks.length(member, destination, &(0..=DESTINATION_CHARS_MAX));
-            let pattern =
-                "^$|arn:(aws[a-zA-Z0-9-]*):([a-zA-Z0-9\\-])+:([a-z0-9-]*):(\\d{12})?:(.*)";
-            checks.pattern(member, destination, pattern, |text| {
-                text.is_empty() || (text.starts_with("arn:aws") && text.matches(':').count() >= 5)
-            });
         }
         checks.done()
+    }
+
+    /// Whether the destinations are there, and the caller may use them: records are sent as if the caller
+    /// had sent them.
+    ///
+    /// # Errors
+    ///
+    /// 400, and 403 for a function that the caller may not invoke.
+    pub(super) fn check_destinations(&self, call: &Call<'_>) -> Result<(), ApiError> {
+        for destination in [self.on_success(), self.on_failure()] {
+            let Some(text) = destination.filter(|text| !text.is_empty()) else {
+                continue;
+            };
+            let target = self.target(call, &text)?;
+            if let Target::Function { name, qualifier } = target {
+                let region = Some(call.region().to_owned());
+                let wanted = FunctionRef {
+                    name,
+                    qualifier,
+                    region,
+                };
+                let (app, caller) = (call.request.app, &call.request.caller);
+                let arn = wanted.arn(call.region());
+                let _grant = auth::authorise(app, caller, "lambda:InvokeFunction", &arn)?;
+                let function = app.registry.function(&wanted.name);
+                if function.is_none_or(|found| found.named(wanted.qualifier.as_ref()).is_none()) {
+                    return Err(self.invalid(&format!("Function not found: {arn}")));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn target(&self, call: &Call<'_>, text: &str) -> Result<Target, ApiError> {
+        let target = destination::parse(text).map_err(|error| self.invalid(&error.to_string()))?;
+        let allowed = &call.request.app.config.destinations.allow;
+        let checked = allowed.check_for(&call.target()?.name, &target);
+        checked.map_err(|error| self.invalid(&error.to_string()))?;
+        Ok(target)
+    }
+
+    /// 400 in the words of AWS, and why.
+    fn invalid(&self, reason: &str) -> ApiError {
+        let shown = |kind: &str, destination: Option<String>| match destination {
+            Some(text) => format!("{kind}(destination={})", text.escape_debug()),
+            None => "null".to_owned(),
+        };
+        ApiError::validation(format!(
+            "The provided destination config DestinationConfig(onSuccess={}, onFailure={}) is invalid. {reason}",
+            shown("OnSuccess", self.on_success()),
+            shown("OnFailure", self.on_failure()),
+        ))
     }
 
     /// Whether it asks for nothing.

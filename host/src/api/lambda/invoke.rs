@@ -1,16 +1,19 @@
-//! `POST /2015-03-31/functions/{name}/invocations`: the Invoke operation, synchronous.
+//! `POST /2015-03-31/functions/{name}/invocations`: the Invoke operation.
 //!
 //! Checked in the order of Lambda: whether there is such a function, then its event, then whether it may
-//! run now.
+//! run now. An event that is to run later is accepted instead, whether its function may run now or not.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
+use domain::event::Target;
+use domain::limits::QUEUED_EVENT_BYTES_MAX;
 use domain::{FunctionRef, Invocation, RequestId, Trigger};
 use http::{HeaderName, HeaderValue, StatusCode};
-use storage::LogEvent;
+use storage::{LogEvent, NewEvent};
 
 use super::super::error::ApiError;
 use super::super::request::ApiRequest;
@@ -22,6 +25,7 @@ use crate::app::App;
 use crate::concurrency::Refused;
 use crate::http::error::{HttpResponse, json_response};
 use crate::invoke::{Completed, InvokeError, invoke};
+use crate::trigger::queue::accept::accept;
 
 /// Bytes of the log that a caller gets back with `X-Amz-Log-Type: Tail`.
 const LOG_TAIL_BYTES: usize = 4_096;
@@ -52,19 +56,35 @@ impl Mode {
     }
 }
 
-pub(super) async fn invoke_function(call: &Call<'_>) -> Result<HttpResponse, ApiError> {
-    match run(call, Mode::Buffered).await? {
-        Some(completed) => {
-            let mut response = response(completed, call.request.id);
-            response.headers_mut().extend(trace_id(call.request));
-            Ok(response)
-        }
-        None => Ok(no_content()),
-    }
+/// What became of what was asked for.
+pub(super) enum Invoked {
+    /// It ran.
+    Completed(Completed),
+    /// It would have run.
+    Checked,
+    /// It waits, and runs later.
+    Accepted,
 }
 
-/// Runs what is asked for; `None` for a dry run, which would have run.
-pub(super) async fn run(call: &Call<'_>, mode: Mode) -> Result<Option<Completed>, ApiError> {
+pub(super) async fn invoke_function(call: &Call<'_>) -> Result<HttpResponse, ApiError> {
+    let mut response = match run(call, Mode::Buffered).await? {
+        Invoked::Completed(completed) => response(completed, call.request.id),
+        Invoked::Checked => return Ok(no_content()),
+        Invoked::Accepted => accepted(),
+    };
+    response.headers_mut().extend(trace_id(call.request));
+    Ok(response)
+}
+
+/// 202, and nothing more: the id is in a header, as in every answer.
+pub(super) fn accepted() -> HttpResponse {
+    let mut response = HttpResponse::default();
+    *response.status_mut() = StatusCode::ACCEPTED;
+    response
+}
+
+/// Does what is asked for.
+pub(super) async fn run(call: &Call<'_>, mode: Mode) -> Result<Invoked, ApiError> {
     let (request, app) = (call.request, call.request.app);
     if app.is_draining() {
         return Err(ApiError::service(StatusCode::SERVICE_UNAVAILABLE));
@@ -81,8 +101,11 @@ pub(super) async fn run(call: &Call<'_>, mode: Mode) -> Result<Option<Completed>
     let event = checked_event(request.body.clone())?;
     let client_context = client_context(request)?;
     match invocation_type {
-        "DryRun" => return Ok(None),
-        "Event" => return Err(no_queue()),
+        "DryRun" => return Ok(Invoked::Checked),
+        "Event" => {
+            enqueue(call, event).await?;
+            return Ok(Invoked::Accepted);
+        }
         _ => {}
     }
     let FunctionRef {
@@ -98,14 +121,35 @@ pub(super) async fn run(call: &Call<'_>, mode: Mode) -> Result<Option<Completed>
         client_context,
         keep_log: log_type == "Tail",
     };
-    on_workers(call, invocation).await.map(Some)
+    on_workers(call, invocation).await.map(Invoked::Completed)
 }
 
-/// 400: an event would have to wait somewhere, and there is nowhere yet.
-pub(super) fn no_queue() -> ApiError {
-    ApiError::validation(
-        "asynchronous invocation is not offered yet; use the invocation type RequestResponse",
-    )
+/// Takes the event in, under the id of the request: it is durable when this returns.
+///
+/// # Errors
+///
+/// 413, 429 and 503; nothing was enqueued then.
+pub(super) async fn enqueue(call: &Call<'_>, event: Bytes) -> Result<(), ApiError> {
+    let (request, app) = (call.request, call.request.app);
+    let bytes = event.len();
+    if bytes > QUEUED_EVENT_BYTES_MAX {
+        return Err(ApiError::too_large(format!(
+            "{bytes} byte payload is too large for the Event invocation type (limit {QUEUED_EVENT_BYTES_MAX} bytes)"
+        )));
+    }
+    let FunctionRef {
+        name, qualifier, ..
+    } = call.target()?.clone();
+    let event = NewEvent {
+        id: request.id,
+        target: Target::Function { name, qualifier },
+        trigger: Trigger::Event,
+        source: None,
+        depth: 0,
+        payload: event,
+        delay: Duration::ZERO,
+    };
+    Ok(accept(app, vec![event]).await?)
 }
 
 /// Runs the invocation where guests run. A caller that leaves does not stop it, as on Lambda.
@@ -125,7 +169,7 @@ async fn on_workers(call: &Call<'_>, invocation: Invocation) -> Result<Completed
 }
 
 /// An event is JSON; no event is an empty object.
-fn checked_event(event: Bytes) -> Result<Bytes, ApiError> {
+pub(super) fn checked_event(event: Bytes) -> Result<Bytes, ApiError> {
     if event.is_empty() {
         return Ok(Bytes::from_static(b"{}"));
     }
@@ -152,6 +196,7 @@ fn api_error(call: &Call<'_>, error: &InvokeError) -> ApiError {
         InvokeError::Refused(Refused::Function { .. }) => {
             ApiError::throttled("ReservedFunctionConcurrentInvocationLimitExceeded")
         }
+        InvokeError::Refused(Refused::Budget(_)) => ApiError::throttled("BudgetExceeded"),
         InvokeError::Refused(Refused::Process { .. }) => {
             ApiError::throttled("ConcurrentInvocationLimitExceeded")
         }

@@ -14,14 +14,15 @@ use serde_json::{Map, json};
 use super::super::error::ApiError;
 use super::super::event_stream::{CONTENT_TYPE as EVENT_STREAM, event};
 use super::call::{Call, no_content};
-use super::invoke::{Mode, log_tail, payload, run, trace_id, version_header};
+use super::invoke::{Invoked, Mode, log_tail, payload, run, trace_id, version_header};
 use crate::http::error::{HttpResponse, json_response};
 
 const REMAPPED_CONTENT_TYPE: HeaderName = HeaderName::from_static("x-amzn-remapped-content-type");
 
 pub(super) async fn invoke_with_response_stream(call: &Call<'_>) -> Result<HttpResponse, ApiError> {
-    let Some(completed) = run(call, Mode::Stream).await? else {
-        return Ok(no_content());
+    let completed = match run(call, Mode::Stream).await? {
+        Invoked::Completed(completed) => completed,
+        Invoked::Checked | Invoked::Accepted => return Ok(no_content()),
     };
     let version = version_header(&completed);
     let log = log_tail(&completed.log);

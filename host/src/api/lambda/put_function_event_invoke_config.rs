@@ -20,6 +20,7 @@ pub(super) async fn put_function_event_invoke_config(
         ));
     }
     check_function(call)?;
+    request.check_destinations(call)?;
     let mut new = EventInvoke::default();
     request.apply(&mut new, call.request.app.clock.unix_us());
     let target = call.target()?;

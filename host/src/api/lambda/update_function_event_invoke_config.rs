@@ -13,6 +13,7 @@ pub(super) async fn update_function_event_invoke_config(
     let request: EventInvokeRequest = call.json()?;
     request.check()?;
     check_function(call)?;
+    request.check_destinations(call)?;
     let (key, missing) = key_and_missing(call)?;
     let arn = call.target()?.name.arn(call.region());
     let now_us = call.request.app.clock.unix_us();

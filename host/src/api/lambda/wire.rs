@@ -7,11 +7,12 @@ use std::collections::BTreeMap;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use domain::names::ACCOUNT_ID;
-use domain::{AliasName, FunctionName, Qualifier, VersionId};
+use domain::{AliasName, FunctionName, VersionId};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+pub(super) use crate::registry::settings_key;
 use crate::registry::{Alias, DeclaredLogging, Version};
 use crate::time_text::rfc3339_ms;
 
@@ -31,8 +32,6 @@ pub(super) struct FunctionConfiguration {
     last_modified: String,
     code_sha256: String,
     version: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    dead_letter_config: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     environment: Option<Value>,
     tracing_config: Value,
@@ -83,10 +82,6 @@ impl FunctionConfiguration {
             last_modified: lambda_time(version.updated_at_us),
             code_sha256: STANDARD.encode(version.code.sha256),
             version: version.id.to_string(),
-            dead_letter_config: declared
-                .dead_letter_target
-                .as_ref()
-                .map(|target| json!({ "TargetArn": target })),
             environment: has_environment.then(|| json!({ "Variables": environment })),
             tracing_config: json!({ "Mode": tracing_mode }),
             revision_id: version.revision,
@@ -179,14 +174,6 @@ pub(super) struct RoutingConfig {
 /// The name of `version` of `function`.
 pub(super) fn version_arn(function: &FunctionName, version: VersionId, region: &str) -> String {
     format!("{}:{version}", function.arn(region))
-}
-
-/// The key under which settings keep what belongs to a qualifier: nothing for the function itself.
-pub(super) fn settings_key(qualifier: Option<&Qualifier>) -> String {
-    match qualifier {
-        None | Some(Qualifier::Version(VersionId::Latest)) => String::new(),
-        Some(qualifier) => qualifier.to_string(),
-    }
 }
 
 /// The name of what belongs to the qualifier of a settings key.

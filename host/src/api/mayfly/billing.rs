@@ -79,6 +79,7 @@ pub(super) async fn summarise_billing(
         function: function(query)?,
         since_us: query.instant_us("since")?,
         until_us: None,
+        ..SummaryQuery::default()
     };
     let body = blocking(app, move |app| {
         let read = app.ledger.summary(&summary)?;
@@ -163,7 +164,7 @@ impl From<&SummaryRow> for SummaryView {
     fn from(row: &SummaryRow) -> Self {
         Self {
             function: row.function.to_string(),
-            day: row.day.clone(),
+            day: row.period.clone(),
             invocations: row.invocations,
             errors: row.errors,
             billed_ms: row.billed_ms,

@@ -33,6 +33,7 @@ pub(super) fn sums(config: &Config, wanted: &Wanted) -> anyhow::Result<Option<St
         function: wanted.function.clone(),
         since_us: wanted.since.map(jiff::Timestamp::as_microsecond),
         until_us: None,
+        ..SummaryQuery::default()
     })?;
     let views: Vec<_> = found.iter().map(SummaryView::from).collect();
     Ok(Some(serde_json::to_string(&views)?))

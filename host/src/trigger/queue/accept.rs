@@ -32,19 +32,32 @@ pub(crate) async fn accept(app: &App, events: Vec<NewEvent>) -> Result<(), Accep
     if let Some(bytes) = lengths.find(|bytes| *bytes > QUEUED_EVENT_BYTES_MAX) {
         return Err(AcceptError::TooLarge { bytes });
     }
-    perform(app, Operation::Accept(events)).await?;
+    let count = events.len();
+    let taken = perform(app, Operation::Accept(events)).await;
+    taken.inspect_err(|error| note(app, error))?;
+    app.metrics.events.accepted(count);
     Ok(())
 }
 
-/// Has the queue do something, without holding a thread.
+/// Tells the log of what is ours: a full queue is not.
+fn note(app: &App, error: &QueueError) {
+    if !matches!(error, QueueError::Quota { .. }) {
+        app.faults.note(&app.clock, error);
+    }
+}
+
+/// Has the queue do something, without holding a thread. It is asked at once; the future only waits.
 ///
 /// # Errors
 ///
 /// What the queue refuses it for.
-pub(crate) async fn perform(app: &App, operation: Operation) -> Result<Done, QueueError> {
+pub(crate) fn perform(
+    app: &App,
+    operation: Operation,
+) -> impl Future<Output = Result<Done, QueueError>> + use<> {
     let (sender, receiver) = oneshot::channel();
     // A caller that left does not hear of it.
     let reply = move |result| drop(sender.send(result));
     app.queue.submit(operation, Box::new(reply));
-    receiver.await.unwrap_or(Err(QueueError::Closed))
+    async { receiver.await.unwrap_or(Err(QueueError::Closed)) }
 }

@@ -1,22 +1,23 @@
 //! The anchor: what stays of the segments that retention dropped, `ledger/dropped.sum`.
 //!
 //! It holds the hash and the end of the last of them, so that the chain of segments still has a
-//! beginning, and the sums of all of them, so that the roll-ups can be made again without them. It is
+//! beginning, and the sums of all of them by function, version, trigger and hour, so that the roll-ups
+//! of hours, days and months can be made again without them (those of minutes can't). It is
 //! JSON, written before the segments go, and replaced as a whole: either it has the sums of a segment
 //! and says so by its next sequence number, or the segment is still to be dropped.
 
-use std::fs;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use domain::FunctionName;
+use domain::{FunctionName, Status, Trigger, VersionId};
 use serde::{Deserialize, Serialize};
 
 use super::catalogue::SegmentInfo;
 use super::segment::Hash;
-use super::sums::{Day, Sums, Totals};
-use crate::{StorageError, files};
+use super::sums::{DAY, HOUR, Key, Period, StatusCounts, Sums, Totals};
+use crate::{StorageError, disk, files};
 
-const FORMAT: u64 = 1;
+const FORMAT: u64 = 2;
 const FILE: &str = "dropped.sum";
 
 /// What stays of all dropped segments, from the first record on.
@@ -28,6 +29,7 @@ pub(super) struct Anchor {
     pub(super) crc: u32,
     /// Of the segment before it.
     pub(super) hash: Option<Hash>,
+    /// By the hour.
     pub(super) sums: Sums,
 }
 
@@ -37,17 +39,40 @@ struct Written {
     next_sequence: u64,
     last_crc32c: u32,
     sha256: String,
-    sums: Vec<WrittenSum>,
+    sums: Vec<serde_json::Value>,
 }
 
+/// Sums of format 2: of a function, a version and a trigger.
 #[derive(Serialize, Deserialize)]
-struct WrittenSum {
+struct WrittenSums {
     function: FunctionName,
-    day: Day,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    version: Option<VersionId>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    trigger: Option<Trigger>,
+    hours: Vec<WrittenHour>,
+}
+
+/// An hour (counted from 1970-01-01, UTC), attempts by status in the order of [`Status::ALL`], billed
+/// milliseconds, MB-milliseconds and pico-dollars.
+#[derive(Serialize, Deserialize)]
+struct WrittenHour(
+    i64,
+    [u64; Status::ALL.len()],
+    u64,
+    // JSON readers lose digits of numbers this large.
+    String,
+    String,
+);
+
+/// Sums of format 1: of a function and a day (counted from 1970-01-01, UTC).
+#[derive(Deserialize)]
+struct WrittenDay {
+    function: FunctionName,
+    day: i64,
     invocations: u64,
     errors: u64,
     billed_ms: u64,
-    // JSON readers lose digits of numbers this large.
     mb_ms: String,
     charge_picousd: String,
 }
@@ -71,7 +96,7 @@ impl Anchor {
         self.next_sequence = info.next_sequence;
         self.crc = info.crc;
         self.hash = Some(info.hash);
-        self.sums.add_all(&info.sums);
+        self.sums.add_all(&info.sums.by(Period::Hour));
     }
 
     pub(super) fn path(directory: &Path) -> PathBuf {
@@ -82,33 +107,44 @@ impl Anchor {
         let Some(hash) = &self.hash else {
             return Ok(());
         };
-        let sums = self.sums.0.iter();
-        let sums = sums.map(|((function, day), totals)| WrittenSum {
-            function: function.clone(),
-            day: *day,
-            invocations: totals.invocations,
-            errors: totals.errors,
-            billed_ms: totals.billed_ms,
-            mb_ms: totals.mb_ms.to_string(),
-            charge_picousd: totals.charge_picousd.to_string(),
-        });
+        let path = Self::path(directory);
+        let io = |error: serde_json::Error| StorageError::io("writing", &path)(error.into());
+        let mut written: BTreeMap<_, Vec<WrittenHour>> = BTreeMap::new();
+        for (key, totals) in &self.sums.0 {
+            let hours = written.entry((&key.function, key.version, key.trigger));
+            hours.or_default().push(WrittenHour(
+                key.start.div_euclid(HOUR),
+                totals.statuses.0,
+                totals.billed_ms,
+                totals.mb_ms.to_string(),
+                totals.charge_picousd.to_string(),
+            ));
+        }
+        let sums = written
+            .into_iter()
+            .map(|((function, version, trigger), hours)| {
+                serde_json::to_value(WrittenSums {
+                    function: function.clone(),
+                    version,
+                    trigger,
+                    hours,
+                })
+            });
         let written = Written {
             format: FORMAT,
             next_sequence: self.next_sequence,
             last_crc32c: self.crc,
             sha256: files::hex(hash),
-            sums: sums.collect(),
+            sums: sums.collect::<Result<_, _>>().map_err(io)?,
         };
-        let path = Self::path(directory);
-        let json = serde_json::to_vec(&written)
-            .map_err(|error| StorageError::io("writing", &path)(error.into()))?;
+        let json = serde_json::to_vec(&written).map_err(io)?;
         files::write_whole(&path, &json)
     }
 
     /// The anchor of a ledger; the one of nothing when there is no file.
     pub(super) fn read(directory: &Path) -> Result<Self, StorageError> {
         let path = Self::path(directory);
-        let json = match fs::read(&path) {
+        let json = match disk::read(&path) {
             Ok(json) => json,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 return Ok(Self::default());
@@ -132,21 +168,18 @@ impl Anchor {
         }
         let mut sums = Sums::default();
         for sum in written.sums {
-            let number = |text: &str| {
-                text.parse::<u128>()
-                    .map_err(|_error| corrupt(format!("`{text}` is not a sum")))
+            let read = match written.format {
+                FORMAT => serde_json::from_value(sum)
+                    .map_err(|error| error.to_string())
+                    .and_then(|written| add_hours(&mut sums, written)),
+                _ => serde_json::from_value(sum)
+                    .map_err(|error| error.to_string())
+                    .and_then(|written| add_day(&mut sums, &written)),
             };
-            let totals = Totals {
-                invocations: sum.invocations,
-                errors: sum.errors,
-                billed_ms: sum.billed_ms,
-                mb_ms: number(&sum.mb_ms)?,
-                charge_picousd: number(&sum.charge_picousd)?,
-            };
-            sums.add_totals(sum.function, sum.day, totals);
+            read.map_err(corrupt)?;
         }
         // Each record is in the sums once, and none is without a number.
-        let invocations = sums.total().invocations;
+        let invocations = sums.total().invocations();
         if written.next_sequence.checked_sub(1) != Some(invocations) {
             let reason = format!(
                 "it has the sums of {invocations} records, and record {} comes next",
@@ -162,4 +195,63 @@ impl Anchor {
             sums,
         })
     }
+}
+
+fn add_hours(sums: &mut Sums, written: WrittenSums) -> Result<(), String> {
+    for WrittenHour(hour, statuses, billed_ms, mb_ms, charge_picousd) in written.hours {
+        let key = Key {
+            function: written.function.clone(),
+            start: hour.saturating_mul(HOUR),
+            version: written.version,
+            trigger: written.trigger,
+        };
+        let totals = Totals {
+            statuses: StatusCounts(statuses),
+            billed_ms,
+            mb_ms: number(&mb_ms)?,
+            charge_picousd: number(&charge_picousd)?,
+        };
+        sums.add_totals(key, totals);
+    }
+    Ok(())
+}
+
+/// What format 1 did not know stays unknown: a day stands in its first hour, without a version and a
+/// trigger, and whatever was not a success is an `error`.
+fn add_day(sums: &mut Sums, written: &WrittenDay) -> Result<(), String> {
+    let key = Key {
+        function: written.function.clone(),
+        start: written.day.saturating_mul(DAY),
+        version: None,
+        trigger: None,
+    };
+    let mut statuses = StatusCounts::default();
+    for (count, status) in statuses.0.iter_mut().zip(Status::ALL) {
+        *count = match status {
+            Status::Success => {
+                written
+                    .invocations
+                    .checked_sub(written.errors)
+                    .ok_or_else(|| {
+                        let (errors, invocations) = (written.errors, written.invocations);
+                        format!("{errors} errors are more than {invocations} invocations")
+                    })?
+            }
+            Status::Error => written.errors,
+            _ => 0,
+        };
+    }
+    let totals = Totals {
+        statuses,
+        billed_ms: written.billed_ms,
+        mb_ms: number(&written.mb_ms)?,
+        charge_picousd: number(&written.charge_picousd)?,
+    };
+    sums.add_totals(key, totals);
+    Ok(())
+}
+
+fn number(text: &str) -> Result<u128, String> {
+    text.parse()
+        .map_err(|_error| format!("`{text}` is not a sum"))
 }

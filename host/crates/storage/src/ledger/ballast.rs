@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::blocks;
+use crate::disk::DiskFile;
 use crate::{StorageError, files, space};
 
 const FILE: &str = "ballast";
@@ -12,7 +13,7 @@ const BYTES: u64 = 4 << 20;
 /// Makes the ballast if it is not there. Only helps: where it can't be made, nothing is lost yet.
 pub(super) fn keep(directory: &Path) {
     let path = path(directory);
-    let opened = match files::private().create_new(true).open(&path) {
+    let opened = match DiskFile::create_new(&path) {
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => return,
         opened => opened,
     };

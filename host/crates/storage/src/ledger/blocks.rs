@@ -4,11 +4,12 @@
 
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
 use rustix::fs::{FallocateFlags, IFlags};
 use rustix::io::Errno;
+
+use crate::disk::DiskFile;
 
 // From linux/magic.h and the sources of ZFS and bcachefs.
 const BTRFS: u64 = 0x9123_683E;
@@ -17,12 +18,17 @@ const BCACHEFS: u64 = 0xCA45_1A4E;
 
 /// Gives `file` blocks from `from` up to `to`, its new end. What is there must be zeros, or not be
 /// there; nothing before `from` is touched.
-pub(super) fn allocate(file: &File, from: u64, to: u64) -> io::Result<()> {
+pub(super) fn allocate(file: &DiskFile, from: u64, to: u64) -> io::Result<()> {
     let length = to.saturating_sub(from);
     if length == 0 {
         return Ok(());
     }
-    match rustix::io::retry_on_intr(|| fallocate(file, from, length)) {
+    let real = match file {
+        DiskFile::Real(real) => real,
+        #[cfg(test)]
+        DiskFile::Simulated(simulated) => return simulated.allocate(to),
+    };
+    match rustix::io::retry_on_intr(|| fallocate(real, from, length)) {
         Ok(()) => Ok(()),
         // Some file systems can't, and take zeros instead.
         Err(Errno::OPNOTSUPP | Errno::NOSYS) => zero(file, from, to),
@@ -39,7 +45,7 @@ fn fallocate(file: &File, from: u64, length: u64) -> rustix::io::Result<()> {
 }
 
 /// Overwrites a part of `file` with zeros.
-pub(super) fn zero(file: &File, from: u64, to: u64) -> io::Result<()> {
+pub(super) fn zero(file: &DiskFile, from: u64, to: u64) -> io::Result<()> {
     const ZEROS: &[u8] = &[0; 64 << 10];
     let mut at = from;
     while at < to {
@@ -99,19 +105,19 @@ pub(super) mod tests {
     fn zeros_stand_in_for_an_allocation_and_begin_where_it_would() {
         for refusal in [None, Some(Errno::OPNOTSUPP), Some(Errno::NOSYS)] {
             REFUSAL.set(refusal);
-            let file = tempfile::tempfile().unwrap();
+            let file = DiskFile::Real(tempfile::tempfile().unwrap());
             file.write_all_at(&[7; 5_000], 0).unwrap();
             allocate(&file, 5_000, 200_000).unwrap();
             let mut bytes = vec![1; 200_000];
-            file.read_exact_at(&mut bytes, 0).unwrap();
-            assert_eq!(file.metadata().unwrap().len(), 200_000);
+            assert_eq!(file.read_at(&mut bytes, 0).unwrap(), 200_000);
+            assert_eq!(file.size().unwrap(), 200_000);
             assert!(bytes[..5_000].iter().all(|byte| *byte == 7), "{refusal:?}");
             assert!(bytes[5_000..].iter().all(|byte| *byte == 0), "{refusal:?}");
             allocate(&file, 200_000, 5_000).unwrap();
-            assert_eq!(file.metadata().unwrap().len(), 200_000);
+            assert_eq!(file.size().unwrap(), 200_000);
         }
         REFUSAL.set(Some(Errno::NOSPC));
-        let error = allocate(&tempfile::tempfile().unwrap(), 0, 1).unwrap_err();
+        let error = allocate(&DiskFile::Real(tempfile::tempfile().unwrap()), 0, 1).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::StorageFull);
         REFUSAL.set(None);
     }

@@ -6,23 +6,24 @@
 //! position moves in one transaction. There is no row for an invocation.
 
 use std::collections::BTreeSet;
-use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 use domain::FunctionName;
-use rusqlite::types::Type;
-use rusqlite::{Connection, OptionalExtension as _, Row, Rows, Transaction, params};
+use rusqlite::{Connection, Transaction, params};
 use sha2::{Digest as _, Sha256};
 
 use super::anchor::Anchor;
+use super::rollups::{self, MinutesHave, Wanted, in_range, signed, unsigned};
 use super::segment::{Frames, HEADER_BYTES, Hash, Header, Place, Stop};
-use super::sums::{Day, Sums, Totals};
+use super::sums::{Minute, Period, Sums};
 use crate::{StorageError, database};
 
 const FILE: &str = "ledger.db";
 
-/// Sums of 128 bits are kept as 16 bytes, most significant first.
-const SCHEMA: &[&str] = &["
+/// Sums of 128 bits are kept as 16 bytes, most significant first. The second step makes everything
+/// again: with the position at the beginning, the next start reads the anchor and all segments.
+const SCHEMA: &[&str] = &[
+    "
 CREATE TABLE position (
     id INTEGER PRIMARY KEY CHECK (id = 1),
     next_sequence INTEGER NOT NULL
@@ -56,14 +57,44 @@ CREATE TABLE rollups (
     PRIMARY KEY (function, day)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX rollups_by_day ON rollups (day);
-"];
+",
+    "
+DROP TABLE rollups;
+DELETE FROM segments;
+UPDATE position SET next_sequence = 1;
 
-const ROLLUPS_OF_DAYS: &str = "
-SELECT function, day, invocations, errors, billed_ms, mb_ms, charge_picousd
-FROM rollups WHERE day BETWEEN ?1 AND ?2";
-const ROLLUPS_OF_FUNCTION: &str = "
-SELECT function, day, invocations, errors, billed_ms, mb_ms, charge_picousd
-FROM rollups WHERE function = ?3 AND day BETWEEN ?1 AND ?2";
+-- `period`: 0 minutes, 1 hours, 2 days. `start`: its first minute since 1970-01-01, UTC.
+-- `version` and `trigger` are empty where they are not known.
+CREATE TABLE rollups (
+    period INTEGER NOT NULL,
+    start INTEGER NOT NULL,
+    function TEXT NOT NULL,
+    version TEXT NOT NULL,
+    trigger TEXT NOT NULL,
+    success INTEGER NOT NULL,
+    error INTEGER NOT NULL,
+    timeout INTEGER NOT NULL,
+    out_of_memory INTEGER NOT NULL,
+    cancelled INTEGER NOT NULL,
+    host_error INTEGER NOT NULL,
+    host_crash INTEGER NOT NULL,
+    billed_ms INTEGER NOT NULL,
+    mb_ms BLOB NOT NULL,
+    charge_picousd BLOB NOT NULL,
+    PRIMARY KEY (period, function, start, version, trigger)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX rollups_by_start ON rollups (period, start);
+
+-- Rows of minutes hold exactly the records from this sequence number on, as far as they started in
+-- this minute or later.
+CREATE TABLE minutes (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    first_sequence INTEGER NOT NULL,
+    first_minute INTEGER NOT NULL
+) STRICT;
+INSERT INTO minutes VALUES (1, 1, -9223372036854775808);
+",
+];
 
 /// What a sealed segment holds, read from itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -145,11 +176,15 @@ pub(super) struct Filter<'a> {
     pub(super) until_us: Option<i64>,
 }
 
-/// Which roll-ups are asked for.
-#[derive(Debug, Clone)]
-pub(super) struct Wanted<'a> {
-    pub(super) function: Option<&'a FunctionName>,
-    pub(super) days: RangeInclusive<Day>,
+/// Everything that the catalogue says, at one moment.
+#[derive(Debug)]
+pub(super) struct Contents {
+    pub(super) position: u64,
+    pub(super) segments: Vec<Catalogued>,
+    pub(super) minutes_have: MinutesHave,
+    pub(super) minutes: Sums,
+    pub(super) hours: Sums,
+    pub(super) days: Sums,
 }
 
 #[derive(Debug)]
@@ -174,10 +209,7 @@ impl Catalogue {
 
     /// The first sequence number that is not in the roll-ups.
     pub(super) fn position(&self) -> Result<u64, StorageError> {
-        self.connection
-            .query_row("SELECT next_sequence FROM position", [], |row| {
-                unsigned(row, 0)
-            })
+        position(&self.connection)
             .map_err(StorageError::database("reading the position", &self.path))
     }
 
@@ -187,7 +219,7 @@ impl Catalogue {
             let transaction = self.connection.transaction()?;
             if advance(&transaction, info.first_sequence, info.next_sequence)? {
                 insert_segment(&transaction, info)?;
-                add_sums(&transaction, &info.sums)?;
+                rollups::add(&transaction, &info.sums)?;
             }
             transaction.commit()
         })()
@@ -206,8 +238,7 @@ impl Catalogue {
             )?;
             if is_behind == 1 {
                 // What is in them is in the anchor, which holds everything from the first record on.
-                transaction.execute("DELETE FROM rollups", [])?;
-                add_sums(&transaction, &anchor.sums)?;
+                rollups::replace(&transaction, &anchor.sums, next_sequence)?;
             }
             transaction.execute(
                 "DELETE FROM segments WHERE first_sequence < ?1",
@@ -220,57 +251,56 @@ impl Catalogue {
 
     /// The segments that may hold what `filter` asks for, oldest first.
     pub(super) fn segments(&self, filter: Filter<'_>) -> Result<Vec<Catalogued>, StorageError> {
-        (|| {
-            let mut statement = self.connection.prepare_cached(
-                "SELECT first_sequence, next_sequence, last_us, bytes, crc, sha256
-                 FROM segments AS s
-                 WHERE last_us >= ?1 AND first_us < ?2 AND (?3 IS NULL OR EXISTS (
-                     SELECT 1 FROM segment_functions AS f
-                     WHERE f.first_sequence = s.first_sequence AND f.function = ?3))
-                 ORDER BY first_sequence",
-            )?;
-            let since_us = filter.since_us.unwrap_or(i64::MIN);
-            let until_us = filter.until_us.unwrap_or(i64::MAX);
-            let function = filter.function.map(FunctionName::as_str);
-            let rows = statement.query_map(params![since_us, until_us, function], |row| {
-                Ok(Catalogued {
-                    first_sequence: unsigned(row, 0)?,
-                    next_sequence: unsigned(row, 1)?,
-                    last_us: row.get(2)?,
-                    bytes: row.get(3).and_then(|bytes: i64| in_range(3, bytes))?,
-                    crc: row.get(4)?,
-                    hash: row.get(5)?,
-                })
-            })?;
-            rows.collect::<Result<Vec<_>, _>>()
-        })()
-        .map_err(StorageError::database("reading the catalogue", &self.path))
+        segments(&self.connection, filter)
+            .map_err(StorageError::database("reading the catalogue", &self.path))
     }
 
     /// The roll-ups of `wanted`, and the position up to which they reach.
     pub(super) fn rollups(&mut self, wanted: &Wanted<'_>) -> Result<(Sums, u64), StorageError> {
         (|| {
             let transaction = self.connection.transaction()?;
-            let position =
-                transaction.query_row("SELECT next_sequence FROM position", [], |row| {
-                    unsigned(row, 0)
-                })?;
-            let mut sums = Sums::default();
-            let (first, last) = (*wanted.days.start(), *wanted.days.end());
-            match wanted.function {
-                None => {
-                    let mut statement = transaction.prepare_cached(ROLLUPS_OF_DAYS)?;
-                    read_rollups(statement.query(params![first, last])?, &mut sums)?;
-                }
-                Some(function) => {
-                    let mut statement = transaction.prepare_cached(ROLLUPS_OF_FUNCTION)?;
-                    let rows = statement.query(params![first, last, function.as_str()])?;
-                    read_rollups(rows, &mut sums)?;
-                }
-            }
-            Ok((sums, position))
+            let sums = rollups::read(&transaction, wanted)?;
+            Ok((sums, position(&transaction)?))
         })()
         .map_err(StorageError::database("reading the roll-ups", &self.path))
+    }
+
+    /// Everything, to be checked.
+    pub(super) fn contents(&mut self) -> Result<Contents, StorageError> {
+        (|| {
+            let transaction = self.connection.transaction()?;
+            let all = |by| {
+                let (function, minutes) = (None, Minute::MIN..=Minute::MAX);
+                let wanted = Wanted {
+                    function,
+                    by,
+                    minutes,
+                };
+                rollups::read(&transaction, &wanted)
+            };
+            Ok(Contents {
+                position: position(&transaction)?,
+                segments: segments(&transaction, Filter::default())?,
+                minutes_have: rollups::minutes_have(&transaction)?,
+                minutes: all(Period::Minute)?,
+                hours: all(Period::Hour)?,
+                days: all(Period::Day)?,
+            })
+        })()
+        .map_err(StorageError::database("reading the catalogue", &self.path))
+    }
+
+    /// Removes the roll-ups of minutes before `first_minute`, where an hour begins.
+    pub(super) fn forget_minutes(&mut self, first_minute: Minute) -> Result<(), StorageError> {
+        (|| {
+            let transaction = self.connection.transaction()?;
+            rollups::forget_minutes(&transaction, first_minute)?;
+            transaction.commit()
+        })()
+        .map_err(StorageError::database(
+            "removing sums of minutes",
+            &self.path,
+        ))
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -278,15 +308,62 @@ impl Catalogue {
     }
 }
 
-fn read_rollups(mut rows: Rows<'_>, sums: &mut Sums) -> rusqlite::Result<()> {
-    while let Some(row) = rows.next()? {
-        let name: String = row.get(0)?;
-        let function = FunctionName::parse(&name).map_err(|error| {
-            rusqlite::Error::FromSqlConversionFailure(0, Type::Text, Box::new(error))
-        })?;
-        sums.add_totals(function, row.get(1)?, totals(row, 2)?);
+#[cfg(test)]
+impl Catalogue {
+    /// One that is not on a disk.
+    pub(super) fn in_memory() -> Self {
+        let connection = Connection::open_in_memory().unwrap();
+        for step in SCHEMA {
+            connection.execute_batch(step).unwrap();
+        }
+        let path = PathBuf::from(FILE);
+        Self { path, connection }
     }
-    Ok(())
+
+    /// Forgets everything, as if the file was removed.
+    pub(super) fn clear(&self) {
+        let tables = "SELECT name FROM sqlite_schema WHERE type = 'table' AND name <> 'position'";
+        let mut statement = self.connection.prepare_cached(tables).unwrap();
+        let names = statement.query_map([], |row| row.get(0)).unwrap();
+        for name in names.collect::<rusqlite::Result<Vec<String>>>().unwrap() {
+            let delete = format!("DELETE FROM {name}");
+            let mut statement = self.connection.prepare_cached(&delete).unwrap();
+            statement.execute([]).unwrap();
+        }
+        let reset = "UPDATE position SET next_sequence = 1";
+        let mut statement = self.connection.prepare_cached(reset).unwrap();
+        statement.execute([]).unwrap();
+    }
+}
+
+fn position(connection: &Connection) -> rusqlite::Result<u64> {
+    let sql = "SELECT next_sequence FROM position";
+    connection.query_row(sql, [], |row| unsigned(row, 0))
+}
+
+fn segments(connection: &Connection, filter: Filter<'_>) -> rusqlite::Result<Vec<Catalogued>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT first_sequence, next_sequence, last_us, bytes, crc, sha256
+         FROM segments AS s
+         WHERE last_us >= ?1 AND first_us < ?2 AND (?3 IS NULL OR EXISTS (
+             SELECT 1 FROM segment_functions AS f
+             WHERE f.first_sequence = s.first_sequence AND f.function = ?3))
+         ORDER BY first_sequence",
+    )?;
+    let since_us = filter.since_us.unwrap_or(i64::MIN);
+    let until_us = filter.until_us.unwrap_or(i64::MAX);
+    let function = filter.function.map(FunctionName::as_str);
+    let rows = statement.query_map(params![since_us, until_us, function], |row| {
+        Ok(Catalogued {
+            first_sequence: unsigned(row, 0)?,
+            next_sequence: unsigned(row, 1)?,
+            last_us: row.get(2)?,
+            bytes: row.get(3).and_then(|bytes: i64| in_range(3, bytes))?,
+            crc: row.get(4)?,
+            hash: row.get(5)?,
+        })
+    })?;
+    rows.collect()
 }
 
 /// Moves the position over a segment; `false` when it is behind already.
@@ -314,7 +391,7 @@ fn insert_segment(transaction: &Transaction<'_>, info: &SegmentInfo) -> rusqlite
         .sums
         .0
         .keys()
-        .map(|(function, _)| function)
+        .map(|key| &key.function)
         .collect::<BTreeSet<_>>();
     let mut statement =
         transaction.prepare_cached("INSERT INTO segment_functions VALUES (?1, ?2)")?;
@@ -322,55 +399,4 @@ fn insert_segment(transaction: &Transaction<'_>, info: &SegmentInfo) -> rusqlite
         statement.execute(params![signed(info.first_sequence), function.as_str()])?;
     }
     Ok(())
-}
-
-fn add_sums(transaction: &Transaction<'_>, sums: &Sums) -> rusqlite::Result<()> {
-    let mut select = transaction.prepare_cached(
-        "SELECT invocations, errors, billed_ms, mb_ms, charge_picousd
-         FROM rollups WHERE function = ?1 AND day = ?2",
-    )?;
-    let mut replace = transaction
-        .prepare_cached("INSERT OR REPLACE INTO rollups VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?;
-    for ((function, day), added) in &sums.0 {
-        let mut sum = select
-            .query_row(params![function.as_str(), day], |row| totals(row, 0))
-            .optional()?
-            .unwrap_or_default();
-        sum += *added;
-        replace.execute(params![
-            function.as_str(),
-            day,
-            signed(sum.invocations),
-            signed(sum.errors),
-            signed(sum.billed_ms),
-            sum.mb_ms.to_be_bytes(),
-            sum.charge_picousd.to_be_bytes(),
-        ])?;
-    }
-    Ok(())
-}
-
-/// The totals in the columns from `first` on.
-fn totals(row: &Row<'_>, first: usize) -> rusqlite::Result<Totals> {
-    Ok(Totals {
-        invocations: unsigned(row, first)?,
-        errors: unsigned(row, first + 1)?,
-        billed_ms: unsigned(row, first + 2)?,
-        mb_ms: u128::from_be_bytes(row.get(first + 3)?),
-        charge_picousd: u128::from_be_bytes(row.get(first + 4)?),
-    })
-}
-
-fn unsigned(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
-    row.get(column)
-        .and_then(|value: i64| in_range(column, value))
-}
-
-fn in_range<T: TryFrom<i64>>(column: usize, value: i64) -> rusqlite::Result<T> {
-    T::try_from(value).map_err(|_error| rusqlite::Error::IntegralValueOutOfRange(column, value))
-}
-
-/// SQLite's integers are signed; ours stay far below their end.
-fn signed(value: u64) -> i64 {
-    i64::try_from(value).unwrap_or(i64::MAX)
 }

@@ -57,6 +57,9 @@ struct EntryV1<'a> {
     charge_picousd: u64,
 }
 
+/// What no two records share: an event, and which attempt at it.
+pub(super) type AttemptKey = (RequestId, u32);
+
 /// A report on its way into a segment: everything but its place there.
 #[derive(Debug)]
 pub(super) struct Encoded {
@@ -238,16 +241,25 @@ impl Frame<'_> {
         })
     }
 
-    /// The report, or what is wrong with it although its checksum matches.
-    pub(super) fn report(&self) -> Result<Report, String> {
+    /// Which attempt the report is of; makes no copy of its texts.
+    pub(super) fn key(&self) -> Result<AttemptKey, String> {
+        let entry = self.entry()?;
+        Ok((RequestId::from_bytes(entry.request_id), entry.attempt))
+    }
+
+    fn entry(&self) -> Result<EntryV1<'_>, String> {
         if self.format != FORMAT {
             return Err(format!(
                 "its payload has the unknown format {}",
                 self.format
             ));
         }
-        let entry: EntryV1<'_> =
-            postcard::from_bytes(self.payload).map_err(|error| error.to_string())?;
+        postcard::from_bytes(self.payload).map_err(|error| error.to_string())
+    }
+
+    /// The report, or what is wrong with it although its checksum matches.
+    pub(super) fn report(&self) -> Result<Report, String> {
+        let entry = self.entry()?;
         Ok(Report {
             request_id: RequestId::from_bytes(entry.request_id),
             attempt: entry.attempt,

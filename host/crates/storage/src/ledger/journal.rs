@@ -14,7 +14,6 @@ mod state;
 mod sync;
 
 use std::collections::VecDeque;
-use std::fs::File;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -27,9 +26,10 @@ use self::spare::Spare;
 use self::state::{Active, Obstacle, Retired, State, Status};
 use super::blocks;
 use super::frame::Encoded;
-use super::mapping::Writer;
+use super::memory::Writer;
 use super::segment::{self, BootId, HEADER_BYTES, Header, Place};
 use crate::StorageError;
+use crate::disk::DiskFile;
 
 pub(super) use self::spare::SPARES;
 pub(super) use self::state::{Condition, View};
@@ -59,7 +59,7 @@ pub(super) struct Journal {
 /// What recovery found: the segment to go on with, if any, and where.
 #[derive(Debug)]
 pub(super) struct Resume {
-    pub(super) active: Option<(File, u64)>,
+    pub(super) active: Option<(DiskFile, u64)>,
     pub(super) place: Place,
     pub(super) previous_hash: Option<segment::Hash>,
 }
@@ -276,12 +276,12 @@ impl Journal {
 
 /// Maps the segment that was in use.
 fn resume_writer(
-    file: &File,
+    file: &DiskFile,
     place: Place,
     segment_bytes: u64,
     boot: BootId,
 ) -> io::Result<Writer> {
-    let length = file.metadata()?.len().max(segment_bytes);
+    let length = file.size()?.max(segment_bytes);
     // Also for a file that was copied without its zeros: every block must exist. Those of records do,
     // since no record has a block of zeros in it.
     let end = u64::try_from(place.offset).unwrap_or(u64::MAX);

@@ -1,18 +1,20 @@
-//! Questions to the ledger: single entries, newest first, and sums by function and day.
+//! Questions to the ledger: single entries, newest first, and sums by function and time.
 //!
 //! Knows segments and the catalogue, not who writes them.
 
-use std::fs::File;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use domain::{FunctionName, Report};
+use domain::{FunctionName, Report, Status, Trigger, VersionId};
 
-use super::catalogue::{Filter, Wanted};
-use super::frame::{self, Found};
+use super::catalogue::Filter;
+use super::frame::{self, AttemptKey, Found};
+use super::rollups::Wanted;
 use super::segment::{self, Frames, HEADER_BYTES, Header, Place, Stop};
-use super::sums::{self, Day, Sums};
+use super::sums::{self, Key, Minute, Period, StatusCounts, Sums};
 use crate::StorageError;
+use crate::disk::{self, DiskFile};
 
 /// Which entries are wanted, newest first.
 #[derive(Debug, Clone)]
@@ -43,24 +45,43 @@ impl Default for EntryQuery {
 pub struct SummaryQuery {
     /// Of this function only.
     pub function: Option<FunctionName>,
-    /// From the UTC day of this instant on, in Unix microseconds. The whole day counts.
+    /// From the period on that this instant is in, in Unix microseconds. The whole period counts.
     pub since_us: Option<i64>,
-    /// Up to the UTC day before the one of this instant, or, inside a day, up to its end, in Unix
+    /// Up to the period before the one of this instant, or, inside a period, up to its end, in Unix
     /// microseconds.
     pub until_us: Option<i64>,
+    /// A row for each of these. Minutes are there as long as [`LedgerSettings::minutes_kept`] says,
+    /// everything else for good.
+    ///
+    /// [`LedgerSettings::minutes_kept`]: super::LedgerSettings::minutes_kept
+    pub by: Period,
+    /// A row of its own for each version.
+    pub by_version: bool,
+    /// A row of its own for each trigger.
+    pub by_trigger: bool,
 }
 
-/// What the invocations of a function on a UTC day add up to.
+/// What invocations of a function in one period add up to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SummaryRow {
     /// Which function.
     pub function: FunctionName,
-    /// The day on which the invocations started, UTC, `YYYY-MM-DD`.
-    pub day: String,
+    /// When the invocations started, UTC: `2026-11-22T13:05`, `2026-11-22T13`, `2026-11-22` or
+    /// `2026-11`.
+    pub period: String,
+    /// When the period begins, in Unix microseconds.
+    pub start_us: i64,
+    /// Which version, if that was asked for. Unknown in what is left of segments that were dropped
+    /// before sums knew versions and triggers.
+    pub version: Option<VersionId>,
+    /// What produced the events, likewise.
+    pub trigger: Option<Trigger>,
     /// Attempts to run it.
     pub invocations: u64,
     /// Those that did not end well.
     pub errors: u64,
+    /// The attempts by how they ended.
+    pub statuses: StatusCounts,
     /// Milliseconds billed.
     pub billed_ms: u64,
     /// Configured memory in MB times billed milliseconds; 1,024,000 of them are a GB-second.
@@ -78,7 +99,7 @@ impl EntryQuery {
         }
     }
 
-    fn wants(&self, report: &Report) -> bool {
+    pub(super) fn wants(&self, report: &Report) -> bool {
         self.function
             .as_ref()
             .is_none_or(|function| *function == report.function)
@@ -93,35 +114,48 @@ impl EntryQuery {
 
 impl SummaryQuery {
     pub(super) fn wanted(&self) -> Wanted<'_> {
-        let since = self.since_us.map_or(Day::MIN, sums::day_of);
-        // The last microsecond that counts decides the last day.
+        let since = self.since_us.map(sums::minute_of);
+        // The last microsecond that counts decides the last period.
         let until = self
             .until_us
-            .map_or(Day::MAX, |us| sums::day_of(us.saturating_sub(1)));
+            .map(|us| sums::minute_of(us.saturating_sub(1)));
         Wanted {
             function: self.function.as_ref(),
-            days: since..=until,
+            by: self.by,
+            minutes: since.map_or(Minute::MIN, |minute| self.by.start(minute))
+                ..=until.map_or(Minute::MAX, |minute| self.by.end(minute)),
         }
     }
 
-    /// The rows for what is in `sums`, by function and day.
+    /// The rows for what is in `sums`, by function, period, version and trigger.
     pub(super) fn rows(&self, sums: Sums) -> Vec<SummaryRow> {
         let wanted = self.wanted();
-        sums.0
-            .into_iter()
-            .filter(|((function, day), _)| {
-                wanted.function.is_none_or(|wanted| wanted == function) && wanted.days.contains(day)
-            })
-            .map(|((function, day), totals)| SummaryRow {
-                function,
-                day: sums::day_text(day),
-                invocations: totals.invocations,
-                errors: totals.errors,
-                billed_ms: totals.billed_ms,
-                mb_ms: totals.mb_ms,
-                charge_picousd: totals.charge_picousd,
-            })
-            .collect()
+        let mut grouped = Sums::default();
+        for (key, totals) in sums.0 {
+            if wanted.has(&key) {
+                let key = Key {
+                    start: self.by.start(key.start),
+                    version: key.version.filter(|_| self.by_version),
+                    trigger: key.trigger.filter(|_| self.by_trigger),
+                    ..key
+                };
+                grouped.add_totals(key, totals);
+            }
+        }
+        let rows = grouped.0.into_iter().map(|(key, totals)| SummaryRow {
+            function: key.function,
+            period: self.by.text(key.start),
+            start_us: sums::unix_us(key.start),
+            version: key.version,
+            trigger: key.trigger,
+            invocations: totals.invocations(),
+            errors: totals.invocations() - totals.statuses.get(Status::Success),
+            statuses: totals.statuses,
+            billed_ms: totals.billed_ms,
+            mb_ms: totals.mb_ms,
+            charge_picousd: totals.charge_picousd,
+        });
+        rows.collect()
     }
 }
 
@@ -133,22 +167,22 @@ pub(super) enum Source {
     /// In use here, filled up to the offset.
     Open {
         path: PathBuf,
-        file: Arc<File>,
+        file: Arc<DiskFile>,
         end: usize,
     },
 }
 
 impl Source {
-    fn path(&self) -> &Path {
+    pub(super) fn path(&self) -> &Path {
         match self {
             Self::Path(path) | Self::Open { path, .. } => path,
         }
     }
 
     /// Its bytes; `None` when retention dropped it meanwhile.
-    fn read(&self) -> Result<Option<Vec<u8>>, StorageError> {
+    pub(super) fn read(&self) -> Result<Option<Vec<u8>>, StorageError> {
         let bytes = match self {
-            Self::Path(path) => std::fs::read(path),
+            Self::Path(path) => disk::read(path),
             Self::Open { file, end, .. } => segment::read(file, 0, *end),
         };
         match bytes {
@@ -168,6 +202,40 @@ pub(super) fn entries(query: &EntryQuery, sources: &[Source]) -> Result<Vec<Repo
         }
         if let Some(bytes) = source.read()? {
             newest_of(query, source.path(), &bytes, &mut found)?;
+        }
+    }
+    Ok(found)
+}
+
+/// The records of the `wanted` attempts in `sources`, which are ordered oldest first. Stops at the
+/// source where the last of them is found.
+pub(super) fn find(
+    wanted: &HashSet<AttemptKey>,
+    sources: &[Source],
+) -> Result<HashMap<AttemptKey, Report>, StorageError> {
+    let mut found = HashMap::new();
+    for source in sources.iter().rev() {
+        if found.len() == wanted.len() {
+            break;
+        }
+        let Some(bytes) = source.read()? else {
+            continue;
+        };
+        let path = source.path();
+        let mut frames = Frames::new(&bytes, Place::first(&Header::parse(path, &bytes)?));
+        let mut at = HEADER_BYTES;
+        for frame in frames.by_ref() {
+            let corrupt = |reason| StorageError::corrupt(path, at, reason);
+            let key = frame.key().map_err(corrupt)?;
+            if wanted.contains(&key) {
+                found.insert(key, frame.report().map_err(corrupt)?);
+            }
+            at = frame.end;
+        }
+        // A record that can't be read may be one that is asked for.
+        if let Some(Stop::Bad(reason)) = frames.stop {
+            let reason = format!("a record can't be read: {reason}");
+            return Err(StorageError::corrupt(path, at, reason));
         }
     }
     Ok(found)
@@ -225,7 +293,7 @@ fn newest_of(
     Ok(())
 }
 
-fn is_sealed(path: &Path, bytes: &[u8]) -> bool {
+pub(super) fn is_sealed(path: &Path, bytes: &[u8]) -> bool {
     Header::parse(path, bytes).is_ok_and(|header| header.sealed.is_some())
 }
 

@@ -3,7 +3,6 @@
 //! Reads what is there and repairs nothing. A record that is being written meanwhile may or may not
 //! be seen; one that is seen is whole.
 
-use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -13,7 +12,8 @@ use super::anchor::Anchor;
 use super::catalogue::Catalogue;
 use super::query::{self, EntryQuery, Source, SummaryQuery, SummaryRow};
 use super::segment::{self, Header};
-use super::sums::Sums;
+use super::sums::{Period, Sums};
+use crate::disk::DiskFile;
 use crate::{DataDir, StorageError};
 
 /// How often a question is asked again when retention drops what is being read.
@@ -45,7 +45,7 @@ impl LedgerReader {
         query::entries(query, &sources.collect::<Vec<_>>())
     }
 
-    /// Sums by function and day, up to the last record that can be seen.
+    /// Sums by function and time, up to the last record that can be seen.
     ///
     /// # Errors
     ///
@@ -79,7 +79,12 @@ impl LedgerReader {
         let anchor = Anchor::read(&self.directory)?;
         if anchor.next_sequence > position {
             // It has everything that the roll-ups have.
-            (sums, position) = (anchor.sums, anchor.next_sequence);
+            position = anchor.next_sequence;
+            sums = match query.by {
+                // Nothing is left of the minutes of dropped segments.
+                Period::Minute => Sums::default(),
+                Period::Hour | Period::Day | Period::Month => anchor.sums,
+            };
         }
         let mut segments = self.segments()?;
         segments.retain(|(first_sequence, _)| *first_sequence >= position);
@@ -98,7 +103,7 @@ impl LedgerReader {
     }
 
     /// The segments by first sequence number, those that have no name yet included.
-    fn segments(&self) -> Result<Vec<(u64, Source)>, StorageError> {
+    pub(super) fn segments(&self) -> Result<Vec<(u64, Source)>, StorageError> {
         if !self.directory.is_dir() {
             return Ok(Vec::new());
         }
@@ -120,10 +125,10 @@ impl LedgerReader {
 
 /// A segment without a name, if it is in use. It is kept open, since the name comes any moment.
 fn unnamed(path: PathBuf) -> Option<(u64, Source)> {
-    let file = File::open(&path).ok()?;
+    let file = DiskFile::open_for_reading(&path).ok()?;
     let bytes = segment::read(&file, 0, segment::HEADER_BYTES).ok()?;
     let first_sequence = Header::parse(&path, &bytes).ok()?.first_sequence;
-    let end = usize::try_from(file.metadata().ok()?.len()).ok()?;
+    let end = usize::try_from(file.size().ok()?).ok()?;
     Some((
         first_sequence,
         Source::Open {

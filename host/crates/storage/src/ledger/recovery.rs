@@ -10,7 +10,6 @@
 
 mod tail;
 
-use std::fs::{self, File};
 use std::path::Path;
 
 use sha2::{Digest as _, Sha256};
@@ -20,6 +19,7 @@ use super::anchor::Anchor;
 use super::catalogue::{Catalogue, Catalogued, Filter, SegmentInfo};
 use super::journal::Resume;
 use super::segment::{self, HEADER_BYTES, Hash, Header, Place};
+use crate::disk::{self, DiskFile};
 use crate::{StorageError, files};
 
 /// How much of the sealed segments is checked against its hash at each start, newest first. Beyond
@@ -156,21 +156,26 @@ fn finish(
 /// Gives spares that were in use their name and removes the others.
 fn settle_spares(directory: &Path) -> Result<(), StorageError> {
     for path in segment::spares(directory)? {
-        let bytes = fs::read(&path).map_err(StorageError::io("reading", &path))?;
+        let bytes = disk::read(&path).map_err(StorageError::io("reading", &path))?;
         let is_unused = bytes.iter().skip(HEADER_BYTES).all(|byte| *byte == 0);
         match Header::parse(&path, &bytes) {
             Ok(header) => {
                 let to = segment::path(directory, header.first_sequence);
-                if to.exists() {
+                if disk::exists(&to) {
                     return Err(StorageError::corrupt(
                         &path,
                         0,
                         "its records are there already",
                     ));
                 }
-                File::open(&path)
-                    .and_then(|file| file.sync_all())
-                    .and_then(|()| fs::rename(&path, &to))
+                let used = bytes.iter().rposition(|byte| *byte != 0);
+                DiskFile::open(&path)
+                    .and_then(|file| {
+                        // Again, for the reason in `tail::write_again`.
+                        file.write_all_at(&bytes[..used.map_or(0, |last| last + 1)], 0)?;
+                        file.sync_all()
+                    })
+                    .and_then(|()| disk::rename(&path, &to))
                     .map_err(StorageError::io("naming", &to))?;
             }
             Err(_) if is_unused => files::remove(&path)?,
@@ -196,13 +201,10 @@ fn check_catalogued(
     chain: Chain,
     is_hashed: bool,
 ) -> Result<Chain, StorageError> {
-    let file = File::open(path).map_err(StorageError::io("opening", path))?;
+    let file = DiskFile::open_for_reading(path).map_err(StorageError::io("opening", path))?;
     let wanted = if is_hashed { row.bytes } else { HEADER_BYTES };
     let bytes = segment::read(&file, 0, wanted).map_err(StorageError::io("reading", path))?;
-    let length = file
-        .metadata()
-        .map_err(StorageError::io("reading", path))?
-        .len();
+    let length = file.size().map_err(StorageError::io("reading", path))?;
     if usize::try_from(length) != Ok(row.bytes) {
         let reason = format!("it should be {} bytes long, and is {length}", row.bytes);
         return Err(StorageError::corrupt(
@@ -251,7 +253,7 @@ fn check_chain(path: &Path, header: &Header, chain: Chain) -> Result<(), Storage
 /// Completes a segment: cuts it to what is used, marks it, syncs it and reads it once.
 pub(super) fn seal(
     path: &Path,
-    file: &File,
+    file: &DiskFile,
     first_sequence: u64,
     end: usize,
 ) -> Result<SegmentInfo, StorageError> {

@@ -23,12 +23,11 @@
 //!
 //! Knows nothing of threads and the catalogue.
 
-use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
 use super::frame::{self, Found, Frame};
+use crate::disk::{self, DiskFile};
 use crate::{StorageError, files};
 
 /// Where frames begin.
@@ -73,8 +72,7 @@ pub(super) struct BootId(pub(super) [u8; 16]);
 impl BootId {
     /// Of this start; zeros where the kernel does not say.
     pub(super) fn current() -> Self {
-        let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-        let digits = text.trim().replace('-', "");
+        let digits = disk::boot_id().trim().replace('-', "");
         Self(u128::from_str_radix(&digits, 16).unwrap_or(0).to_be_bytes())
     }
 }
@@ -190,23 +188,23 @@ fn mark(first_sequence: u64, offset: usize) -> [u8; 8] {
 }
 
 /// Notes in the header how far the disk has the segment.
-pub(super) fn write_synced(file: &File, first_sequence: u64, offset: usize) -> io::Result<()> {
+pub(super) fn write_synced(file: &DiskFile, first_sequence: u64, offset: usize) -> io::Result<()> {
     file.write_all_at(&mark(first_sequence, offset), at(SYNCED_AT))
 }
 
 /// Notes in the header that the segment is complete.
-pub(super) fn write_sealed(file: &File, first_sequence: u64, offset: usize) -> io::Result<()> {
+pub(super) fn write_sealed(file: &DiskFile, first_sequence: u64, offset: usize) -> io::Result<()> {
     write_synced(file, first_sequence, offset)?;
     file.write_all_at(&mark(first_sequence, offset), at(SEALED_AT))
 }
 
 /// Notes in the header what the segment before hashes to.
-pub(super) fn write_previous_hash(file: &File, first: u64, hash: &Hash) -> io::Result<()> {
+pub(super) fn write_previous_hash(file: &DiskFile, first: u64, hash: &Hash) -> io::Result<()> {
     file.write_all_at(&hash_field(first, hash), at(PREVIOUS_HASH_AT))
 }
 
 /// Notes in the header during which start of the machine the segment is written.
-pub(super) fn write_boot(file: &File, boot: BootId) -> io::Result<()> {
+pub(super) fn write_boot(file: &DiskFile, boot: BootId) -> io::Result<()> {
     file.write_all_at(&boot.0, at(BOOT_AT))
 }
 
@@ -250,7 +248,7 @@ pub(super) fn spares(directory: &Path) -> Result<Vec<PathBuf>, StorageError> {
 }
 
 /// Reads `file` from `from` up to `to`; less if it is shorter.
-pub(super) fn read(file: &File, from: usize, to: usize) -> io::Result<Vec<u8>> {
+pub(super) fn read(file: &DiskFile, from: usize, to: usize) -> io::Result<Vec<u8>> {
     let length = to.saturating_sub(from);
     let mut bytes = vec![0; length];
     let mut filled = 0;

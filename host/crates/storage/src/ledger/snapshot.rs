@@ -3,7 +3,6 @@
 //! Taken are the anchor and the segments after it; frames that are stored are never changed, so a
 //! segment in use is cut where its last frame ended. The catalogue is not: it is made again from these.
 
-use std::fs::{self, File};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -13,6 +12,7 @@ use super::catalogue::Filter;
 use super::segment::{self, Header};
 use super::{DIRECTORY, Ledger, Shared};
 use crate::StorageError;
+use crate::disk::DiskFile;
 
 /// How often it is tried again when retention drops segments meanwhile.
 const ATTEMPTS: u32 = 10;
@@ -22,7 +22,7 @@ const ATTEMPTS: u32 = 10;
 pub(crate) struct SnapshotFile {
     /// In the data directory.
     pub(crate) name: String,
-    pub(crate) file: Arc<File>,
+    pub(crate) file: Arc<DiskFile>,
     /// How much of it belongs to the snapshot.
     pub(crate) bytes: u64,
 }
@@ -108,19 +108,18 @@ fn take(shared: &Shared) -> Result<Option<Snapshot>, StorageError> {
     }))
 }
 
-fn open(path: &Path) -> Result<Option<File>, StorageError> {
-    match File::open(path) {
+fn open(path: &Path) -> Result<Option<DiskFile>, StorageError> {
+    match DiskFile::open_for_reading(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         opened => opened.map(Some).map_err(StorageError::io("opening", path)),
     }
 }
 
-fn length(path: &Path, file: &File) -> Result<u64, StorageError> {
-    let metadata: io::Result<fs::Metadata> = file.metadata();
-    Ok(metadata.map_err(StorageError::io("reading", path))?.len())
+fn length(path: &Path, file: &DiskFile) -> Result<u64, StorageError> {
+    file.size().map_err(StorageError::io("reading", path))
 }
 
-fn snapshot_file(path: &Path, file: Arc<File>, bytes: u64) -> SnapshotFile {
+fn snapshot_file(path: &Path, file: Arc<DiskFile>, bytes: u64) -> SnapshotFile {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     SnapshotFile {
         name: format!("{DIRECTORY}/{name}"),

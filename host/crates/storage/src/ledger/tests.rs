@@ -1,20 +1,23 @@
 //! What the ledger promises, tested from the outside and, for damage, on its files.
 
 pub(crate) mod dropped;
+mod find;
 mod forged;
 mod frames;
 mod growth;
 mod kill;
 mod recovery;
 mod running;
+mod scan;
 mod space;
+mod sums;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use domain::{Clock, FunctionName, MemoryMb, Report, RequestId, Status, Trigger, VersionId};
 
-use super::{EntryQuery, Ledger, LedgerSettings, SummaryQuery, SummaryRow};
+use super::{EntryQuery, Ledger, LedgerSettings, StatusCounts, SummaryQuery, SummaryRow};
 use crate::{DataDir, StorageError};
 
 /// 2025-11-22, in Unix microseconds.
@@ -32,7 +35,7 @@ pub(crate) fn report(number: u64) -> Report {
         version: if number.is_multiple_of(2) {
             VersionId::Latest
         } else {
-            VersionId::Number(number)
+            VersionId::Number(number % 8)
         },
         trigger: if number.is_multiple_of(4) {
             Trigger::Invoke
@@ -109,13 +112,17 @@ fn summed(reports: &[Report]) -> Vec<SummaryRow> {
         };
         let index = rows
             .iter()
-            .position(|row| row.function == report.function && row.day == day)
+            .position(|row| row.function == report.function && row.period == day)
             .unwrap_or_else(|| {
                 rows.push(SummaryRow {
                     function: report.function.clone(),
-                    day,
+                    start_us: i64::try_from(days).unwrap() * 86_400_000_000,
+                    period: day,
+                    version: None,
+                    trigger: None,
                     invocations: 0,
                     errors: 0,
+                    statuses: StatusCounts::default(),
                     billed_ms: 0,
                     mb_ms: 0,
                     charge_picousd: 0,
@@ -125,11 +132,15 @@ fn summed(reports: &[Report]) -> Vec<SummaryRow> {
         let row = &mut rows[index];
         row.invocations += 1;
         row.errors += u64::from(report.status != Status::Success);
+        let status = Status::ALL
+            .iter()
+            .position(|status| *status == report.status);
+        row.statuses.0[status.unwrap()] += 1;
         row.billed_ms += report.billed_ms;
         row.mb_ms += u128::from(report.memory.get()) * u128::from(report.billed_ms);
         row.charge_picousd += u128::from(report.charge_picousd);
     }
-    rows.sort_by(|a, b| (&a.function, &a.day).cmp(&(&b.function, &b.day)));
+    rows.sort_by(|a, b| (&a.function, &a.period).cmp(&(&b.function, &b.period)));
     rows
 }
 

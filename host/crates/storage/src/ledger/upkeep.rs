@@ -10,8 +10,9 @@ use std::time::Duration;
 use super::anchor::Anchor;
 use super::catalogue::{Catalogued, Filter, SegmentInfo};
 use super::journal::SPARES;
+use super::sums::{self, Period};
 use super::{Shared, ballast, recovery, segment};
-use crate::{StorageError, files, space};
+use crate::{StorageError, disk, files, space};
 
 /// How often the upkeep thread looks.
 const UPKEEP_EVERY: Duration = Duration::from_millis(50);
@@ -74,11 +75,22 @@ fn look_at_space(shared: &Shared) {
         tracing::error!(%error, "dropping old records failed: {error}");
         ballast::give_up_for(&error, directory);
     }
+    if let Err(error) = forget_minutes(shared) {
+        tracing::error!(%error, "dropping old sums of minutes failed: {error}");
+    }
     let is_enough = space::is_enough_for_ledger(directory);
     shared.note_free_space(is_enough);
     if is_enough {
         ballast::keep(directory);
     }
+}
+
+/// Drops the sums of minutes that are too old, whole hours at once.
+pub(super) fn forget_minutes(shared: &Shared) -> Result<(), StorageError> {
+    let kept_us = i64::try_from(shared.settings.minutes_kept.as_micros()).unwrap_or(i64::MAX);
+    let oldest_us = shared.settings.clock.unix_us().saturating_sub(kept_us);
+    let first_minute = Period::Hour.start(sums::minute_of(oldest_us));
+    shared.catalogue.lock().forget_minutes(first_minute)
 }
 
 /// Why a filled segment is not in the catalogue.
@@ -167,7 +179,7 @@ pub(super) fn drop_segments(shared: &Shared, segments: &[Catalogued]) -> Result<
 
 /// A sealed segment, if it is what the catalogue says.
 fn read_whole(path: &Path, segment: &Catalogued) -> Result<SegmentInfo, StorageError> {
-    let bytes = std::fs::read(path).map_err(StorageError::io("reading", path))?;
+    let bytes = disk::read(path).map_err(StorageError::io("reading", path))?;
     let info = SegmentInfo::read(path, &bytes)?;
     if info.hash != segment.hash {
         let reason = "its content does not have the hash in the catalogue";

@@ -4,7 +4,7 @@
 //! them, and effects are applied by it, those of one operation together. An operation that is refused
 //! has no effects.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use bytes::Bytes;
 use domain::RequestId;
@@ -14,37 +14,47 @@ use super::operation::{
     Claimed, Done, Ending, Finish, NewEvent, Operation, ScheduleRecord, Selection,
 };
 use super::{Event, QueueError, Quota};
+use crate::StorageError;
 
 /// Events that one transaction may redrive, purge or forget.
 pub(super) const SELECTED_MAX: u32 = 1_000;
 
 /// What the machine reads.
 pub(super) trait Rows {
-    /// Why a read failed.
-    type Error: Into<QueueError>;
-    fn event(&self, id: RequestId) -> Result<Option<Event>, Self::Error>;
-    fn payload(&self, id: RequestId) -> Result<Bytes, Self::Error>;
-    /// Queued events that are due at `now_us`, by due time.
-    fn due(&self, queue: &str, now_us: i64, limit: u32) -> Result<Vec<Event>, Self::Error>;
+    fn event(&self, id: RequestId) -> Result<Option<Event>, StorageError>;
+    fn payload(&self, id: RequestId) -> Result<Bytes, StorageError>;
+    /// Queued events that are due at `now_us`, by due time, then as they were taken in.
+    fn due(&self, queue: &str, now_us: i64, limit: u32) -> Result<Vec<Event>, StorageError>;
+    /// Events in one state, oldest first.
     fn selected(
         &self,
         queue: Option<&str>,
-        states: &[EventState],
+        state: EventState,
         limit: u32,
-    ) -> Result<Vec<Event>, Self::Error>;
-    fn succeeded_before(&self, before_us: i64, limit: u32) -> Result<Vec<RequestId>, Self::Error>;
-    fn schedule(&self, key: &str) -> Result<Option<ScheduleRecord>, Self::Error>;
+    ) -> Result<Vec<Event>, StorageError>;
+    fn succeeded_before(&self, before_us: i64, limit: u32) -> Result<Vec<RequestId>, StorageError>;
+    fn schedule(&self, key: &str) -> Result<Option<ScheduleRecord>, StorageError>;
 }
 
 /// What an operation changes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Effect {
     Insert(Box<Event>, Bytes),
-    /// The event's row, by id; its payload stays.
-    Update(Box<Event>),
+    /// The row of an event that was in state `from`; its payload stays.
+    Update {
+        from: EventState,
+        event: Box<Event>,
+    },
+    /// [`Effect::Update`], and the event comes after all others, as if it had been taken in now.
+    Requeue {
+        from: EventState,
+        event: Box<Event>,
+    },
     /// The payload of an event that succeeded is not needed any more.
     DropPayload(RequestId),
-    Remove(RequestId),
+    Remove(Box<Event>),
+    /// What is kept of an event that succeeded.
+    Forget(RequestId),
     PutSchedule(ScheduleRecord),
     RemoveSchedule(String),
 }
@@ -60,45 +70,106 @@ pub struct Depth {
     pub bytes: u64,
 }
 
+impl Depth {
+    /// Whether nothing waits and nothing runs.
+    #[must_use]
+    pub fn is_empty(self) -> bool {
+        self.queued == 0 && self.running == 0
+    }
+}
+
 /// How much waits, by queue. What is empty is not there.
 pub(super) type Depths = BTreeMap<String, Depth>;
 
+/// The depths, as the operations of one transaction change them.
+#[derive(Debug)]
+pub(super) struct Tally<'a> {
+    before: &'a Depths,
+    /// Of the queues in which an event changed.
+    pub(super) touched: Depths,
+}
+
+impl<'a> Tally<'a> {
+    pub(super) fn new(before: &'a Depths) -> Self {
+        Self {
+            before,
+            touched: Depths::new(),
+        }
+    }
+
+    fn depth(&self, queue: &str) -> Depth {
+        let depth = self.touched.get(queue).or_else(|| self.before.get(queue));
+        depth.copied().unwrap_or_default()
+    }
+
+    /// Counts what effects do.
+    pub(super) fn count(&mut self, effects: &[Effect]) {
+        for effect in effects {
+            let (event, from, to) = match effect {
+                Effect::Insert(event, _) => (event, None, Some(event.state)),
+                Effect::Update { from, event } | Effect::Requeue { from, event } => {
+                    (event, Some(*from), Some(event.state))
+                }
+                Effect::Remove(event) => (event, Some(event.state), None),
+                Effect::DropPayload(_)
+                | Effect::Forget(_)
+                | Effect::PutSchedule(_)
+                | Effect::RemoveSchedule(_) => continue,
+            };
+            let queue = event.target.queue();
+            let mut depth = self.depth(&queue);
+            for (state, is_in) in [(from, false), (to, true)] {
+                let counter = match state {
+                    Some(EventState::Queued) => &mut depth.queued,
+                    Some(EventState::Running) => &mut depth.running,
+                    Some(EventState::Succeeded | EventState::Dead | EventState::Expired) | None => {
+                        continue;
+                    }
+                };
+                if is_in {
+                    *counter += 1;
+                    depth.bytes += event.bytes;
+                } else {
+                    *counter = counter.saturating_sub(1);
+                    depth.bytes = depth.bytes.saturating_sub(event.bytes);
+                }
+            }
+            self.touched.insert(queue, depth);
+        }
+    }
+}
+
 /// What an operation does to `rows` at `now_us`.
-pub(super) fn step<R: Rows>(
-    rows: &R,
-    depths: &Depths,
+pub(super) fn step(
+    rows: &impl Rows,
+    tally: &Tally<'_>,
     quota: Quota,
     operation: &Operation,
     now_us: i64,
 ) -> Result<(Vec<Effect>, Done), QueueError> {
     match operation {
         Operation::Accept(events) => {
-            check_quota(depths, quota, events)?;
+            check_quota(tally, quota, events)?;
             accept(rows, events, now_us).map(changed)
         }
         Operation::Claim { queue, at_most } => claim(rows, queue, *at_most, now_us),
         Operation::Finish(finish) => close(rows, finish, now_us).map(changed),
         Operation::Redrive(selection) => {
-            let mut effects = Vec::new();
-            for mut event in select(rows, selection)? {
-                if event.state.is_final() && event.state != EventState::Succeeded {
-                    redrive(&mut event, now_us);
-                    effects.push(Effect::Update(Box::new(event)));
-                }
-            }
-            Ok(changed(effects))
-        }
-        Operation::Purge(selection) => {
-            let events = select(rows, selection)?.into_iter();
-            let gone = events.filter(|event| event.state != EventState::Running);
+            let ended = |state| matches!(state, EventState::Dead | EventState::Expired);
+            let events = select(rows, selection, ended)?.into_iter();
             Ok(changed(
-                gone.map(|event| Effect::Remove(event.id)).collect(),
+                events.map(|event| redrive(event, now_us)).collect(),
             ))
         }
+        Operation::Purge(selection) => {
+            let stands_still = |state| state != EventState::Running;
+            let events = select(rows, selection, stands_still)?.into_iter();
+            let gone = events.map(|event| Effect::Remove(Box::new(event)));
+            Ok(changed(gone.collect()))
+        }
         Operation::Forget { before_us } => {
-            let ids = rows.succeeded_before(*before_us, SELECTED_MAX);
-            let ids = ids.map_err(Into::into)?.into_iter();
-            Ok(changed(ids.map(Effect::Remove).collect()))
+            let ids = rows.succeeded_before(*before_us, SELECTED_MAX)?.into_iter();
+            Ok(changed(ids.map(Effect::Forget).collect()))
         }
         Operation::PutSchedule(record) => Ok(changed(vec![Effect::PutSchedule(record.clone())])),
         Operation::RemoveSchedule { key } => Ok(changed(vec![Effect::RemoveSchedule(key.clone())])),
@@ -107,15 +178,14 @@ pub(super) fn step<R: Rows>(
             due_us,
             events,
         } => {
-            let found = rows.schedule(key).map_err(Into::into)?;
-            let Some(mut record) = found else {
+            let Some(mut record) = rows.schedule(key)? else {
                 return Ok(changed(Vec::new()));
             };
             if record.last_due_us.is_some_and(|last| last >= *due_us) {
                 return Ok(changed(Vec::new()));
             }
             record.last_due_us = Some(*due_us);
-            check_quota(depths, quota, events)?;
+            check_quota(tally, quota, events)?;
             let mut effects = accept(rows, events, now_us)?;
             effects.push(Effect::PutSchedule(record));
             Ok(changed(effects))
@@ -132,7 +202,7 @@ fn changed(effects: Vec<Effect>) -> (Vec<Effect>, Done) {
     (effects, Done::Changed(count))
 }
 
-fn check_quota(depths: &Depths, quota: Quota, events: &[NewEvent]) -> Result<(), QueueError> {
+fn check_quota(tally: &Tally<'_>, quota: Quota, events: &[NewEvent]) -> Result<(), QueueError> {
     let mut more: BTreeMap<String, Depth> = BTreeMap::new();
     for event in events {
         let depth = more.entry(event.target.queue()).or_default();
@@ -140,7 +210,7 @@ fn check_quota(depths: &Depths, quota: Quota, events: &[NewEvent]) -> Result<(),
         depth.bytes += bytes_of(&event.payload);
     }
     for (queue, more) in more {
-        let depth = depths.get(&queue).copied().unwrap_or_default();
+        let depth = tally.depth(&queue);
         let is_over = depth.queued + depth.running + more.queued > quota.events
             || depth.bytes + more.bytes > quota.bytes;
         if is_over {
@@ -154,13 +224,11 @@ fn bytes_of(payload: &Bytes) -> u64 {
     u64::try_from(payload.len()).unwrap_or(u64::MAX)
 }
 
-fn accept<R: Rows>(rows: &R, events: &[NewEvent], now_us: i64) -> Result<Vec<Effect>, QueueError> {
+fn accept(rows: &impl Rows, events: &[NewEvent], now_us: i64) -> Result<Vec<Effect>, QueueError> {
     let mut effects = Vec::with_capacity(events.len());
+    let mut ids = HashSet::with_capacity(events.len());
     for new in events {
-        let is_repeated = effects
-            .iter()
-            .any(|effect| matches!(effect, Effect::Insert(event, _) if event.id == new.id));
-        if is_repeated || rows.event(new.id).map_err(Into::into)?.is_some() {
+        if !ids.insert(new.id) || rows.event(new.id)?.is_some() {
             return Err(QueueError::Duplicate { id: new.id });
         }
         effects.push(insert(new, now_us));
@@ -189,13 +257,13 @@ fn insert(new: &NewEvent, now_us: i64) -> Effect {
     Effect::Insert(Box::new(event), new.payload.clone())
 }
 
-fn claim<R: Rows>(
-    rows: &R,
+fn claim(
+    rows: &impl Rows,
     queue: &str,
     at_most: u32,
     now_us: i64,
 ) -> Result<(Vec<Effect>, Done), QueueError> {
-    let due = rows.due(queue, now_us, at_most).map_err(Into::into)?;
+    let due = rows.due(queue, now_us, at_most.min(SELECTED_MAX))?;
     let mut effects = Vec::with_capacity(due.len());
     let mut claimed = Vec::with_capacity(due.len());
     for mut event in due {
@@ -203,16 +271,19 @@ fn claim<R: Rows>(
         event.attempts += 1;
         event.failures += 1;
         event.changed_at_us = now_us;
-        let payload = rows.payload(event.id).map_err(Into::into)?;
-        effects.push(Effect::Update(Box::new(event.clone())));
+        let payload = rows.payload(event.id)?;
+        effects.push(Effect::Update {
+            from: EventState::Queued,
+            event: Box::new(event.clone()),
+        });
         claimed.push(Claimed { event, payload });
     }
     Ok((effects, Done::Claimed(claimed)))
 }
 
-fn close<R: Rows>(rows: &R, finish: &Finish, now_us: i64) -> Result<Vec<Effect>, QueueError> {
-    let found = rows.event(finish.id).map_err(Into::into)?;
-    let Some(mut event) = found
+fn close(rows: &impl Rows, finish: &Finish, now_us: i64) -> Result<Vec<Effect>, QueueError> {
+    let Some(mut event) = rows
+        .event(finish.id)?
         .filter(|event| event.state == EventState::Running && event.attempts == finish.attempt)
     else {
         return Err(QueueError::NotRunning {
@@ -249,8 +320,11 @@ fn close<R: Rows>(rows: &R, finish: &Finish, now_us: i64) -> Result<Vec<Effect>,
             uncount(&mut event, ran, true);
         }
     }
-    effects.push(Effect::Update(Box::new(event)));
-    effects.extend(finish.follow_ups.iter().map(|new| insert(new, now_us)));
+    effects.push(Effect::Update {
+        from: EventState::Running,
+        event: Box::new(event),
+    });
+    effects.extend(accept(rows, &finish.follow_ups, now_us)?);
     Ok(effects)
 }
 
@@ -266,7 +340,8 @@ fn uncount(event: &mut Event, ran: bool, is_forgiven: bool) {
 }
 
 /// The attempts go on being numbered: each number is one record in the ledger.
-fn redrive(event: &mut Event, now_us: i64) {
+fn redrive(mut event: Event, now_us: i64) -> Effect {
+    let from = event.state;
     event.state = EventState::Queued;
     event.failures = 0;
     event.refusals = 0;
@@ -274,21 +349,38 @@ fn redrive(event: &mut Event, now_us: i64) {
     event.due_at_us = now_us;
     event.changed_at_us = now_us;
     event.condition = None;
+    Effect::Requeue {
+        from,
+        event: Box::new(event),
+    }
 }
 
-fn select<R: Rows>(rows: &R, selection: &Selection) -> Result<Vec<Event>, QueueError> {
+/// The selected events that are in a state that is `allowed`.
+fn select(
+    rows: &impl Rows,
+    selection: &Selection,
+    allowed: impl Fn(EventState) -> bool,
+) -> Result<Vec<Event>, QueueError> {
     match selection {
         Selection::Id(id) => {
-            let found = rows.event(*id).map_err(Into::into)?;
+            let found = rows.event(*id)?.filter(|event| allowed(event.state));
             Ok(found.into_iter().collect())
         }
         Selection::Of {
             queue,
             states,
             limit,
-        } => rows
-            .selected(queue.as_deref(), states, (*limit).min(SELECTED_MAX))
-            .map_err(Into::into),
+        } => {
+            let mut events = Vec::new();
+            for state in EventState::ALL {
+                if allowed(state) && states.contains(&state) {
+                    let found = u32::try_from(events.len()).unwrap_or(u32::MAX);
+                    let left = (*limit).min(SELECTED_MAX).saturating_sub(found);
+                    events.extend(rows.selected(queue.as_deref(), state, left)?);
+                }
+            }
+            Ok(events)
+        }
     }
 }
 

@@ -68,6 +68,37 @@ pub enum Operation {
     },
 }
 
+impl Operation {
+    /// Whether it takes in more than it gives back, so that it needs space.
+    pub(super) fn takes_in(&self) -> bool {
+        match self {
+            Self::Accept(_) | Self::Redrive(_) => true,
+            Self::Fire { events, .. } => !events.is_empty(),
+            Self::Claim { .. }
+            | Self::Finish(_)
+            | Self::Purge(_)
+            | Self::Forget { .. }
+            | Self::PutSchedule(_)
+            | Self::RemoveSchedule { .. } => false,
+        }
+    }
+
+    /// The payloads in it, in bytes.
+    pub(super) fn payload_bytes(&self) -> usize {
+        let events = match self {
+            Self::Accept(events) | Self::Fire { events, .. } => events,
+            Self::Finish(finish) => &finish.follow_ups,
+            Self::Claim { .. }
+            | Self::Redrive(_)
+            | Self::Purge(_)
+            | Self::Forget { .. }
+            | Self::PutSchedule(_)
+            | Self::RemoveSchedule { .. } => return 0,
+        };
+        events.iter().map(|event| event.payload.len()).sum()
+    }
+}
+
 /// How an attempt is closed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finish {
@@ -82,6 +113,16 @@ pub struct Finish {
     /// Events that come of it, such as the record for a destination: taken in in the same transaction,
     /// whatever the quotas.
     pub follow_ups: Vec<NewEvent>,
+}
+
+impl Finish {
+    /// Whether the attempt has a record in the ledger, which has to be on disk first.
+    pub(super) fn ran(&self) -> bool {
+        match self.ending {
+            Ending::Retry(_) => true,
+            Ending::End { ran, .. } | Ending::Refuse { ran, .. } | Ending::Return { ran } => ran,
+        }
+    }
 }
 
 /// What becomes of an event whose attempt is closed.

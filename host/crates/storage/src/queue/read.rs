@@ -6,11 +6,10 @@ use std::path::Path;
 use bytes::Bytes;
 use domain::RequestId;
 use domain::event::EventState;
-use rusqlite::{Connection, OptionalExtension as _, params};
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
-use super::Event;
 use super::operation::ScheduleRecord;
-use super::sqlite::{self, COLUMNS, SCHEMA, place};
+use super::{Event, row, sql};
 use crate::{StorageError, database};
 
 /// Events of a page, at most.
@@ -42,7 +41,7 @@ fn ask<T: Default>(
     path: &Path,
     question: impl FnOnce(&Connection) -> rusqlite::Result<T>,
 ) -> Result<T, StorageError> {
-    match database::open_for_reading(path, SCHEMA)? {
+    match database::open_for_reading(path, sql::SCHEMA)? {
         None => Ok(T::default()),
         Some(connection) => {
             question(&connection).map_err(StorageError::database("reading events", path))
@@ -50,35 +49,54 @@ fn ask<T: Default>(
     }
 }
 
-pub(super) fn in_state(path: &Path, state: EventState) -> Result<Vec<Event>, StorageError> {
+pub(super) fn running(path: &Path) -> Result<Vec<Event>, StorageError> {
     ask(path, |connection| {
         connection
-            .prepare(&format!("SELECT {COLUMNS} FROM events WHERE state = ?1"))?
-            .query_map([place(&EventState::ALL, &state)], sqlite::event)?
+            .prepare(sql::OF_STATE)?
+            .query_map(params![row::state(EventState::Running), -1], row::event)?
             .collect()
     })
 }
 
+type Numbered = (i64, Event);
+
 pub(super) fn events(path: &Path, query: &EventQuery) -> Result<EventPage, StorageError> {
     let limit = query.limit.clamp(1, PAGE_MAX);
-    ask(path, |connection| {
-        let mut statement = connection.prepare(&format!(
-            "SELECT {COLUMNS}, number FROM events
-             WHERE (?1 IS NULL OR queue = ?1) AND (?2 IS NULL OR state = ?2) AND number < ?3
-             ORDER BY number DESC LIMIT ?4"
-        ))?;
-        let state = query.state.map(|state| place(&EventState::ALL, &state));
-        let before = query.before.unwrap_or(i64::MAX);
-        let rows = statement.query_map(params![query.queue, state, before, limit], |row| {
-            Ok((sqlite::event(row)?, row.get::<_, i64>(15)?))
-        })?;
-        let rows = rows.collect::<rusqlite::Result<Vec<_>>>()?;
-        let is_full = u32::try_from(rows.len()) == Ok(limit);
-        let next = rows.last().filter(|_| is_full).map(|(_, number)| *number);
-        Ok(EventPage {
-            events: rows.into_iter().map(|(event, _)| event).collect(),
-            next,
-        })
+    let before = query.before.unwrap_or(i64::MAX);
+    let numbered = |row: &Row<'_>| Ok((row.get(row::EVENT_COLUMNS)?, row::event(row)?));
+    let mut found: Vec<Numbered> = ask(path, |connection| {
+        let state = query.state.map(row::state);
+        let Some(queue) = &query.queue else {
+            let rows = match state {
+                None => connection
+                    .prepare(sql::PAGE)?
+                    .query_map(params![before, limit], numbered)?
+                    .collect(),
+                Some(state) => connection
+                    .prepare(sql::PAGE_OF_STATE)?
+                    .query_map(params![before, limit, state], numbered)?
+                    .collect(),
+            };
+            return rows;
+        };
+        let mut statement = connection.prepare(sql::PAGE_OF_QUEUE_AND_STATE)?;
+        let mut found = Vec::new();
+        // As much of each state as the page could hold: it is not known how they alternate.
+        for each in EventState::ALL.map(row::state) {
+            if state.is_none_or(|state| state == each) {
+                let rows = statement.query_map(params![before, limit, each, queue], numbered)?;
+                found.extend(rows.collect::<rusqlite::Result<Vec<_>>>()?);
+            }
+        }
+        Ok(found)
+    })?;
+    found.sort_unstable_by_key(|(number, _)| std::cmp::Reverse(*number));
+    found.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+    let is_full = u32::try_from(found.len()) == Ok(limit);
+    let next = found.last().filter(|_| is_full).map(|(number, _)| *number);
+    Ok(EventPage {
+        events: found.into_iter().map(|(_, event)| event).collect(),
+        next,
     })
 }
 
@@ -88,53 +106,53 @@ pub(super) fn event(
 ) -> Result<Option<(Event, Option<Bytes>)>, StorageError> {
     ask(path, |connection| {
         connection
-            .prepare(&format!(
-                "SELECT {COLUMNS}, (SELECT payload FROM payloads WHERE payloads.number = events.number)
-                 FROM events WHERE id = ?1"
-            ))?
+            .prepare(sql::EVENT_AND_PAYLOAD)?
             .query_row([id.as_bytes()], |row| {
-                let payload: Option<Vec<u8>> = row.get(15)?;
-                Ok((sqlite::event(row)?, payload.map(Bytes::from)))
+                let payload: Option<Vec<u8>> = row.get(row::EVENT_COLUMNS)?;
+                Ok((row::event(row)?, payload.map(Bytes::from)))
             })
             .optional()
     })
 }
 
-pub(super) fn oldest(path: &Path) -> Result<BTreeMap<String, i64>, StorageError> {
+/// Of the queues in `queues`.
+pub(super) fn oldest(
+    path: &Path,
+    queues: impl Iterator<Item = String>,
+) -> Result<BTreeMap<String, i64>, StorageError> {
     ask(path, |connection| {
-        connection
-            .prepare("SELECT queue, min(accepted_at_us) FROM events WHERE state IN (0, 1) GROUP BY queue")?
-            .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
-            .collect()
+        let mut statement = connection.prepare(sql::OLDEST)?;
+        let mut oldest = BTreeMap::new();
+        for queue in queues {
+            let mut accepted_at_us: Option<i64> = None;
+            for state in [EventState::Queued, EventState::Running] {
+                let first = statement
+                    .query_row(params![queue, row::state(state)], |row| row.get(0))
+                    .optional()?;
+                accepted_at_us = match (accepted_at_us, first) {
+                    (Some(one), Some(other)) => Some(i64::min(one, other)),
+                    (one, other) => one.or(other),
+                };
+            }
+            if let Some(accepted_at_us) = accepted_at_us {
+                oldest.insert(queue, accepted_at_us);
+            }
+        }
+        Ok(oldest)
     })
 }
 
 pub(super) fn schedules(path: &Path) -> Result<Vec<ScheduleRecord>, StorageError> {
     ask(path, |connection| {
         connection
-            .prepare("SELECT key, document, last_due_us FROM schedules ORDER BY key")?
-            .query_map([], sqlite::schedule)?
+            .prepare(sql::SCHEDULES)?
+            .query_map([], row::schedule)?
             .collect()
     })
 }
 
-pub(super) fn selected(
-    connection: &Connection,
-    queue: Option<&str>,
-    states: &[EventState],
-    limit: u32,
-) -> rusqlite::Result<Vec<Event>> {
-    let states: Vec<String> = states
-        .iter()
-        .map(|state| place(&EventState::ALL, state).to_string())
-        .collect();
-    let sql = format!(
-        "SELECT {COLUMNS} FROM events WHERE (?1 IS NULL OR queue = ?1) AND state IN ({})
-         ORDER BY number LIMIT ?2",
-        states.join(", ")
-    );
-    connection
-        .prepare(&sql)?
-        .query_map(params![queue, limit], sqlite::event)?
-        .collect()
+pub(super) fn is_pending(path: &Path, source: &str) -> Result<bool, StorageError> {
+    ask(path, |connection| {
+        connection.prepare(sql::IS_PENDING)?.exists([source])
+    })
 }

@@ -1,4 +1,6 @@
-//! What the queue promises, tested from the outside.
+//! What the queue promises, tested from the outside and over each engine.
+
+mod outside;
 
 use std::time::Duration;
 
@@ -6,27 +8,55 @@ use bytes::Bytes;
 use domain::event::{Condition, EventState, Target};
 use domain::{Clock, FunctionName, RequestId, Trigger};
 
+use super::core::{Core, Outcome};
+use super::memory::{CommitFailure, Memory};
 use super::*;
 use crate::ledger::LedgerSettings;
 
-pub(super) fn open(data_dir: &DataDir) -> Queue {
-    let ledger = Ledger::open(data_dir, LedgerSettings::default()).unwrap();
-    let settings = QueueSettings {
+/// 2025-11-22, in Unix microseconds.
+const NOW_US: i64 = 1_763_830_000_000_000;
+const WAIT_MAX: Duration = Duration::from_secs(300);
+
+fn settings() -> QueueSettings {
+    QueueSettings {
         quota: Quota::default(),
-        wait_max: Duration::from_secs(300),
+        wait_max: WAIT_MAX,
+        keep: Duration::from_secs(86_400),
         clock: Clock::system(),
         on_change: Box::new(|| {}),
-    };
+    }
+}
+
+fn open_with(data_dir: &DataDir, settings: QueueSettings) -> Queue {
+    let ledger = Ledger::open(data_dir, LedgerSettings::default()).unwrap();
     Queue::open(data_dir, settings, ledger).unwrap()
 }
 
-fn new_event(number: u8, function: &str) -> NewEvent {
+fn open(data_dir: &DataDir) -> Queue {
+    open_with(data_dir, settings())
+}
+
+fn id(number: u64) -> RequestId {
+    let mut bytes = [0; 16];
+    bytes[8..].copy_from_slice(&number.to_be_bytes());
+    RequestId::from_bytes(bytes)
+}
+
+fn number(id: RequestId) -> u64 {
+    u64::from_be_bytes(id.as_bytes()[8..].try_into().unwrap())
+}
+
+fn to(function: &str) -> Target {
+    Target::Function {
+        name: FunctionName::parse(function).unwrap(),
+        qualifier: None,
+    }
+}
+
+fn new_event(number: u64, function: &str) -> NewEvent {
     NewEvent {
-        id: RequestId::from_bytes([number; 16]),
-        target: Target::Function {
-            name: FunctionName::parse(function).unwrap(),
-            qualifier: None,
-        },
+        id: id(number),
+        target: to(function),
         trigger: Trigger::Event,
         source: None,
         depth: 0,
@@ -35,45 +65,62 @@ fn new_event(number: u8, function: &str) -> NewEvent {
     }
 }
 
-#[test]
-fn an_event_is_accepted_claimed_and_finished_once() {
-    let root = tempfile::tempdir().unwrap();
-    let data_dir = DataDir::open(root.path()).unwrap();
-    let queue = open(&data_dir);
-    let event = new_event(1, "f");
-    let accept = Operation::Accept(vec![event.clone()]);
-    assert_eq!(queue.perform(accept.clone()).unwrap(), Done::Changed(1));
-    assert!(matches!(
-        queue.perform(accept),
-        Err(QueueError::Duplicate { .. })
-    ));
-    assert_eq!(queue.due().0, ["f"]);
-    let claim = Operation::Claim {
-        queue: "f".to_owned(),
-        at_most: 9,
-    };
-    let Done::Claimed(claimed) = queue.perform(claim.clone()).unwrap() else {
-        panic!("a claim answers with what it claimed");
-    };
-    assert_eq!(claimed.len(), 1);
-    assert_eq!(claimed[0].event.attempts, 1);
-    assert_eq!(queue.perform(claim).unwrap(), Done::Claimed(Vec::new()));
-    let finish = Operation::Finish(Finish {
-        id: event.id,
-        attempt: 1,
-        ending: Ending::End {
-            condition: Condition::Success,
-            ran: true,
-        },
+fn accept(numbers: impl IntoIterator<Item = u64>, function: &str) -> Operation {
+    let numbers = numbers.into_iter();
+    Operation::Accept(numbers.map(|number| new_event(number, function)).collect())
+}
+
+fn claim(function: &str, at_most: u32) -> Operation {
+    Operation::Claim {
+        queue: function.to_owned(),
+        at_most,
+    }
+}
+
+fn finish(number: u64, attempt: u32, ending: Ending) -> Operation {
+    Operation::Finish(Finish {
+        id: id(number),
+        attempt,
+        ending,
         failure: None,
         follow_ups: Vec::new(),
-    });
-    queue.perform(finish.clone()).unwrap();
-    assert!(matches!(
-        queue.perform(finish),
-        Err(QueueError::NotRunning { .. })
-    ));
-    let (event, payload) = queue.event(event.id).unwrap().unwrap();
-    assert_eq!((event.state, payload), (EventState::Succeeded, None));
-    assert_eq!(queue.depths(), BTreeMap::new());
+    })
+}
+
+const SUCCESS: Ending = Ending::End {
+    condition: Condition::Success,
+    ran: true,
+};
+
+#[track_caller]
+fn claimed(done: Result<Done, QueueError>) -> Vec<Claimed> {
+    match done.unwrap() {
+        Done::Claimed(claimed) => claimed,
+        done @ Done::Changed(_) => panic!("a claim answers with what it claimed, not {done:?}"),
+    }
+}
+
+/// Does one operation; the ledger has nothing against it.
+fn one(core: &mut Core, operation: Operation, now_us: i64) -> Result<Done, QueueError> {
+    let Outcome { mut results, .. } = core.commit(&[operation], now_us, &mut || Ok(()));
+    results.pop().unwrap()
+}
+
+fn core_over(engine: Engine, quota: Quota) -> Core {
+    Core::open(engine, quota, WAIT_MAX, NOW_US).unwrap().0
+}
+
+/// Both engines, empty; the directory holds the one in SQLite.
+fn engines() -> (tempfile::TempDir, [Engine; 2]) {
+    let root = tempfile::tempdir().unwrap();
+    let sqlite = Sqlite::open(&root.path().join(sqlite::FILE)).unwrap();
+    let engines = [Engine::Sqlite(sqlite), Engine::Memory(Memory::default())];
+    (root, engines)
+}
+
+/// Runs a test over each engine.
+fn over_each(test: impl Fn(&mut Core)) {
+    for engine in engines().1 {
+        test(&mut core_over(engine, Quota::default()));
+    }
 }

@@ -1,87 +1,212 @@
-//! The queue's one writer: batches what waits for it, commits, and answers.
+//! The queue's one writer: a thread that batches what waits for it, has it committed, and answers; and,
+//! in between, looks at space and forgets what need not be kept.
+//!
+//! Knows nothing of what operations do.
 
-use std::collections::BTreeMap;
-use std::path::Path;
+use std::collections::{BTreeMap, VecDeque};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use domain::event::EventState;
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
+use super::core::{Changed, Core};
 use super::engine::Engine;
-use super::machine::{self, Depth, Depths, Effect};
+use super::machine::{Depth, SELECTED_MAX};
 use super::operation::{Done, Operation};
 use super::time::QueueTime;
-use super::{PENDING_OPERATIONS_MAX, QueueError, QueueHealth, QueueSettings, Reply};
-use crate::StorageError;
+use super::{
+    PENDING_BYTES_MAX, PENDING_OPERATIONS_MAX, QueueError, QueueHealth, QueueSettings,
+    QueueStatistics, Reply,
+};
 use crate::ledger::Ledger;
+use crate::{StorageError, space};
 
 /// Operations of one transaction, at most.
 const BATCH_MAX: usize = 1_024;
-/// How often the time is looked at when nothing is asked.
-const IDLE: Duration = Duration::from_secs(1);
+/// No more is added to a transaction once its payloads have so many bytes.
+const BATCH_BYTES_MAX: usize = 16 << 20;
+/// How often, at least, space is looked at and history is forgotten.
+const UPKEEP_EVERY: Duration = Duration::from_secs(1);
+/// How often, at most, space is looked at before events are taken in.
+const SPACE_EVERY: Duration = Duration::from_millis(100);
 
-pub(super) struct Submission {
-    pub(super) operation: Operation,
-    pub(super) reply: Reply,
+struct Submission {
+    operation: Operation,
+    reply: Reply,
+}
+
+/// What waits for the writer.
+#[derive(Default)]
+struct Pending {
+    submissions: VecDeque<Submission>,
+    payload_bytes: usize,
+    is_closed: bool,
 }
 
 /// What the writer and the handles share.
-#[derive(Debug)]
 pub(super) struct Shared {
-    sender: Mutex<Option<SyncSender<Submission>>>,
+    pending: Mutex<Pending>,
+    arrived: Condvar,
     view: Mutex<View>,
+    /// Held while something is written.
+    writing: Mutex<()>,
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared").finish_non_exhaustive()
+    }
 }
 
 /// What is known of the queue without asking the engine.
-#[derive(Debug)]
 struct View {
-    depths: Depths,
-    next_due_us: BTreeMap<String, i64>,
+    queues: BTreeMap<String, Waiting>,
     health: QueueHealth,
+    statistics: QueueStatistics,
+}
+
+/// One queue with events.
+#[derive(Default)]
+struct Waiting {
+    depth: Depth,
+    next_due_us: Option<i64>,
+    /// The commit that last started attempts; 0 when none did.
+    claimed: u64,
+}
+
+impl View {
+    fn show(&mut self, changed: Vec<Changed>) {
+        for changed in changed {
+            if changed.depth.is_empty() {
+                self.queues.remove(&changed.queue);
+                continue;
+            }
+            let waiting = self.queues.entry(changed.queue).or_default();
+            waiting.depth = changed.depth;
+            waiting.next_due_us = changed.next_due_us;
+            if changed.is_claimed {
+                waiting.claimed = self.statistics.commits;
+            }
+        }
+    }
 }
 
 impl Shared {
-    pub(super) fn submit(&self, submission: Submission) {
-        let refused = match &*self.sender.lock() {
-            None => Some((submission, QueueError::Closed)),
-            Some(sender) => match sender.try_send(submission) {
-                Ok(()) => None,
-                Err(TrySendError::Full(submission)) => Some((submission, QueueError::Busy)),
-                Err(TrySendError::Disconnected(submission)) => {
-                    Some((submission, QueueError::Closed))
-                }
-            },
+    pub(super) fn submit(&self, operation: Operation, reply: Reply) {
+        let bytes = operation.payload_bytes();
+        let mut pending = self.pending.lock();
+        // What closes an attempt comes once for each that runs, and is never turned away.
+        let is_finish = matches!(operation, Operation::Finish(_));
+        let is_over = pending.submissions.len() >= PENDING_OPERATIONS_MAX
+            || pending.payload_bytes.saturating_add(bytes) > PENDING_BYTES_MAX;
+        let refused = if pending.is_closed {
+            Some(QueueError::Closed)
+        } else if is_over && !is_finish {
+            Some(QueueError::Busy)
+        } else {
+            None
         };
-        if let Some((submission, error)) = refused {
-            (submission.reply)(Err(error));
+        if let Some(error) = refused {
+            drop(pending);
+            return reply(Err(error));
         }
+        pending.payload_bytes += bytes;
+        pending
+            .submissions
+            .push_back(Submission { operation, reply });
+        self.arrived.notify_one();
     }
 
     pub(super) fn close(&self) {
-        drop(self.sender.lock().take());
+        self.pending.lock().is_closed = true;
+        self.arrived.notify_one();
+    }
+
+    /// Keeps the writer from writing.
+    pub(super) fn pause(&self) -> MutexGuard<'_, ()> {
+        self.writing.lock()
     }
 
     pub(super) fn depths(&self) -> BTreeMap<String, Depth> {
-        self.view.lock().depths.clone()
+        let view = self.view.lock();
+        let queues = view.queues.iter();
+        queues
+            .map(|(queue, waiting)| (queue.clone(), waiting.depth))
+            .collect()
     }
 
     pub(super) fn health(&self) -> QueueHealth {
         self.view.lock().health.clone()
     }
 
+    pub(super) fn is_failed(&self) -> bool {
+        matches!(self.view.lock().health, QueueHealth::Failed { .. })
+    }
+
+    pub(super) fn statistics(&self) -> QueueStatistics {
+        self.view.lock().statistics
+    }
+
+    /// The queue that was claimed from longest ago comes first.
     pub(super) fn due(&self, now_us: i64) -> (Vec<String>, Option<Duration>) {
         let view = self.view.lock();
-        let is_due = |due_us: &i64| *due_us <= now_us;
-        let due = view.next_due_us.iter().filter(|(_, due_us)| is_due(due_us));
-        let due = due.map(|(queue, _)| queue.clone()).collect();
-        let later = view.next_due_us.values().filter(|due_us| !is_due(due_us));
-        let wait = later
-            .min()
-            .map(|due_us| Duration::from_micros(u64::try_from(due_us - now_us).unwrap_or(0)));
-        (due, wait)
+        let mut due = Vec::new();
+        let mut later: Option<i64> = None;
+        for (queue, waiting) in &view.queues {
+            match waiting.next_due_us {
+                Some(due_us) if due_us <= now_us => due.push((waiting.claimed, queue)),
+                Some(due_us) => later = Some(later.map_or(due_us, |later| later.min(due_us))),
+                None => {}
+            }
+        }
+        due.sort_unstable();
+        let wait = later.map(|due_us| {
+            Duration::from_micros(u64::try_from(due_us.saturating_sub(now_us)).unwrap_or(0))
+        });
+        (
+            due.into_iter().map(|(_, queue)| queue.clone()).collect(),
+            wait,
+        )
+    }
+
+    /// The next batch, empty when nothing came for `at_most`; `None` when that was all.
+    fn next_batch(&self, at_most: Duration) -> Option<Vec<Submission>> {
+        let mut pending = self.pending.lock();
+        if pending.submissions.is_empty() && !pending.is_closed {
+            self.arrived.wait_for(&mut pending, at_most);
+        }
+        if pending.submissions.is_empty() {
+            return (!pending.is_closed).then(Vec::new);
+        }
+        let mut batch = Vec::with_capacity(pending.submissions.len().min(BATCH_MAX));
+        let mut bytes = 0;
+        while batch.len() < BATCH_MAX && bytes < BATCH_BYTES_MAX {
+            let Some(submission) = pending.submissions.pop_front() else {
+                break;
+            };
+            bytes += submission.operation.payload_bytes();
+            batch.push(submission);
+        }
+        pending.payload_bytes = pending.payload_bytes.saturating_sub(bytes);
+        Some(batch)
+    }
+}
+
+/// Refuses what is left when the writer ends, however it does.
+struct LastWord(Arc<Shared>);
+
+impl Drop for LastWord {
+    fn drop(&mut self) {
+        let left = {
+            let mut pending = self.0.pending.lock();
+            pending.is_closed = true;
+            std::mem::take(&mut pending.submissions)
+        };
+        for submission in left {
+            (submission.reply)(Err(QueueError::Closed));
+        }
     }
 }
 
@@ -92,160 +217,128 @@ pub(super) fn start(
     time: QueueTime,
     path: &Path,
 ) -> Result<(Arc<Shared>, JoinHandle<()>), StorageError> {
-    let (sender, receiver) = sync_channel(PENDING_OPERATIONS_MAX);
+    let (core, queues) = Core::open(engine, settings.quota, settings.wait_max, time.now_us())?;
+    let mut view = View {
+        queues: BTreeMap::new(),
+        health: QueueHealth::Writable,
+        statistics: QueueStatistics::default(),
+    };
+    view.show(queues);
     let shared = Arc::new(Shared {
-        sender: Mutex::new(Some(sender)),
-        view: Mutex::new(View {
-            depths: Depths::new(),
-            next_due_us: BTreeMap::new(),
-            health: QueueHealth::Writable,
-        }),
+        pending: Mutex::default(),
+        arrived: Condvar::new(),
+        view: Mutex::new(view),
+        writing: Mutex::new(()),
     });
-    let mut writer = Writer {
-        engine,
-        settings,
+    let writer = Writer {
+        core,
         ledger,
         time,
+        directory: path.parent().unwrap_or(path).to_owned(),
+        space_at: None,
+        upkeep_at: settings.clock.now(),
+        settings,
         shared: Arc::clone(&shared),
-        depths: Depths::new(),
     };
-    writer.prepare()?;
     let thread = std::thread::Builder::new()
         .name("queue-writer".to_owned())
-        .spawn(move || writer.run(&receiver))
+        .spawn(move || writer.run())
         .map_err(StorageError::io("starting the writer of", path))?;
     Ok((shared, thread))
 }
 
 struct Writer {
-    engine: Engine,
+    core: Core,
     settings: QueueSettings,
     ledger: Ledger,
     time: QueueTime,
     shared: Arc<Shared>,
-    depths: Depths,
+    /// Where the database is.
+    directory: PathBuf,
+    /// When space was looked at last.
+    space_at: Option<Instant>,
+    upkeep_at: Instant,
 }
 
 impl Writer {
-    fn prepare(&mut self) -> Result<(), StorageError> {
-        let wait_us = i64::try_from(self.settings.wait_max.as_micros()).unwrap_or(i64::MAX);
-        self.engine
-            .clamp_due(self.time.now_us().saturating_add(wait_us))?;
-        self.depths = self.engine.depths()?;
-        let mut next_due_us = BTreeMap::new();
-        for queue in self.depths.keys() {
-            if let Some(due_us) = self.engine.next_due_us(queue)? {
-                next_due_us.insert(queue.clone(), due_us);
+    fn run(mut self) {
+        let shared = Arc::clone(&self.shared);
+        let _last_word = LastWord(Arc::clone(&shared));
+        let mut patience = UPKEEP_EVERY;
+        while let Some(batch) = shared.next_batch(patience) {
+            let is_idle = batch.is_empty();
+            if !is_idle {
+                self.commit(batch);
             }
+            let is_time = self.elapsed_since(self.upkeep_at) >= UPKEEP_EVERY;
+            let has_more = (is_idle || is_time) && self.keep_up(is_idle);
+            // What is left to forget is forgotten in steps, between batches.
+            patience = if has_more {
+                Duration::ZERO
+            } else {
+                UPKEEP_EVERY
+            };
         }
-        let mut view = self.shared.view.lock();
-        view.depths.clone_from(&self.depths);
-        view.next_due_us = next_due_us;
-        Ok(())
     }
 
-    fn run(mut self, receiver: &Receiver<Submission>) {
-        loop {
-            let first = match receiver.recv_timeout(IDLE) {
-                Ok(first) => first,
-                Err(RecvTimeoutError::Timeout) => continue,
-                Err(RecvTimeoutError::Disconnected) => return,
-            };
-            let batch = std::iter::once(first).chain(receiver.try_iter());
-            self.commit(batch.take(BATCH_MAX).collect());
-        }
+    fn elapsed_since(&self, then: Instant) -> Duration {
+        self.settings.clock.now().saturating_duration_since(then)
     }
 
     fn commit(&mut self, batch: Vec<Submission>) {
-        if let QueueHealth::Failed { reason } = self.shared.health() {
-            for submission in batch {
-                let reason = reason.clone();
-                (submission.reply)(Err(QueueError::Failed { reason }));
-            }
-            return;
+        let (operations, replies): (Vec<_>, Vec<_>) = batch
+            .into_iter()
+            .map(|submission| (submission.operation, submission.reply))
+            .unzip();
+        let looked = self.space_at.map(|then| self.elapsed_since(then));
+        let is_stale = looked.is_none_or(|elapsed| elapsed >= SPACE_EVERY);
+        if is_stale && operations.iter().any(Operation::takes_in) {
+            self.look_at_space();
         }
-        let mut results = Vec::with_capacity(batch.len());
-        let committed = self.transact(&batch, &mut results);
-        if let Err(error) = committed {
-            self.engine.roll_back();
-            self.note_failure(&error);
-            let error = QueueError::from(error);
-            for submission in batch {
-                (submission.reply)(Err(error.clone()));
-            }
-            return;
-        }
-        self.show(&batch);
-        for (submission, result) in batch.into_iter().zip(results) {
-            (submission.reply)(result);
+        let results = self.write(&operations);
+        for (reply, result) in replies.into_iter().zip(results) {
+            reply(result);
         }
         (self.settings.on_change)();
     }
 
-    fn transact(
-        &mut self,
-        batch: &[Submission],
-        results: &mut Vec<Result<Done, QueueError>>,
-    ) -> Result<(), StorageError> {
+    /// Commits, and shows what came of it.
+    fn write(&mut self, operations: &[Operation]) -> Vec<Result<Done, QueueError>> {
+        let _writing = self.shared.writing.lock();
         let now_us = self.time.now_us();
-        let before = self.depths.clone();
-        let transacted = (|| {
-            self.engine.begin()?;
-            let mut has_attempt = false;
-            for submission in batch {
-                let Engine::Sqlite(rows) = &self.engine;
-                let quota = self.settings.quota;
-                let operation = &submission.operation;
-                match machine::step(rows, &self.depths, quota, operation, now_us) {
-                    Ok((effects, done)) => {
-                        has_attempt |= matches!(operation, Operation::Finish(_));
-                        self.count(&effects, operation);
-                        self.engine.apply(&effects)?;
-                        results.push(Ok(done));
-                    }
-                    Err(error) => results.push(Err(error)),
-                }
-            }
-            if has_attempt {
-                self.ledger.flush()?;
-            }
-            self.engine.commit(now_us)
-        })();
-        if transacted.is_err() {
-            self.depths = before;
-        }
-        transacted
-    }
-
-    /// Keeps the depths up to date with what an operation does.
-    fn count(&mut self, _effects: &[Effect], _operation: &Operation) {
-        if let Ok(depths) = self.engine.depths() {
-            self.depths = depths;
-        }
-    }
-
-    fn show(&mut self, _batch: &[Submission]) {
-        if let Ok(depths) = self.engine.depths() {
-            self.depths = depths;
-        }
-        let mut next = BTreeMap::new();
-        for queue in self.depths.keys() {
-            if let Ok(Some(due_us)) = self.engine.next_due_us(queue) {
-                next.insert(queue.clone(), due_us);
-            }
-        }
+        let ledger = &self.ledger;
+        let outcome = self.core.commit(operations, now_us, &mut || ledger.flush());
+        self.core.checkpoint(false);
         let mut view = self.shared.view.lock();
-        view.depths.clone_from(&self.depths);
-        view.next_due_us = next;
-        view.health = QueueHealth::Writable;
+        view.statistics = self.core.statistics();
+        view.health = self.core.health();
+        view.show(outcome.changed);
+        outcome.results
     }
 
-    fn note_failure(&self, error: &StorageError) {
-        let reason = error.to_string();
-        self.shared.view.lock().health = match error {
-            StorageError::Full { .. } => QueueHealth::Full { reason },
-            _ => QueueHealth::Failed { reason },
-        };
-        tracing::error!(%error, state = EventState::Queued.as_str(), "a change of the queue failed: {error}");
+    fn look_at_space(&mut self) {
+        self.space_at = Some(self.settings.clock.now());
+        let short = (!space::is_enough_for_others(&self.directory))
+            .then(|| format!("little space is left in `{}`", self.directory.display()));
+        self.core.note_space(short);
+    }
+
+    /// Looks whether there is space again, and forgets a part of the history; `true` when more of it is
+    /// to be forgotten.
+    fn keep_up(&mut self, is_idle: bool) -> bool {
+        self.upkeep_at = self.settings.clock.now();
+        self.look_at_space();
+        {
+            let _writing = self.shared.writing.lock();
+            self.core.try_again(self.time.now_us());
+            if is_idle {
+                self.core.checkpoint(true);
+            }
+        }
+        let keep_us = i64::try_from(self.settings.keep.as_micros()).unwrap_or(i64::MAX);
+        let before_us = self.time.now_us().saturating_sub(keep_us);
+        let forgotten = self.write(&[Operation::Forget { before_us }]);
+        let step = Done::Changed(u64::from(SELECTED_MAX));
+        matches!(forgotten.as_slice(), [Ok(done)] if *done == step)
     }
 }

@@ -3,16 +3,16 @@
 //! Making one waits for the disk, so nobody does it with the journal's lock: the sync thread makes
 //! them ahead, and whoever finds none left makes one, with a lock that only makers take.
 
-use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 
 use super::Journal;
 use super::state::{Obstacle, Status, reason_of};
-use crate::ledger::mapping::Writer;
+use crate::StorageError;
+use crate::disk::{self, DiskFile};
+use crate::ledger::memory::Writer;
 use crate::ledger::{blocks, segment};
-use crate::{StorageError, files};
 
 /// Spares that are kept: one may be taken while the next is made or the disk is syncing.
 pub(in crate::ledger) const SPARES: usize = 2;
@@ -23,26 +23,23 @@ pub(super) const READY_BYTES: usize = 512 << 10;
 #[derive(Debug)]
 pub(super) struct Spare {
     pub(super) writer: Writer,
-    pub(super) file: File,
+    pub(super) file: DiskFile,
     pub(super) path: PathBuf,
 }
 
 impl Spare {
     pub(super) fn make(directory: &Path, number: u64, bytes: u64) -> Result<Self, StorageError> {
         let path = segment::spare_path(directory, number);
-        let made = files::private()
-            .create_new(true)
-            .open(&path)
-            .and_then(|file| {
-                blocks::allocate(&file, 0, bytes)?;
-                let writer = Writer::new(&file, usize::try_from(bytes).unwrap_or(usize::MAX))?;
-                writer.flusher().make_ready(0, READY_BYTES);
-                Ok((writer, file))
-            });
+        let made = DiskFile::create_new(&path).and_then(|file| {
+            blocks::allocate(&file, 0, bytes)?;
+            let writer = Writer::new(&file, usize::try_from(bytes).unwrap_or(usize::MAX))?;
+            writer.flusher().make_ready(0, READY_BYTES);
+            Ok((writer, file))
+        });
         match made {
             Ok((writer, file)) => Ok(Self { writer, file, path }),
             Err(error) => {
-                drop(fs::remove_file(&path));
+                drop(disk::remove(&path));
                 Err(StorageError::io("preparing", &path)(error))
             }
         }
@@ -50,7 +47,7 @@ impl Spare {
 
     pub(super) fn discard(self) {
         // One that stays is removed at the next start.
-        drop(fs::remove_file(&self.path));
+        drop(disk::remove(&self.path));
     }
 }
 

@@ -1,13 +1,13 @@
 //! What the journal's lock guards, and what others are told of it.
 
 use std::collections::VecDeque;
-use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::spare::Spare;
 use crate::StorageError;
-use crate::ledger::mapping::Writer;
+use crate::disk::DiskFile;
+use crate::ledger::memory::Writer;
 use crate::ledger::segment::Place;
 
 #[derive(Debug)]
@@ -47,7 +47,7 @@ pub(super) enum Obstacle {
 #[derive(Debug)]
 pub(super) struct Active {
     pub(super) writer: Writer,
-    pub(super) file: Arc<File>,
+    pub(super) file: Arc<DiskFile>,
     pub(super) first_sequence: u64,
     /// Where the file is until it has its name.
     pub(super) unnamed: Option<PathBuf>,
@@ -55,7 +55,7 @@ pub(super) struct Active {
 
 #[derive(Debug)]
 pub(super) struct Retired {
-    pub(super) file: Arc<File>,
+    pub(super) file: Arc<DiskFile>,
     pub(super) first_sequence: u64,
     pub(super) end: Place,
     pub(super) unnamed: Option<PathBuf>,
@@ -67,7 +67,7 @@ pub(super) struct Retired {
 /// A segment that is not in the catalogue yet, as far as it is filled.
 #[derive(Debug, Clone)]
 pub(in crate::ledger) struct View {
-    pub(in crate::ledger) file: Arc<File>,
+    pub(in crate::ledger) file: Arc<DiskFile>,
     pub(in crate::ledger) first_sequence: u64,
     pub(in crate::ledger) end: Place,
 }

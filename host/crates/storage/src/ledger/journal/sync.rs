@@ -4,7 +4,6 @@
 //! next pages ready. It is the only one that holds mappings outside the lock: a
 //! segment that it marks as synced is not mapped any more, and may be cut.
 
-use std::fs::{self, File};
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -14,7 +13,10 @@ use std::time::Duration;
 use super::Journal;
 use super::spare::{READY_BYTES, SPARES};
 use super::state::{State, Status};
-use crate::ledger::mapping::{Flusher, Writer};
+#[cfg(test)]
+use crate::disk::simulated::{self, Mistake};
+use crate::disk::{self, DiskFile};
+use crate::ledger::memory::{Flusher, Writer};
 use crate::ledger::segment::{self, HEADER_BYTES, Place};
 use crate::{StorageError, files};
 
@@ -24,8 +26,8 @@ const WAIT: Duration = Duration::from_millis(20);
 /// What the sync thread works on outside the lock.
 struct Batch {
     unnamed: Vec<(PathBuf, u64, Flusher)>,
-    retired: Vec<(Writer, Arc<File>, u64, Place)>,
-    active: Option<(Flusher, Arc<File>)>,
+    retired: Vec<(Writer, Arc<DiskFile>, u64, Place)>,
+    active: Option<(Flusher, Arc<DiskFile>)>,
     first_sequence: u64,
     place: Place,
 }
@@ -35,6 +37,11 @@ impl Journal {
     pub(in crate::ledger) fn sync(&self) -> Result<(), StorageError> {
         let batch = self.batch();
         let synced = self.sync_batch(&batch);
+        #[cfg(test)]
+        let synced = match synced {
+            Err(_) if simulated::makes(Mistake::RetrySync) => self.sync_batch(&batch),
+            synced => synced,
+        };
         // Unmapped before anybody may cut the files.
         let Batch {
             unnamed,
@@ -104,10 +111,14 @@ impl Journal {
             let to = path(*first_sequence);
             flusher
                 .flush(HEADER_BYTES)
-                .and_then(|()| fs::rename(from, &to))
+                .and_then(|()| disk::rename(from, &to))
                 .map_err(StorageError::io("naming", &to))?;
         }
-        if !batch.unnamed.is_empty() {
+        #[cfg(test)]
+        let is_forgotten = simulated::makes(Mistake::SkipDirectorySync);
+        #[cfg(not(test))]
+        let is_forgotten = false;
+        if !batch.unnamed.is_empty() && !is_forgotten {
             files::sync_dir(&self.directory)?;
         }
         for (writer, file, first_sequence, end) in &batch.retired {
@@ -144,6 +155,10 @@ impl Journal {
 
     /// Waits until everything appended before this call is on disk.
     pub(in crate::ledger) fn flush(&self) -> Result<(), StorageError> {
+        #[cfg(test)]
+        if simulated::current().is_some() {
+            return self.flush_alone();
+        }
         let mut state = self.state.lock();
         let target = state.place.sequence;
         loop {
@@ -160,6 +175,21 @@ impl Journal {
             state.is_sync_wanted = true;
             self.work.notify_one();
             self.progress.wait_for(&mut state, WAIT);
+        }
+    }
+
+    /// [`Journal::flush`] without a sync thread.
+    #[cfg(test)]
+    fn flush_alone(&self) -> Result<(), StorageError> {
+        let state = self.state.lock();
+        let is_synced = state.synced == state.place.sequence;
+        let status = state.status.clone();
+        drop(state);
+        match status {
+            Status::Failed(reason) => Err(StorageError::Failed { reason }),
+            _ if is_synced || simulated::makes(Mistake::CloseEarly) => Ok(()),
+            Status::Closed => Err(StorageError::Closed),
+            Status::Open => self.sync(),
         }
     }
 }

@@ -3,10 +3,13 @@
 //! Decides by the synced mark and by whether the machine was started again since; the rules are in
 //! [`super`].
 
-use std::fs::{self, File};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use super::{Chain, check_chain, seal};
+#[cfg(test)]
+use crate::disk::simulated::{self, Mistake};
+use crate::disk::{self, DiskFile};
 use crate::ledger::blocks;
 use crate::ledger::catalogue::SegmentInfo;
 use crate::ledger::frame::{self, Found};
@@ -16,7 +19,7 @@ use crate::{StorageError, files};
 /// A segment that was read in full.
 pub(super) struct Scanned {
     path: PathBuf,
-    pub(super) file: File,
+    pub(super) file: DiskFile,
     pub(super) header: Header,
     bytes: Vec<u8>,
     pub(super) place: Place,
@@ -26,8 +29,8 @@ pub(super) struct Scanned {
 impl Scanned {
     pub(super) fn read(path: &Path, chain: Chain) -> Result<Self, StorageError> {
         let io = || StorageError::io("reading", path);
-        let file = files::private().open(path).map_err(io())?;
-        let length = usize::try_from(file.metadata().map_err(io())?.len()).unwrap_or(usize::MAX);
+        let file = DiskFile::open(path).map_err(io())?;
+        let length = usize::try_from(file.size().map_err(io())?).unwrap_or(usize::MAX);
         let bytes = segment::read(&file, 0, length).map_err(io())?;
         let header = Header::parse(path, &bytes)?;
         check_chain(path, &header, chain)?;
@@ -40,6 +43,7 @@ impl Scanned {
             at = frame.end;
         }
         let (place, stop) = (frames.place, frames.stop.unwrap_or(Stop::End));
+        write_again(&file, &header, &bytes[..place.offset]).map_err(io())?;
         if let Some(hash) = chain.hash.filter(|_hash| header.previous_hash.is_none()) {
             // Sealing the one before was interrupted; the hash is part of what is sealed next.
             if header.sealed.is_some() {
@@ -153,7 +157,7 @@ impl Scanned {
             return Err(reason());
         }
         for (_, path) in later {
-            let bytes = fs::read(path).map_err(StorageError::io("reading", path))?;
+            let bytes = disk::read(path).map_err(StorageError::io("reading", path))?;
             if Header::parse(path, &bytes)?.synced > HEADER_BYTES {
                 return Err(reason());
             }
@@ -184,4 +188,19 @@ impl Scanned {
         }
         seal(&path, &file, header.first_sequence, place.offset)
     }
+}
+
+/// Has the kernel write again what no sync is known to have brought to disk. It may hold changes that
+/// it gave up when a sync failed: they can be read, but the next sync would leave them out and succeed.
+fn write_again(file: &DiskFile, header: &Header, bytes: &[u8]) -> io::Result<()> {
+    #[cfg(test)]
+    if simulated::makes(Mistake::TrustPageCache) {
+        return Ok(());
+    }
+    let from = match header.synced {
+        usize::MAX => HEADER_BYTES,
+        synced => synced.min(bytes.len()),
+    };
+    file.write_all_at(&bytes[..HEADER_BYTES], 0)?;
+    file.write_all_at(&bytes[from..], u64::try_from(from).unwrap_or(u64::MAX))
 }

@@ -146,7 +146,11 @@ fn a_damaged_anchor_is_named() {
     for bad in [
         String::new(),
         good[1..].to_owned(),
-        good.replacen("\"invocations\":", "\"invocations\":1", 1),
+        good.replacen(
+            "\"hours\":[[4",
+            "\"hours\":[[4,[9,9,9,9,9,9,9],0,\"0\",\"0\"],[4",
+            1,
+        ),
         good.replacen("\"sha256\":\"", "\"sha256\":\"x", 1),
     ] {
         fs::write(&path, &bad).unwrap();
@@ -155,7 +159,7 @@ fn a_damaged_anchor_is_named() {
         let is_corrupt = matches!(error, StorageError::Corrupt { .. });
         assert!(is_named && is_corrupt, "{error}");
     }
-    fs::write(&path, good.replacen("\"format\":1", "\"format\":2", 1)).unwrap();
+    fs::write(&path, good.replacen("\"format\":2", "\"format\":3", 1)).unwrap();
     let error = try_open(root.path()).unwrap_err();
     assert!(matches!(error, StorageError::NewerFormat { .. }), "{error}");
     fs::write(&path, good).unwrap();
@@ -188,10 +192,11 @@ fn a_summary_of_a_function_and_days_is_picked_from_sealed_segments_and_the_rest(
                 function: function.clone(),
                 since_us: since.map(|day| NOW_US + day * DAY_US),
                 until_us: until.map(|day| NOW_US + day * DAY_US),
+                ..SummaryQuery::default()
             };
             let mut expected = rows.clone();
             expected.retain(|row| {
-                let day = row.day[8..].parse::<i64>().unwrap() - 22;
+                let day = row.period[8..].parse::<i64>().unwrap() - 22;
                 function
                     .as_ref()
                     .is_none_or(|function| *function == row.function)

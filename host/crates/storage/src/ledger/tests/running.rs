@@ -84,9 +84,12 @@ fn a_summary_counts_whole_days() {
             function: None,
             since_us,
             until_us,
+            ..SummaryQuery::default()
         };
         let rows = ledger.summary(&query).unwrap();
-        rows.iter().map(|row| row.day.clone()).collect::<Vec<_>>()
+        rows.iter()
+            .map(|row| row.period.clone())
+            .collect::<Vec<_>>()
     };
     assert_eq!(
         days(None, None),

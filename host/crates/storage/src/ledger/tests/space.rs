@@ -43,7 +43,7 @@ impl Drop for SmallDisk {
 
 #[test]
 fn a_full_disk_refuses_records_and_takes_them_again_when_there_is_space() {
-    let Some(disk) = SmallDisk::mount(1) else {
+    let Some(disk) = SmallDisk::mount(16) else {
         println!("skipped: no small file system can be mounted here");
         return;
     };
@@ -56,7 +56,7 @@ fn a_full_disk_refuses_records_and_takes_them_again_when_there_is_space() {
     // Less than the floor is free from the start, and records are taken all the same.
     eventually(|| matches!(ledger.health(), LedgerHealth::Full { .. }));
     let ballast = path.join("ballast");
-    std::fs::write(&ballast, vec![1; 500 << 10]).unwrap();
+    std::fs::write(&ballast, vec![1; 10 << 20]).unwrap();
     let mut count = 0;
     let error = loop {
         match ledger.append(&report(count)) {

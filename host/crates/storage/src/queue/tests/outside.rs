@@ -1,0 +1,284 @@
+//! The queue as its users see it: a thread, files and replies.
+
+use super::*;
+
+#[test]
+fn an_event_is_accepted_claimed_and_finished_once() {
+    let root = tempfile::tempdir().unwrap();
+    let data_dir = DataDir::open(root.path()).unwrap();
+    let queue = open(&data_dir);
+    assert_eq!(queue.perform(accept([1], "f")).unwrap(), Done::Changed(1));
+    assert!(matches!(
+        queue.perform(accept([1], "f")),
+        Err(QueueError::Duplicate { .. })
+    ));
+    assert_eq!(queue.due().0, ["f"]);
+    let claimed = claimed(queue.perform(claim("f", 9)));
+    assert_eq!(claimed.len(), 1);
+    assert_eq!(claimed[0].event.attempts, 1);
+    assert_eq!(
+        queue.perform(claim("f", 9)).unwrap(),
+        Done::Claimed(Vec::new())
+    );
+    queue.perform(finish(1, 1, SUCCESS)).unwrap();
+    assert!(matches!(
+        queue.perform(finish(1, 1, SUCCESS)),
+        Err(QueueError::NotRunning { .. })
+    ));
+    let (event, payload) = queue.event(id(1)).unwrap().unwrap();
+    assert_eq!((event.state, payload), (EventState::Succeeded, None));
+    assert_eq!(queue.depths(), BTreeMap::new());
+    let statistics = queue.statistics();
+    assert_eq!((statistics.commits, statistics.operations), (3, 3));
+}
+
+#[test]
+fn what_was_accepted_is_there_after_a_restart_and_what_ran_is_told() {
+    let root = tempfile::tempdir().unwrap();
+    let data_dir = DataDir::open(root.path()).unwrap();
+    let queue = open(&data_dir);
+    queue.perform(accept(1..=3, "f")).unwrap();
+    assert_eq!(claimed(queue.perform(claim("f", 1)))[0].event.id, id(1));
+    let before = queue.now_us();
+    queue.close();
+    assert!(matches!(
+        queue.perform(accept([4], "f")),
+        Err(QueueError::Closed)
+    ));
+    drop(queue);
+
+    let queue = open(&data_dir);
+    assert!(queue.now_us() >= before);
+    let depth = Depth {
+        queued: 2,
+        running: 1,
+        bytes: 6,
+    };
+    assert_eq!(queue.depths(), BTreeMap::from([("f".to_owned(), depth)]));
+    let interrupted = queue.interrupted().unwrap();
+    assert_eq!(interrupted.len(), 1);
+    assert_eq!((interrupted[0].id, interrupted[0].attempts), (id(1), 1));
+    assert_eq!(queue.oldest().unwrap()["f"], interrupted[0].accepted_at_us);
+}
+
+#[test]
+fn the_queue_that_was_claimed_from_longest_ago_is_due_first() {
+    let root = tempfile::tempdir().unwrap();
+    let data_dir = DataDir::open(root.path()).unwrap();
+    let queue = open(&data_dir);
+    for (function, first) in [("a", 0), ("b", 10), ("c", 20)] {
+        queue.perform(accept(first..first + 3, function)).unwrap();
+    }
+    let mut order = Vec::new();
+    while let Some(first) = queue.due().0.first().cloned() {
+        assert_eq!(claimed(queue.perform(claim(&first, 1))).len(), 1);
+        order.push(first);
+    }
+    assert_eq!(order.concat(), "abcabcabc");
+}
+
+#[test]
+fn many_at_once_share_transactions_and_each_hears_of_its_own() {
+    let root = tempfile::tempdir().unwrap();
+    let data_dir = DataDir::open(root.path()).unwrap();
+    let queue = open(&data_dir);
+    std::thread::scope(|scope| {
+        for thread in 0..8 {
+            let queue = &queue;
+            scope.spawn(move || {
+                for number in 0..50 {
+                    let mine = accept([thread * 1_000 + number], "f");
+                    assert_eq!(queue.perform(mine).unwrap(), Done::Changed(1));
+                }
+            });
+        }
+    });
+    let statistics = queue.statistics();
+    assert_eq!(statistics.operations, 400);
+    assert_eq!(queue.depths()["f"].queued, 400);
+    // Whoever waits for a commit finds the others' operations in the next one.
+    assert!(statistics.commits < 400, "{statistics:?}");
+    assert!(statistics.largest_batch > 1, "{statistics:?}");
+}
+
+#[test]
+fn pages_hold_every_event_once_newest_first_and_only_what_was_asked_for() {
+    let root = tempfile::tempdir().unwrap();
+    let data_dir = DataDir::open(root.path()).unwrap();
+    let queue = open(&data_dir);
+    queue.perform(accept((0..30).step_by(2), "f")).unwrap();
+    queue.perform(accept((1..30).step_by(2), "g")).unwrap();
+    for claimed in claimed(queue.perform(claim("f", 7))) {
+        let ending = Ending::End {
+            condition: match claimed.event.id == id(4) {
+                true => Condition::RetriesExhausted,
+                false => Condition::Success,
+            },
+            ran: false,
+        };
+        queue
+            .perform(finish(number(claimed.event.id), 1, ending))
+            .unwrap();
+    }
+    for (function, state, expected) in [
+        (None, None, 30),
+        (Some("f"), None, 15),
+        (Some("g"), None, 15),
+        (None, Some(EventState::Succeeded), 6),
+        (Some("f"), Some(EventState::Succeeded), 6),
+        (Some("g"), Some(EventState::Succeeded), 0),
+        (Some("f"), Some(EventState::Dead), 1),
+        (None, Some(EventState::Queued), 23),
+    ] {
+        let mut query = EventQuery {
+            queue: function.map(str::to_owned),
+            state,
+            before: None,
+            limit: 4,
+        };
+        let mut found = Vec::new();
+        loop {
+            let page = queue.events(&query).unwrap();
+            assert!(page.events.len() <= 4);
+            found.extend(page.events);
+            match page.next {
+                Some(next) => query.before = Some(next),
+                None => break,
+            }
+        }
+        assert_eq!(found.len(), expected, "{function:?} {state:?}");
+        for event in &found {
+            assert!(state.is_none_or(|state| state == event.state));
+            assert!(function.is_none_or(|function| event.target == to(function)));
+        }
+        let mut ids: Vec<_> = found.iter().map(|event| event.id).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        assert_eq!(ids.len(), expected, "an event was listed twice");
+    }
+    // Redriven is taken in anew: it is the newest one.
+    queue
+        .perform(Operation::Redrive(Selection::Id(id(4))))
+        .unwrap();
+    let page = queue.events(&EventQuery {
+        limit: 1,
+        ..EventQuery::default()
+    });
+    assert_eq!(page.unwrap().events[0].id, id(4));
+    let (_, payload) = queue.event(id(4)).unwrap().unwrap();
+    assert_eq!(payload.unwrap(), "{}");
+}
+
+#[test]
+fn what_succeeded_is_forgotten_after_a_time_without_being_asked_and_nothing_else_is() {
+    let root = tempfile::tempdir().unwrap();
+    let data_dir = DataDir::open(root.path()).unwrap();
+    let queue = open_with(
+        &data_dir,
+        QueueSettings {
+            keep: Duration::ZERO,
+            ..settings()
+        },
+    );
+    queue.perform(accept(0..2_500, "f")).unwrap();
+    let mut number = 0;
+    loop {
+        let claimed = claimed(queue.perform(claim("f", 1_000)));
+        if claimed.is_empty() {
+            break;
+        }
+        for Claimed { event, .. } in claimed {
+            let condition = match number {
+                0 => Condition::RetriesExhausted,
+                1 => Condition::EventAgeExceeded,
+                _ => Condition::Success,
+            };
+            let ending = Ending::End {
+                condition,
+                ran: false,
+            };
+            let finish = Finish {
+                id: event.id,
+                attempt: event.attempts,
+                ending,
+                failure: None,
+                follow_ups: Vec::new(),
+            };
+            queue.submit(
+                Operation::Finish(finish),
+                Box::new(|done| drop(done.unwrap())),
+            );
+            number += 1;
+        }
+    }
+    let all = || {
+        queue
+            .events(&EventQuery {
+                limit: 1_000,
+                ..EventQuery::default()
+            })
+            .unwrap()
+            .events
+    };
+    wait_until(|| all().len() == 2);
+    let mut states: Vec<_> = all().iter().map(|event| event.state).collect();
+    states.sort_unstable();
+    assert_eq!(states, [EventState::Dead, EventState::Expired]);
+}
+
+#[test]
+fn too_much_that_waits_for_the_writer_is_refused_and_what_closes_an_attempt_never() {
+    let root = tempfile::tempdir().unwrap();
+    let data_dir = DataDir::open(root.path()).unwrap();
+    let queue = open(&data_dir);
+    queue.perform(accept([1], "f")).unwrap();
+    assert_eq!(claimed(queue.perform(claim("f", 1))).len(), 1);
+    let (sender, receiver) = std::sync::mpsc::channel();
+    let submit = |operation, what: &'static str| {
+        let sender = sender.clone();
+        queue.submit(
+            operation,
+            Box::new(move |done| drop(sender.send((what, done)))),
+        );
+    };
+    let large = |number| {
+        let mut event = new_event(number, "f");
+        event.payload = Bytes::from(vec![b' '; PENDING_BYTES_MAX / 2 + 1]);
+        Operation::Accept(vec![event])
+    };
+    let paused = queue.pause();
+    // The writer may have taken the first one already, and waits with it.
+    submit(large(2), "first");
+    submit(large(3), "second");
+    submit(large(4), "third");
+    submit(finish(1, 1, SUCCESS), "finish");
+    let (what, refused) = receiver.recv().unwrap();
+    assert!(matches!(refused, Err(QueueError::Busy)), "{what}");
+    drop(paused);
+    queue.close();
+    drop(queue);
+    drop(sender);
+    let rest: Vec<_> = receiver.iter().collect();
+    assert!(
+        rest.iter()
+            .any(|(what, done)| *what == "finish" && done.is_ok())
+    );
+    assert!(
+        rest.iter()
+            .any(|(what, done)| *what == "first" && done.is_ok())
+    );
+    assert_eq!(rest.len(), 3);
+}
+
+/// Looks again and again; fails after a minute.
+#[track_caller]
+pub(super) fn wait_until(mut is_so: impl FnMut() -> bool) {
+    let clock = Clock::system();
+    let start = clock.now();
+    let (never, nothing) = (parking_lot::Condvar::new(), parking_lot::Mutex::new(()));
+    while !is_so() {
+        let waited = clock.now() - start;
+        assert!(waited < Duration::from_secs(60), "it did not come about");
+        never.wait_for(&mut nothing.lock(), Duration::from_millis(5));
+    }
+}

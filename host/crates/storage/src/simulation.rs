@@ -1,0 +1,2 @@
+//! The simulation.
+pub(crate) mod random;

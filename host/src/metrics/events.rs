@@ -1,0 +1,190 @@
+//! Counters of events that wait: what was taken in, and what became of it.
+//!
+//! They count what this process did; what waits now is asked of the queue.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::AtomicU64;
+
+use domain::event::EventState;
+use storage::{Depth, Ending};
+
+use super::{Text, add, get};
+
+/// Counters of events.
+#[derive(Debug, Default)]
+pub(crate) struct EventMetrics {
+    accepted: AtomicU64,
+    succeeded: AtomicU64,
+    dead: AtomicU64,
+    expired: AtomicU64,
+    retried: AtomicU64,
+    refused: AtomicU64,
+    returned: AtomicU64,
+    deliveries_failed: AtomicU64,
+}
+
+impl EventMetrics {
+    /// Counts events that were taken in.
+    pub(crate) fn accepted(&self, count: usize) {
+        add(&self.accepted, count as u64);
+    }
+
+    /// Counts an attempt that was closed, once that is durable.
+    pub(crate) fn closed(&self, ending: &Ending, follow_ups: usize) {
+        let counter = match ending {
+            Ending::End { condition, .. } => match condition.state() {
+                EventState::Succeeded => &self.succeeded,
+                EventState::Expired => &self.expired,
+                EventState::Dead | EventState::Queued | EventState::Running => &self.dead,
+            },
+            Ending::Retry(_) => &self.retried,
+            Ending::Refuse { .. } => &self.refused,
+            Ending::Return { .. } => &self.returned,
+        };
+        add(counter, 1);
+        self.accepted(follow_ups);
+    }
+
+    /// Counts a destination that did not take a record.
+    pub(crate) fn delivery_failed(&self) {
+        add(&self.deliveries_failed, 1);
+    }
+
+    pub(super) fn render(&self, text: &mut Text) {
+        text.family(
+            "mayfly_events_accepted_total",
+            "counter",
+            "Events that were taken in.",
+        );
+        text.sample("mayfly_events_accepted_total", "", get(&self.accepted));
+        text.family(
+            "mayfly_events_ended_total",
+            "counter",
+            "Events that came to their end.",
+        );
+        for (state, counter) in [
+            (EventState::Succeeded, &self.succeeded),
+            (EventState::Dead, &self.dead),
+            (EventState::Expired, &self.expired),
+        ] {
+            let labels = format!("state=\"{state}\"");
+            text.sample("mayfly_events_ended_total", &labels, get(counter));
+        }
+        text.family(
+            "mayfly_events_queued_again_total",
+            "counter",
+            "Attempts after which an event waits again: it is retried, it was refused, it was returned by a shutdown.",
+        );
+        for (why, counter) in [
+            ("retry", &self.retried),
+            ("refused", &self.refused),
+            ("returned", &self.returned),
+        ] {
+            let labels = format!("why=\"{why}\"");
+            text.sample("mayfly_events_queued_again_total", &labels, get(counter));
+        }
+        text.family(
+            "mayfly_deliveries_failed_total",
+            "counter",
+            "Attempts to hand over a record that a destination did not take.",
+        );
+        text.sample(
+            "mayfly_deliveries_failed_total",
+            "",
+            get(&self.deliveries_failed),
+        );
+    }
+}
+
+/// What waits for one target.
+#[derive(Default)]
+struct Waiting {
+    depth: Depth,
+    /// Of the oldest.
+    age_s: u64,
+}
+
+/// What waits, for each target; `oldest` says when its oldest event was accepted, in queue time, as
+/// `now_us` is. Of the address of a destination only its origin is shown: the rest may be a secret.
+pub(crate) fn waiting(
+    depths: &BTreeMap<String, Depth>,
+    oldest: &BTreeMap<String, i64>,
+    now_us: i64,
+) -> String {
+    let mut targets: BTreeMap<&str, Waiting> = BTreeMap::new();
+    for (queue, depth) in depths {
+        let waiting = targets.entry(origin(queue)).or_default();
+        waiting.depth.queued += depth.queued;
+        waiting.depth.running += depth.running;
+        waiting.depth.bytes += depth.bytes;
+        let accepted_us = oldest.get(queue).copied().unwrap_or(now_us);
+        let age_us = u64::try_from(now_us.saturating_sub(accepted_us)).unwrap_or(0);
+        waiting.age_s = waiting.age_s.max(age_us / 1_000_000);
+    }
+    let families: [(&str, &str, fn(&Waiting) -> u64); 4] = [
+        ("mayfly_queue_queued", "Events that wait, by target.", |w| {
+            w.depth.queued
+        }),
+        (
+            "mayfly_queue_running",
+            "Events with an attempt under way, by target.",
+            |w| w.depth.running,
+        ),
+        ("mayfly_queue_bytes", "Their payloads, by target.", |w| {
+            w.depth.bytes
+        }),
+        (
+            "mayfly_queue_oldest_age_seconds",
+            "Age of the oldest of them, by target.",
+            |w| w.age_s,
+        ),
+    ];
+    let mut text = Text::default();
+    for (name, help, value) in families {
+        text.family(name, "gauge", help);
+        for (target, waiting) in &targets {
+            text.sample(name, &format!("target=\"{target}\""), value(waiting));
+        }
+    }
+    text.0
+}
+
+/// A queue's name up to where an address has its path.
+fn origin(queue: &str) -> &str {
+    let Some(authority_at) = queue.find("://").map(|at| at + 3) else {
+        return queue;
+    };
+    let path_at = queue[authority_at..].find(['/', '?', '#', '"', '\\']);
+    path_at.map_or(queue, |at| &queue[..authority_at + at])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_waits_is_shown_by_target_and_addresses_without_their_paths() {
+        let depth = |queued, running| Depth {
+            queued,
+            running,
+            bytes: 10,
+        };
+        let depths = BTreeMap::from([
+            ("f".to_owned(), depth(2, 1)),
+            ("https://hooks.example.com/secret".to_owned(), depth(1, 0)),
+            ("https://hooks.example.com/other".to_owned(), depth(3, 0)),
+        ]);
+        let oldest = BTreeMap::from([("f".to_owned(), 1_000_000)]);
+        let text = waiting(&depths, &oldest, 61_000_000);
+        for line in [
+            "mayfly_queue_queued{target=\"f\"} 2",
+            "mayfly_queue_running{target=\"f\"} 1",
+            "mayfly_queue_oldest_age_seconds{target=\"f\"} 60",
+            "mayfly_queue_queued{target=\"https://hooks.example.com\"} 4",
+            "mayfly_queue_bytes{target=\"https://hooks.example.com\"} 20",
+        ] {
+            assert!(text.lines().any(|l| l == line), "{line} is not in\n{text}");
+        }
+        assert!(!text.contains("secret"), "{text}");
+    }
+}

@@ -1,0 +1,348 @@
+//! Who hears of an event's end: functions, addresses and files; and who does not.
+
+use std::os::unix::fs::PermissionsExt as _;
+
+use serde_json::{Value, json};
+use support::guests::{guest, guest_with, printing};
+use support::identity::statement;
+use support::lambda::{FUNCTIONS, arn, creation};
+use support::site::SiteBuilder;
+use support::webhook::Webhook;
+use support::{Request, Site, TestHost, until};
+
+const INVALID: (u16, &str) = (400, "InvalidParameterValueException");
+const EVENTS_OF_F: &str = "/2019-09-25/functions/f/event-invoke-config";
+
+/// A server that does not wait long before it tries again.
+fn impatient() -> SiteBuilder {
+    Site::builder()
+        .env("MAYFLY_QUEUE_FIRST_RETRY_MS", "1")
+        .env("MAYFLY_QUEUE_SECOND_RETRY_MS", "1")
+        .env("MAYFLY_QUEUE_REFUSED_MS", "1")
+        .env("MAYFLY_QUEUE_REFUSED_MAX_MS", "20")
+}
+
+/// A function that writes its event to its log.
+fn telling() -> String {
+    let to_stdout = "(call $write (i32.const 1)";
+    let text = guest("echo");
+    assert!(text.contains(to_stdout));
+    text.replace(to_stdout, "(call $write (i32.const 2)")
+}
+
+fn failing() -> String {
+    guest_with("exit", &[("CODE", "3")])
+}
+
+/// The manifest of a function whose records go to these.
+fn telling_of(on_success: &str, on_failure: &str) -> String {
+    format!("[async]\non_success = \"{on_success}\"\non_failure = \"{on_failure}\"\n")
+}
+
+/// Waits for the record of an event in the log of a function; the function's own request, and the record.
+#[track_caller]
+fn told(host: &TestHost, function: &str, id: &str) -> (String, Value) {
+    until(&format!("`{function}` to hear of {id}"), || {
+        let lines = host.logs(function);
+        let is_record = |text: &String| text.starts_with('{') && text.contains(id);
+        let at = lines.iter().position(is_record)?;
+        let starts = lines[..at].iter().rev();
+        let start = starts
+            .filter_map(|text| text.strip_prefix("START RequestId: "))
+            .next()?;
+        let request = start.split(' ').next()?.to_owned();
+        Some((request, serde_json::from_str(&lines[at]).unwrap()))
+    })
+}
+
+#[test]
+fn functions_hear_of_success_and_of_failure() {
+    let host = impatient().start();
+    host.deploy("archive", &telling());
+    host.deploy("alarm", &telling());
+    let manifest = telling_of("archive", "alarm:$LATEST");
+    host.deploy_with("good", &manifest, &printing(r#"{"answer": 1}"#));
+    host.deploy_with("bad", &manifest, &failing());
+
+    let id = host.accepted("good", r#"{"order":  7}"#);
+    let (request, record) = told(&host, "archive", &id);
+    assert_ne!(request, id, "a record is an event of its own");
+    let context = json!({
+        "requestId": id,
+        "functionArn": arn("good:$LATEST"),
+        "condition": "Success",
+        "approximateInvokeCount": 1,
+    });
+    assert_eq!(record["requestContext"], context);
+    assert_eq!(record["version"], "1.0");
+    assert_eq!(record["requestPayload"], json!({"order": 7}));
+    assert_eq!(record["responsePayload"], json!({"answer": 1}));
+    let response = json!({"statusCode": 200, "executedVersion": "$LATEST"});
+    assert_eq!(record["responseContext"], response);
+    let entry = until("the record of the destination", || {
+        host.attempts(&request).into_iter().next()
+    });
+    assert_eq!(
+        (&entry["trigger"], &entry["attempt"]),
+        (&json!("destination"), &json!(1))
+    );
+
+    let id = host.accepted("bad", "[]");
+    let (_, record) = told(&host, "alarm", &id);
+    assert_eq!(record["requestContext"]["condition"], "RetriesExhausted");
+    assert_eq!(record["requestContext"]["approximateInvokeCount"], 3);
+    assert_eq!(record["responseContext"]["functionError"], "Unhandled");
+    assert_eq!(record["responsePayload"]["errorType"], "Runtime.ExitError");
+    assert_eq!(host.attempts(&id).len(), 3);
+
+    // What never ran has no answer.
+    let zero = json!({"ReservedConcurrentExecutions": 0});
+    let _set = host.lambda_ok("PUT", "/2017-10-31/functions/bad/concurrency", &zero, 200);
+    let id = host.accepted("bad", "[]");
+    let (_, record) = told(&host, "alarm", &id);
+    assert_eq!(
+        record["requestContext"]["condition"],
+        "ZeroReservedConcurrency"
+    );
+    assert_eq!(record["requestContext"]["approximateInvokeCount"], 0);
+    assert_eq!(record.get("responseContext"), None);
+    assert_eq!(record.get("responsePayload"), None);
+}
+
+#[test]
+fn an_address_gets_a_signed_record_until_it_takes_it() {
+    let webhook = Webhook::start();
+    let host = impatient()
+        .env("MAYFLY_DESTINATIONS_ALLOW", &webhook.url("/hooks"))
+        .start();
+    let manifest = telling_of(&webhook.url("/hooks/orders?key=k"), &webhook.url("/hooks"));
+    host.deploy_with("f", &manifest, &printing("1"));
+    // Neither an error nor a redirect takes it.
+    for head in [
+        "500 Oops",
+        "302 Found\r\nlocation: /elsewhere",
+        "404 Not Found",
+    ] {
+        webhook.answer_next(head);
+    }
+    let id = host.accepted("f", "{}");
+    host.wait_ended("succeeded", 2);
+    let posts = webhook.posts();
+    assert_eq!(
+        posts.len(),
+        4,
+        "one for each attempt, and none after it was taken"
+    );
+    assert_eq!(host.metric("mayfly_deliveries_failed_total", &[]), 3);
+
+    let path = host.site().data().join("webhook-secret");
+    let mode = path.metadata().unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    let secret = std::fs::read_to_string(&path).unwrap();
+    let secret = secret.trim_end();
+    for post in &posts {
+        assert_eq!(post.line, "POST /hooks/orders?key=k HTTP/1.1");
+        assert_eq!(post.header("content-type"), "application/json");
+        assert_eq!(post.header("x-mayfly-request-id"), id);
+        assert_eq!(
+            post.header("x-mayfly-event-id"),
+            posts[0].header("x-mayfly-event-id")
+        );
+        assert_eq!(
+            post.header("x-mayfly-signature"),
+            post.expected_signature(secret)
+        );
+        assert_eq!(post.body, posts[0].body);
+        assert_ne!(
+            post.expected_signature("another"),
+            post.expected_signature(secret)
+        );
+    }
+    assert_ne!(posts[0].header("x-mayfly-event-id"), id);
+    assert_eq!(posts[0].json()["requestContext"]["requestId"], json!(id));
+    let said = host.process().stderr.all().concat() + &host.process().stdout.all().concat();
+    assert!(!said.contains(secret), "the secret is in the log");
+    // A delivery is no invocation.
+    assert_eq!(host.attempts(posts[0].header("x-mayfly-event-id")).len(), 0);
+}
+
+#[test]
+fn a_file_gets_a_line_for_each_record() {
+    let site = impatient()
+        .env("MAYFLY_DESTINATIONS_ALLOW", "file:failures")
+        .build();
+    let host = site.start();
+    let manifest = "[async]\nretries = 0\non_failure = \"file:failures\"\n";
+    host.deploy_with("f", manifest, &failing());
+    let mut ids: Vec<String> = (0..3).map(|_| host.accepted("f", "{\n}")).collect();
+    host.wait_ended("succeeded", 3);
+    host.stop();
+    let host = site.start();
+    ids.push(host.accepted("f", "{}"));
+    host.wait_ended("succeeded", 1);
+    let text = std::fs::read_to_string(site.data().join("sinks/failures.jsonl")).unwrap();
+    let mut found: Vec<String> = text
+        .lines()
+        .map(|line| {
+            let record: Value = serde_json::from_str(line).unwrap();
+            assert_eq!(record["requestContext"]["condition"], "RetriesExhausted");
+            assert_eq!(record["requestContext"]["approximateInvokeCount"], 1);
+            let id = &record["requestContext"]["requestId"];
+            id.as_str().unwrap().to_owned()
+        })
+        .collect();
+    found.sort();
+    ids.sort();
+    assert_eq!(found, ids);
+}
+
+#[test]
+fn two_functions_that_feed_each_other_are_stopped() {
+    let host = TestHost::start();
+    host.deploy_with("a", &telling_of("b", "b"), &printing("1"));
+    host.deploy_with("b", &telling_of("a", "a"), &printing("1"));
+    let _id = host.accepted("a", "{}");
+    host.wait_ended("dead", 1);
+    // The first event, and 16 hops.
+    assert_eq!(host.ended("succeeded"), 17);
+    // Whatever the dead one gave rise to would be counted before this one ends.
+    host.deploy("c", &printing("1"));
+    let _id = host.accepted("c", "{}");
+    host.wait_ended("succeeded", 18);
+    assert_eq!(host.metric("mayfly_events_accepted_total", &[]), 19);
+}
+
+#[test]
+fn a_function_that_comes_later_misses_what_was_sent_before() {
+    let host = TestHost::start();
+    host.deploy_with("f", &telling_of("later", "later"), &printing("1"));
+    let _lost = host.accepted("f", "{}");
+    host.wait_ended("dead", 1);
+    host.deploy("later", &telling());
+    let id = host.accepted("f", "{}");
+    let (_, record) = told(&host, "later", &id);
+    assert_eq!(record["requestContext"]["condition"], "Success");
+}
+
+#[test]
+fn a_manifest_names_destinations_that_are_there_and_allowed() {
+    let host = Site::builder()
+        .env(
+            "MAYFLY_DESTINATIONS_ALLOW",
+            "https://hooks.example.com/team,file:ok",
+        )
+        .start();
+    for (destination, part) in [
+        (
+            "arn:aws:sqs:local:000000000000:q",
+            "`async.on_failure` is no destination: `arn:aws:sqs:local:000000000000:q` is a resource of `sqs`",
+        ),
+        (
+            "https://hooks.example.com/",
+            "`async.on_failure`: `https://hooks.example.com/` is not among the destinations",
+        ),
+        ("https://hooks.example.com/team/../x", "no `..`"),
+        (
+            "file:other",
+            "not among the destinations that the operator of this server allows; they are listed in mayfly.toml",
+        ),
+        ("bad", "function `bad` can't be its own destination"),
+    ] {
+        host.site()
+            .manifest("bad", &format!("[async]\non_failure = \"{destination}\"\n"));
+        host.site().drop_wat("bad", &printing("1"));
+        until(&format!("{destination} to be refused"), || {
+            host.refusal("bad.wasm")
+                .filter(|reason| reason.contains(part))
+        });
+    }
+    for destination in ["https://hooks.example.com/team/a", "file:ok", "nobody:yet"] {
+        let manifest = format!("[async]\non_failure = \"{destination}\"\n");
+        host.deploy_with("good", &manifest, &printing("1"));
+    }
+}
+
+#[test]
+fn the_control_api_takes_destinations_that_are_there_and_allowed() {
+    let host = Site::builder()
+        .env("MAYFLY_DESTINATIONS_ALLOW", "file:ok")
+        .start();
+    host.create("f", &printing("1"));
+    host.create("g", &printing("1"));
+    for (destination, part) in [
+        (
+            "arn:aws:sqs:local:000000000000:q",
+            "a resource of `sqs`, which Mayfly does not have; a destination is a function (`NAME`, `NAME:QUALIFIER` or its ARN), `https://HOST/PATH` or `http://HOST/PATH`, or `file:NAME`",
+        ),
+        ("arn:aws:sns:local:000000000000:t", "`sns`"),
+        ("arn:aws:s3:::bucket", "`s3`"),
+        (
+            &arn("nobody"),
+            "Function not found: arn:aws:lambda:local:000000000000:function:nobody",
+        ),
+        (&arn("g:live"), "Function not found"),
+        (&arn("f"), "can't be its own destination"),
+        ("https://example.com/", "[destinations] allow"),
+        ("file:../../etc/passwd", "1 to 64"),
+    ] {
+        let put = json!({"DestinationConfig": {"OnSuccess": {"Destination": destination}}});
+        let message = host.lambda_error(("PUT", EVENTS_OF_F), &put, INVALID);
+        let start = format!(
+            "The provided destination config DestinationConfig(onSuccess=OnSuccess(destination={destination}), onFailure=null) is invalid. "
+        );
+        assert!(
+            message.starts_with(&start) && message.contains(part),
+            "{message}"
+        );
+    }
+    host.lambda_error(
+        ("GET", EVENTS_OF_F),
+        &Value::Null,
+        (404, "ResourceNotFoundException"),
+    );
+    for destination in [
+        arn("g"),
+        "g".to_owned(),
+        "file:ok".to_owned(),
+        String::new(),
+    ] {
+        let put = json!({"DestinationConfig": {"OnFailure": {"Destination": destination}}});
+        let set = host.lambda_ok("PUT", EVENTS_OF_F, &put, 200);
+        let shown = set["DestinationConfig"]["OnFailure"].get("Destination");
+        let expected = Some(json!(destination)).filter(|_| !destination.is_empty());
+        assert_eq!(shown, expected.as_ref());
+    }
+
+    let mut creation = creation("h", &printing("1"));
+    creation["DeadLetterConfig"] = json!({"TargetArn": "arn:aws:sqs:local:000000000000:q"});
+    let message = host.lambda_error(("POST", FUNCTIONS), &creation, INVALID);
+    assert!(
+        message.contains("set an OnFailure destination"),
+        "{message}"
+    );
+    creation["DeadLetterConfig"] = json!({"TargetArn": ""});
+    let _created = host.lambda_ok("POST", FUNCTIONS, &creation, 201);
+}
+
+#[test]
+fn who_may_not_invoke_a_function_can_not_have_records_sent_to_it() {
+    let host = TestHost::start();
+    host.create("f", &printing("1"));
+    host.create("g", &printing("1"));
+    let bob = host.user("bob");
+    let may_set = statement("Allow", "lambda:PutFunctionEventInvokeConfig", "*");
+    host.put_policy("bob", &json!([may_set]));
+    let put = json!({"DestinationConfig": {"OnSuccess": {"Destination": arn("g")}}}).to_string();
+    let request = Request::new("PUT", EVENTS_OF_F).with_body(put);
+    let denied = host.send_as(&bob, &request);
+    assert_eq!(denied.status, 403, "{}", denied.text());
+    assert!(
+        denied.text().contains("lambda:InvokeFunction"),
+        "{}",
+        denied.text()
+    );
+    let may_invoke = statement("Allow", "lambda:InvokeFunction", &arn("g"));
+    host.put_policy("bob", &json!([may_set, may_invoke]));
+    let allowed = host.send_as(&bob, &request);
+    assert_eq!(allowed.status, 200, "{}", allowed.text());
+}
