@@ -207,13 +207,16 @@ fn a_server_that_is_killed_again_and_again_keeps_every_promise() {
     );
     site.configure(&allow);
     let mut slowest_start = Duration::ZERO;
+    let (mut stopping, mut judging) = (Duration::ZERO, Duration::ZERO);
     let mut host = site.start();
     deploy(&host, &oracle.collector);
     let mut crashes = 0;
     for round in 1..=kills {
         oracle.begin(&host, rate);
         let how = end(host, &mut random);
+        let watch = Stopwatch::start();
         oracle.end();
+        stopping += watch.elapsed();
         crashes += 1;
         while random.below(6) == 0 {
             // Again, while it recovers.
@@ -228,11 +231,15 @@ fn a_server_that_is_killed_again_and_again_keeps_every_promise() {
         let round = format!("seed {seed}, round {round}, {how}");
         // Reading everything takes longer and longer.
         if kills <= 100 || random.below(20) == 0 {
+            let watch = Stopwatch::start();
             let _figures = oracle.judge("check", &host, &round);
+            judging += watch.elapsed();
         }
     }
     let figures = oracle.judge("settle", &host, &format!("seed {seed}, at the end"));
     report("ends of the server", crashes);
+    report("ms of waiting for last answers", stopping.as_millis());
+    report("ms of judging", judging.as_millis());
     report("slowest start, ms", slowest_start.as_millis());
     report(
         "0 accepted events lost, 0 records missing, 0 doubled; of",
