@@ -23,6 +23,7 @@ mod matrix;
 pub(crate) mod mayfly;
 mod query;
 mod request;
+mod scheduler;
 mod sts;
 mod uploads;
 mod xml;
@@ -99,10 +100,18 @@ enum ApiService {
     Iam,
     Sts,
     Mayfly,
+    Scheduler,
 }
 
 impl ApiService {
-    const ALL: [Self; 5] = [Self::Lambda, Self::Logs, Self::Iam, Self::Sts, Self::Mayfly];
+    const ALL: [Self; 6] = [
+        Self::Lambda,
+        Self::Logs,
+        Self::Iam,
+        Self::Sts,
+        Self::Mayfly,
+        Self::Scheduler,
+    ];
 
     /// As the scope of a signature writes it.
     fn name(self) -> &'static str {
@@ -112,6 +121,7 @@ impl ApiService {
             Self::Iam => "iam",
             Self::Sts => "sts",
             Self::Mayfly => "mayfly",
+            Self::Scheduler => "scheduler",
         }
     }
 
@@ -123,6 +133,8 @@ impl ApiService {
             &Self::ALL
         } else if path == "/" {
             &[Self::Logs, Self::Iam, Self::Sts]
+        } else if scheduler::is_path(path) {
+            &[Self::Scheduler]
         } else {
             &[Self::Lambda]
         };
@@ -149,6 +161,7 @@ impl ApiService {
             Self::Logs | Self::Sts => true,
             Self::Iam => false,
             Self::Mayfly => mayfly::may_repeat(method, path),
+            Self::Scheduler => *method == Method::GET,
         }
     }
 }
@@ -237,6 +250,7 @@ impl Control {
             ApiService::Iam => iam::answer(&request).await.map(whole),
             ApiService::Sts => sts::answer(&request).map(whole),
             ApiService::Mayfly => mayfly::answer(&request).await,
+            ApiService::Scheduler => scheduler::answer(&request).await.map(whole),
         }
     }
 
@@ -268,9 +282,11 @@ impl Control {
             ApiService::Lambda => {
                 lambda::body_bytes_max(&parts.method, parts.uri.path()).unwrap_or(BODY_BYTES_MAX)
             }
-            ApiService::Logs | ApiService::Iam | ApiService::Sts | ApiService::Mayfly => {
-                BODY_BYTES_MAX
-            }
+            ApiService::Logs
+            | ApiService::Iam
+            | ApiService::Sts
+            | ApiService::Mayfly
+            | ApiService::Scheduler => BODY_BYTES_MAX,
         };
         if limits.bytes_max > self.body_limits.bytes_max {
             limits.total = limits.total.max(UPLOAD_TIMEOUT);
@@ -398,6 +414,10 @@ mod tests {
             ("logs", "/", Some(ApiService::Logs)),
             ("iam", "/", Some(ApiService::Iam)),
             ("sts", "/", Some(ApiService::Sts)),
+            ("scheduler", "/schedules/n", Some(ApiService::Scheduler)),
+            ("scheduler", "/schedule-groups", Some(ApiService::Scheduler)),
+            ("lambda", "/schedules", None),
+            ("scheduler", function, None),
             ("lambda", "/", None),
             ("lambda", "/mayfly/billing", None),
             ("mayfly", function, None),

@@ -26,6 +26,7 @@ use crate::metrics::Metrics;
 use crate::registry::{Refusals, Registry};
 use crate::tokens::Tokens;
 use crate::trigger::queue::deliver::Deliveries;
+use crate::trigger::schedule::Schedules;
 
 /// Uploads at once: one is compiled, the others wait for it. More than deployment tools send side by side.
 pub(crate) const UPLOADS_MAX: usize = 16;
@@ -53,6 +54,8 @@ pub(crate) struct App {
     pub(crate) data_dir: DataDir,
     pub(crate) ledger: Ledger,
     pub(crate) queue: Queue,
+    /// What enqueues events by itself.
+    pub(crate) schedules: Schedules,
     /// Told when something in the queue changed.
     pub(crate) queue_changed: Arc<Notify>,
     /// What hands records of events to those who are no functions.

@@ -34,6 +34,7 @@ mod publish;
 mod queues;
 mod restore;
 mod rollback;
+mod schedules;
 mod serve;
 mod topics;
 mod update;
@@ -86,6 +87,7 @@ enum Command {
     Queues(queues::Queues),
     Topics(topics::Topics),
     Billing(billing::Billing),
+    Schedules(schedules::Schedules),
     Users(users::Users),
     Audit(audit::Audit),
     Backup(backup::Backup),
@@ -147,6 +149,7 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Queues(command) => queues::run(&command, places),
         Command::Topics(command) => topics::run(&command, places),
         Command::Billing(command) => billing::run(&command, places),
+        Command::Schedules(command) => schedules::run(&command, places),
         Command::Users(command) => users::run(&command, places),
         Command::Audit(command) => audit::run(&command, places),
         Command::Backup(command) => backup::run(&command, places),

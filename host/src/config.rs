@@ -181,7 +181,7 @@ pub(crate) struct InvoiceConfig {
     pub(crate) customer: Option<String>,
 }
 
-/// How long the ledger keeps single records; sums are kept for good.
+/// How long the ledger keeps what, and how it is kept; sums by the hour are kept for good.
 #[derive(Debug, Clone)]
 pub(crate) struct LedgerConfig {
     /// In days, range 1 to 36,500, default none: for good. Key `ledger.retention_days`, variable
@@ -191,6 +191,14 @@ pub(crate) struct LedgerConfig {
     /// In MB on disk, range 16 to 16,777,216, default none: without bound. Key
     /// `ledger.retention_mb`, variable `MAYFLY_LEDGER_RETENTION_MB`.
     pub(crate) retention_mb: Option<u64>,
+
+    /// Sums by the minute, in days, range 1 to 3,650, default 15. Key `ledger.minutes_days`, variable
+    /// `MAYFLY_LEDGER_MINUTES_DAYS`.
+    pub(crate) minutes_days: u32,
+
+    /// `group`, the default: records are on disk 10 ms after they are answered; or `strict`: before
+    /// that, and attempts before they run. Key `ledger.mode`, variable `MAYFLY_LEDGER_MODE`.
+    pub(crate) is_strict: bool,
 }
 
 /// How much log is kept of each function: the product of the two.
@@ -408,6 +416,8 @@ impl Config {
             ledger: root.section("ledger", |ledger| LedgerConfig {
                 retention_days: ledger.optional_u32("retention_days", 1..=36_500),
                 retention_mb: ledger.integer("retention_mb", 16..=16_777_216),
+                minutes_days: ledger.u32("minutes_days", 1..=3_650, 15),
+                is_strict: ledger.word("mode", &["group", "strict"]).as_deref() == Some("strict"),
             }),
             logs: root.section("logs", |logs| LogsConfig {
                 segment_kb: logs.u32("segment_kb", 16..=1_048_576, 1_024),

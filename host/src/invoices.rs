@@ -13,7 +13,7 @@ use domain::billing::{Tariff, signed_usd_text, usd_text};
 use domain::{FunctionName, Status};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
-use storage::{Ledger, LedgerReader, Period, StorageError, SummaryQuery, SummaryRow};
+use storage::{EntryQuery, Ledger, LedgerReader, Period, StorageError, SummaryQuery, SummaryRow};
 
 use crate::config::{Config, InvoiceConfig};
 use crate::time_text::rfc3339_ms;
@@ -55,7 +55,6 @@ pub(crate) struct LineView {
     pub(crate) version: Option<String>,
     /// `null` where it is not known any more.
     pub(crate) trigger: Option<String>,
-    #[serde(flatten)]
     pub(crate) sums: SumsView,
 }
 
@@ -161,6 +160,16 @@ impl Asked {
             function,
             now_us,
         })
+    }
+
+    /// The records that an export of the month has.
+    pub(crate) fn records(&self) -> EntryQuery {
+        EntryQuery {
+            function: self.function.clone(),
+            since_us: Some(self.month.start_us()),
+            until_us: Some(self.month.end_us()),
+            limit: usize::MAX,
+        }
     }
 }
 

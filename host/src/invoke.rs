@@ -11,10 +11,10 @@ use std::sync::Arc;
 
 use domain::report::{Ending, Ran};
 use domain::{
-    Fault, FunctionError, FunctionName, Invocation, Outcome, Qualifier, Report, RequestId,
+    Fault, FunctionError, FunctionName, Invocation, Outcome, Qualifier, Report, RequestId, Started,
 };
 use sandbox::{Observed, RunRequest};
-use storage::{LedgerHealth, LogEvent, LogSource};
+use storage::{LedgerHealth, LogEvent, LogSource, OpenStart};
 
 use crate::answer::Answer;
 use crate::app::App;
@@ -155,6 +155,8 @@ pub(crate) struct Admitted<'a> {
     observed: Arc<Observed>,
     started_at_us: i64,
     permit: Option<Permit>,
+    /// In strict mode, what makes the record if we die.
+    start: Option<OpenStart>,
 }
 
 impl<'a> Admitted<'a> {
@@ -166,6 +168,7 @@ impl<'a> Admitted<'a> {
             observed: Observed::new(),
             started_at_us: app.clock.unix_us(),
             permit: Some(permit),
+            start: None,
         }
     }
 
@@ -196,6 +199,39 @@ impl<'a> Admitted<'a> {
     ///
     /// [`InvokeError::Sandbox`], with a record, and [`InvokeError::Record`], without one.
     pub(crate) async fn run(&mut self) -> Result<Completed, InvokeError> {
+        // The claim of a queued event is on disk already.
+        if self.app.ledger.is_strict() && !self.invocation.trigger.is_queued() {
+            return Box::pin(self.run_strictly()).await;
+        }
+        self.run_guest().await
+    }
+
+    /// With the start on disk before the guest runs, and the record before the answer.
+    async fn run_strictly(&mut self) -> Result<Completed, InvokeError> {
+        let id = self.invocation.id;
+        let unwritten = |source| InvokeError::Record { id, source };
+        let started = Started {
+            request_id: id,
+            attempt: self.invocation.attempt,
+            function: self.invocation.function.clone(),
+            version: self.version.id,
+            trigger: self.invocation.trigger,
+            started_at_us: self.started_at_us,
+            memory: self.version.configuration.limits.memory,
+        };
+        match self.app.ledger.start(&started).await {
+            Ok(start) => self.start = start,
+            Err(source) => {
+                self.record(Ending::HostError)?;
+                return Err(unwritten(source));
+            }
+        }
+        let completed = self.run_guest().await;
+        self.app.ledger.durable().await.map_err(unwritten)?;
+        completed
+    }
+
+    async fn run_guest(&mut self) -> Result<Completed, InvokeError> {
         let guest = Arc::clone(&self.version.guest);
         let run = self.app.sandboxes.run(guest, self.request());
         match run.await {
@@ -252,6 +288,9 @@ impl<'a> Admitted<'a> {
                 id: self.invocation.id,
                 source,
             })?;
+        if let Some(start) = self.start.take() {
+            start.close();
+        }
         drop(permit);
         self.version.metrics.observe(&report);
         self.version

@@ -46,6 +46,7 @@ use crate::registry::{Parts, Refusals, Registry};
 use crate::tokens::Tokens;
 use crate::trigger::queue::deliver::Deliveries;
 use crate::trigger::queue::dispatch::Dispatch;
+use crate::trigger::schedule::{self, Schedules};
 
 const SECONDS_PER_DAY: u64 = 86_400;
 
@@ -107,6 +108,7 @@ pub(crate) fn run(config: Config) -> anyhow::Result<()> {
     runtimes
         .control
         .spawn(certificates.watch(app.config.tls.rescan));
+    runtimes.control.spawn(schedule::run(Arc::clone(&app)));
     let watcher = start_watcher(&app)?;
     let dispatch = Dispatch::start(&app, runtimes.queue.handle());
 
@@ -348,6 +350,7 @@ fn build(
         concurrency: Concurrency::new(config.sandbox.concurrency_max, memory_budget_bytes),
         budgets,
         key_sets: KeySets::new(config.functions_dir.clone(), clock.clone()),
+        schedules: Schedules::open(queue.clone(), clock.clone(), &config.region)?,
         config,
         clock,
         identities,
@@ -405,6 +408,8 @@ fn ledger_settings(config: &Config, clock: &Clock) -> LedgerSettings {
             .retention_days
             .map(|days| Duration::from_secs(u64::from(days) * SECONDS_PER_DAY)),
         retention_bytes: ledger.retention_mb.map(|mb| mb << 20),
+        minutes_kept: Duration::from_secs(u64::from(ledger.minutes_days) * SECONDS_PER_DAY),
+        is_strict: ledger.is_strict,
         clock: clock.clone(),
         ..LedgerSettings::default()
     }

@@ -9,6 +9,7 @@
 pub(crate) mod document;
 pub(crate) mod events;
 pub(crate) mod route_rules;
+pub(crate) mod schedule;
 pub(crate) mod subscribe;
 
 use std::path::PathBuf;
@@ -21,6 +22,7 @@ use serde::{Deserialize, Serialize};
 use self::document::{Problem, Table, quoted};
 use self::events::EventRules;
 use self::route_rules::{HttpRoute, Inherited, RouteRules};
+use self::schedule::ManifestSchedule;
 use self::subscribe::Subscription;
 
 /// Most invocations of one function at a time that a manifest may ask for.
@@ -76,6 +78,9 @@ pub(crate) struct Manifest {
     /// What becomes of its events. Table `[async]`.
     #[serde(default)]
     pub(crate) events: EventRules,
+    /// When the function runs by itself, at most 100 entries. Tables `[[schedule]]`.
+    #[serde(default)]
+    pub(crate) schedules: Vec<ManifestSchedule>,
     /// How the artifact is made. Table `[build]`.
     #[serde(default)]
     pub(crate) build: Build,
@@ -137,6 +142,7 @@ impl Manifest {
                 .map(|entries| routes(root, &entries, &inherited)),
             subscriptions: subscribe::subscriptions(root),
             events: events::event_rules(root),
+            schedules: schedule::schedules(root),
             build: root
                 .table("build")
                 .map_or_else(Build::default, |table| build(&table)),

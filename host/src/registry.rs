@@ -38,6 +38,7 @@ use parking_lot::{Mutex, RwLock};
 use sandbox::Sandboxes;
 use serde::Serialize;
 use storage::{ArtifactId, Artifacts, Origin, Records, StorageError};
+use tokio::sync::Notify;
 
 use crate::app::Random;
 use crate::budgets::Budgets;
@@ -94,6 +95,8 @@ pub(crate) struct Registry {
     given_up: AtomicU64,
     /// How often the API uploaded or replaced something since the drop folder heard of it last.
     unswept: AtomicUsize,
+    /// Told when functions with schedules came, changed or went, and when the start is over.
+    pub(crate) schedules_changed: Notify,
     random: Random,
     parts: Parts,
 }
@@ -149,6 +152,7 @@ impl Registry {
             ready: AtomicBool::new(false),
             given_up: AtomicU64::new(0),
             unswept: AtomicUsize::new(0),
+            schedules_changed: Notify::new(),
             random: Random::default(),
             parts,
         };
@@ -165,6 +169,7 @@ impl Registry {
     /// Says that what lay in the drop folder at start was looked at.
     pub(super) fn set_ready(&self) {
         self.ready.store(true, Ordering::Release);
+        self.schedules_changed.notify_one();
     }
 
     /// What the files of functions looked like when they were published, as far as that is known. To

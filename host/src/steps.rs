@@ -87,8 +87,11 @@ fn measure<T>(name: &str, mut step: impl FnMut() -> T) {
     clippy::too_many_lines,
     reason = "all that a process owns, part by part"
 )]
-fn app(root: &std::path::Path, background: &tokio::runtime::Runtime) -> App {
-    let clock = Clock::system();
+pub(crate) fn app(
+    root: &std::path::Path,
+    background: &tokio::runtime::Runtime,
+    clock: Clock,
+) -> App {
     let data_dir = DataDir::open(&root.join("data")).unwrap();
     let sandboxes = Sandboxes::new(EngineSettings {
         // As little address space as can be: valgrind has to map it.
@@ -162,6 +165,8 @@ fn app(root: &std::path::Path, background: &tokio::runtime::Runtime) -> App {
     .unwrap();
     App {
         budgets,
+        schedules: crate::trigger::schedule::Schedules::open(queue.clone(), clock.clone(), "local")
+            .unwrap(),
         queue,
         queue_changed: Arc::default(),
         deliveries: crate::trigger::queue::deliver::Deliveries::open(
@@ -227,7 +232,7 @@ fn each_step_of_the_path_is_measured() {
         .enable_all()
         .build()
         .unwrap();
-    let app = app(root.path(), &runtime);
+    let app = app(root.path(), &runtime, Clock::system());
     let event = before_the_sandbox(&app);
     let name = FunctionName::parse("hello").unwrap();
     let version = app.registry.resolve(&name, None, 0).unwrap();

@@ -1,5 +1,5 @@
-//! What produces events, and what it makes of the answers. HTTP requests for now; a queue and a
-//! schedule will enqueue.
+//! What produces events, and what it makes of the answers: HTTP requests, and whatever enqueues.
 
 pub(crate) mod http;
 pub(crate) mod queue;
+pub(crate) mod schedule;

@@ -2,8 +2,9 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 
+use rcgen::generate_simple_self_signed;
 use serde_json::{Value, json};
-use support::guests::{guest, guest_with, printing};
+use support::guests::{guest, guest_with, printing, speaking};
 use support::identity::statement;
 use support::lambda::{FUNCTIONS, arn, creation};
 use support::site::SiteBuilder;
@@ -345,4 +346,151 @@ fn who_may_not_invoke_a_function_can_not_have_records_sent_to_it() {
     host.put_policy("bob", &json!([may_set, may_invoke]));
     let allowed = host.send_as(&bob, &request);
     assert_eq!(allowed.status, 200, "{}", allowed.text());
+}
+
+/// The events that were given up, as the command line lists them.
+#[track_caller]
+fn dead_letters(host: &TestHost) -> Vec<Value> {
+    let printed = host.cli(&["dlq", "list", "--json"]).ok();
+    let listed: Value = serde_json::from_str(&printed).unwrap();
+    listed.as_array().unwrap().clone()
+}
+
+#[test]
+fn a_dead_letter_is_the_event_with_code_type_and_message() {
+    let host = impatient().start();
+    let error = json!({"errorType": "OutOfStock", "errorMessage": "ü".repeat(2_000)});
+    host.deploy_with(
+        "f",
+        "[async]\nretries = 0\n",
+        &speaking(error.to_string(), "", 1),
+    );
+    let id = host.accepted("f", r#"{"order": 7}"#);
+    host.wait_ended("dead", 1);
+    let shown = host.cli(&["dlq", "show", &id, "--json"]).ok();
+    let shown: Value = serde_json::from_str(&shown).unwrap();
+    let error = json!({"code": 200, "type": "OutOfStock", "message": "ü".repeat(512)});
+    assert_eq!(shown["error"], error);
+    assert_eq!(shown["condition"], "RetriesExhausted");
+    assert_eq!(
+        (&shown["payload"], &shown["attempts"]),
+        (&json!({"order": 7}), &json!(1))
+    );
+
+    let zero = json!({"ReservedConcurrentExecutions": 0});
+    let _set = host.lambda_ok("PUT", "/2017-10-31/functions/f/concurrency", &zero, 200);
+    let id = host.accepted("f", "{}");
+    host.wait_ended("dead", 2);
+    let dead = dead_letters(&host);
+    let found = dead
+        .iter()
+        .find(|event| event["request_id"] == json!(id))
+        .unwrap();
+    assert_eq!(found["condition"], "ZeroReservedConcurrency");
+    assert_eq!(found["error"]["code"], 429);
+}
+
+#[test]
+fn a_record_that_nobody_takes_is_kept_and_can_be_redriven() {
+    let webhook = Webhook::start();
+    webhook.answer_always("503 Closed");
+    let site = impatient().build();
+    let allow = |allowed: &str| {
+        let text = format!("[destinations]\nallow = [\"{allowed}\"]\n");
+        std::fs::write(site.root().join("mayfly.toml"), text).unwrap();
+    };
+    allow(&webhook.url(""));
+    let host = site.start();
+    let url = webhook.url("/a?key=hunter2");
+    host.deploy_with(
+        "f",
+        &format!("[async]\non_success = \"{url}\"\n"),
+        &printing("1"),
+    );
+    let id = host.accepted("f", "{}");
+    let posts = webhook.wait_posts(3);
+    assert_eq!(dead_letters(&host), Vec::<Value>::new());
+    host.stop();
+
+    // What the operator does not allow any more is not asked again.
+    allow("file:other");
+    let host = site.start();
+    host.wait_ended("dead", 1);
+    let before = webhook.posts().len();
+    let dead = dead_letters(&host);
+    assert_eq!(dead.len(), 1, "{dead:?}");
+    assert_eq!(dead[0]["condition"], "DeliveryFailed");
+    assert_eq!(
+        (&dead[0]["function"], &dead[0]["source"]),
+        (&Value::Null, &json!(id))
+    );
+    let message = dead[0]["error"]["message"].as_str().unwrap();
+    assert!(
+        message.contains("is not among the destinations"),
+        "{message}"
+    );
+    assert!(!message.contains("hunter2"), "{message}");
+    host.stop();
+
+    allow(&webhook.url(""));
+    webhook.answer_always("204 No Content");
+    let host = site.start();
+    assert_eq!(webhook.posts().len(), before);
+    let delivery = dead[0]["request_id"].as_str().unwrap();
+    let _said = host.cli(&["dlq", "redrive", delivery]).ok();
+    host.wait_ended("succeeded", 1);
+    let all = webhook.posts();
+    assert_eq!(all.len(), before + 1);
+    for post in &all {
+        assert_eq!(post.body, posts[0].body);
+        assert_eq!(post.header("x-mayfly-event-id"), delivery);
+    }
+    assert_eq!(dead_letters(&host), Vec::<Value>::new());
+}
+
+#[test]
+fn an_address_with_tls_is_told_when_its_certificate_is_trusted() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let made = generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let certificate = file("cert.pem", &made.cert.pem());
+    let key = file("key.pem", &made.signing_key.serialize_pem());
+    let other = generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let other = file("other.pem", &other.cert.pem());
+    let receiver = Site::builder()
+        .env("MAYFLY_TLS_CERTIFICATE", &certificate)
+        .env("MAYFLY_TLS_KEY", &key)
+        .start();
+    receiver.deploy("hook", &telling());
+
+    let origin = format!("https://localhost:{}", receiver.http().port());
+    let sender = |trusted: &str| {
+        let host = impatient()
+            .env("MAYFLY_DESTINATIONS_ALLOW", &origin)
+            .env("SSL_CERT_FILE", trusted)
+            .start();
+        let manifest = format!("[async]\non_success = \"{origin}/hook\"\n");
+        host.deploy_with("f", &manifest, &printing("1"));
+        host
+    };
+    let distrusting = sender(&other);
+    let lost = distrusting.accepted("f", "{}");
+    until("a delivery that failed", || {
+        (distrusting.metric("mayfly_deliveries_failed_total", &[]) > 0).then_some(())
+    });
+    let trusting = sender(&certificate);
+    let id = trusting.accepted("f", "{}");
+    trusting.wait_ended("succeeded", 2);
+    let (_, event) = told(&receiver, "hook", &id);
+    assert_eq!(event["headers"]["x-mayfly-request-id"], json!(id));
+    assert!(
+        receiver
+            .logs("hook")
+            .iter()
+            .all(|line| !line.contains(&lost))
+    );
 }

@@ -109,6 +109,9 @@ fn usual_service(request: &Request) -> &'static str {
     if path.starts_with("/mayfly/") || path == "/metrics" {
         return "mayfly";
     }
+    if path.starts_with("/schedule") || path.starts_with("/tags/") {
+        return "scheduler";
+    }
     if path != "/" {
         return "lambda";
     }

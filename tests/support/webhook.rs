@@ -19,6 +19,7 @@ pub struct Webhook {
     address: SocketAddr,
     posts: Arc<Mutex<Vec<Post>>>,
     answers: Arc<Mutex<VecDeque<String>>>,
+    otherwise: Arc<Mutex<String>>,
 }
 
 /// What was posted.
@@ -71,6 +72,7 @@ impl Webhook {
             address: listener.local_addr().unwrap(),
             posts: Arc::default(),
             answers: Arc::default(),
+            otherwise: Arc::new(Mutex::new("200 OK".to_owned())),
         };
         let serving = server.clone();
         // It ends with the process.
@@ -91,6 +93,11 @@ impl Webhook {
     /// Answers the next post with this status line and these headers, such as `500 Oops`.
     pub fn answer_next(&self, head: &str) {
         self.answers.lock().unwrap().push_back(head.to_owned());
+    }
+
+    /// Answers every post so from now on, unless it was told of that one.
+    pub fn answer_always(&self, head: &str) {
+        head.clone_into(&mut self.otherwise.lock().unwrap());
     }
 
     /// What was posted so far.
@@ -134,7 +141,7 @@ impl Webhook {
             body,
         });
         let next = self.answers.lock().unwrap().pop_front();
-        let head = next.unwrap_or_else(|| "200 OK".to_owned());
+        let head = next.unwrap_or_else(|| self.otherwise.lock().unwrap().clone());
         let answer = format!("HTTP/1.1 {head}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
         let _written = reader.get_mut().write_all(answer.as_bytes());
     }

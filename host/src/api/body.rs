@@ -3,10 +3,11 @@
 //! Knows nothing of what is in them.
 
 use std::convert::Infallible;
+use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::Response;
 use http_body_util::Full;
 use hyper::body::{Body, Frame, SizeHint};
@@ -16,6 +17,9 @@ use crate::http::error::HttpResponse;
 
 /// Pieces that wait for the connection. More would be memory that a slow reader holds.
 const PIECES_MAX: usize = 4;
+
+/// Bytes that are sent at once.
+const PIECE_BYTES: usize = 256 << 10;
 
 /// A control answer.
 pub(crate) type ApiResponse = Response<ApiBody>;
@@ -79,6 +83,51 @@ impl Body for ApiBody {
         match self {
             Self::Whole(body) => body.size_hint(),
             Self::Stream(_) => SizeHint::default(),
+        }
+    }
+}
+
+/// Sends what is written to it, in pieces. Not for threads that serve: a slow reader makes it wait.
+pub(super) struct Pieces {
+    pieces: mpsc::Sender<Piece>,
+    waiting: BytesMut,
+}
+
+impl Pieces {
+    pub(super) fn new(pieces: mpsc::Sender<Piece>) -> Self {
+        Self {
+            pieces,
+            waiting: BytesMut::new(),
+        }
+    }
+
+    /// Ends the answer before its end. Not for threads that serve.
+    pub(super) fn cut(self) {
+        drop(self.pieces.blocking_send(Err(Cut)));
+    }
+
+    fn send(&mut self, piece: Bytes) -> io::Result<()> {
+        let sent = self.pieces.blocking_send(Ok(piece));
+        sent.map_err(|_| io::Error::new(io::ErrorKind::BrokenPipe, "the client left"))
+    }
+}
+
+impl io::Write for Pieces {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.waiting.extend_from_slice(bytes);
+        while self.waiting.len() >= PIECE_BYTES {
+            let piece = self.waiting.split_to(PIECE_BYTES).freeze();
+            self.send(piece)?;
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        let rest = self.waiting.split().freeze();
+        if rest.is_empty() {
+            Ok(())
+        } else {
+            self.send(rest)
         }
     }
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use http::Method;
 
-use super::{iam, lambda, logs, mayfly, sts};
+use super::{iam, lambda, logs, mayfly, scheduler, sts};
 
 /// One operation.
 pub(super) struct Row {
@@ -58,6 +58,7 @@ fn rows() -> impl Iterator<Item = Row> {
         iam::rows(),
         sts::rows(),
         mayfly::rows(),
+        scheduler::rows(),
     ];
     tables.into_iter().flatten()
 }

@@ -1,6 +1,5 @@
 //! Our own API under `/mayfly/`: what the command line asks for and AWS has no word for.
 
-mod accepted;
 mod api_keys;
 mod audit;
 mod backup;
@@ -11,6 +10,7 @@ pub(crate) mod functions;
 mod logs;
 mod queues;
 mod rollback;
+mod schedules;
 mod subject;
 mod topics;
 
@@ -75,6 +75,9 @@ operations! {
     RollBack => POST "/mayfly/functions/{}/rollback", About::Alias;
     ListBilling => GET "/mayfly/billing", About::Any;
     SummariseBilling => GET "/mayfly/billing/summary", About::Any;
+    GetInvoice => GET "/mayfly/billing/invoice", About::Any;
+    ExportBilling => GET "/mayfly/billing/export", About::Any;
+    ListBudgets => GET "/mayfly/billing/budgets", About::Any;
     ListEvents => GET "/mayfly/events", About::Filtered;
     RedriveEvents => POST "/mayfly/events/redrive", About::Selected(Change::Redrive);
     PurgeEvents => POST "/mayfly/events/purge", About::Selected(Change::Purge);
@@ -89,6 +92,7 @@ operations! {
     CreateApiKey => POST "/mayfly/api-keys", About::Any;
     UpdateApiKey => PUT "/mayfly/api-keys/{}", About::ApiKey;
     DeleteApiKey => DELETE "/mayfly/api-keys/{}", About::ApiKey;
+    ListSchedules => GET "/mayfly/schedules", About::Any;
     ReadAudit => GET "/mayfly/audit", About::Any;
     Backup => GET "/mayfly/backup", About::Any;
     GetMetrics => GET "/metrics", About::Any;
@@ -104,14 +108,18 @@ pub(super) async fn answer(request: &ApiRequest<'_>) -> Result<ApiResponse, ApiE
     let _grant = auth::authorise(app, &request.caller, action, &subject.resource)
         .map_err(|refused| subject.refused(refused))?;
     let answered = match operation {
+        Operation::ExportBilling => return billing::export(app, &query),
         Operation::Backup => return backup::backup(app, &query).await,
         Operation::ReadAudit => audit::read_audit(app, &query).await,
+        Operation::ListSchedules => Ok(schedules::list(app)),
         Operation::ListFunctions => Ok(functions::list_functions(app)),
         Operation::RollBack => {
             rollback::roll_back(app, function(&label)?, subject.alias()?, &query).await
         }
         Operation::ListBilling => billing::list_billing(app, &query).await,
         Operation::SummariseBilling => billing::summarise_billing(app, &query).await,
+        Operation::GetInvoice => billing::invoice(app, &query).await,
+        Operation::ListBudgets => billing::list_budgets(app, &query),
         Operation::ListEvents => events::list_events(app, &query).await,
         Operation::GetEvent => events::get_event(&subject.event()?),
         Operation::RedriveEvents => change_events(app, Change::Redrive, subject.selected()?).await,

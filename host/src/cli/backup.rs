@@ -139,7 +139,7 @@ fn of_directory(data_dir: &Path, file: &mut File) -> anyhow::Result<()> {
         ..LedgerSettings::default()
     };
     let ledger = Ledger::open(&data_dir, settings)?;
-    StorageBackup::begin(&data_dir, made_by)?.write(&ledger, file)?;
+    StorageBackup::begin(&data_dir, None, &ledger, made_by)?.write(file)?;
     file.flush()?;
     ledger.close()?;
     Ok(())

@@ -1,17 +1,28 @@
-//! `mayfly billing`: what each invocation cost; `mayfly billing summary`: what each day cost.
+//! `mayfly billing`: what each invocation cost; below it sums, invoices, exports, budgets and the check of the
+//! ledger.
 //!
 //! Asks the running server; without one it reads the ledger in the data directory. `--json` prints
 //! what the control API answers, unchanged.
 
+mod budgets;
+mod cells;
+mod export;
+mod invoice;
+mod invoice_text;
+mod parquet_file;
+mod place;
 mod rows;
 mod stored;
+mod verify;
 
 use std::process::ExitCode;
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 use domain::FunctionName;
+use storage::Period;
 
 use self::rows::{Entry, Sum};
+use self::verify::Verify;
 use super::output::{answer, note};
 use super::places::Places;
 use super::since::{Since, now};
@@ -37,7 +48,8 @@ Examples:
   mayfly billing --function hello --since 2h --limit 20
   mayfly billing --json | jq '[.[].charge_picousd] | add'
   mayfly billing --csv > october.csv
-  mayfly billing summary --since 2026-10-01"
+  mayfly billing summary --since 2026-10-01
+  mayfly billing verify"
 )]
 pub(super) struct Billing {
     #[command(subcommand)]
@@ -57,21 +69,87 @@ pub(super) struct Billing {
 #[derive(Debug, Subcommand)]
 enum BillingCommand {
     Summary(Summary),
+    Verify(Verify),
+    Invoice(invoice::InvoiceCommand),
+    Export(export::Export),
+    Budgets(budgets::BudgetsCommand),
 }
 
-/// Shows totals for each function and day (UTC): invocations, errors, billed time, charge.
+/// Shows totals for each function and day, or another period (UTC): invocations, errors, billed time, charge.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   mayfly billing summary
   mayfly billing summary --function hello --since 30d
+  mayfly billing summary --since 2h --by minute --trigger
   mayfly billing summary --json | jq '.[] | {day, charge_usd}'")]
 struct Summary {
     #[command(flatten)]
     filter: Filter,
 
     #[command(flatten)]
+    grouping: Grouping,
+
+    #[command(flatten)]
     format: Format,
+}
+
+/// What is summed up together.
+#[derive(Debug, Clone, Copy, Default, Args)]
+struct Grouping {
+    /// Over how long
+    #[arg(long, value_name = "PERIOD", default_value = "day")]
+    by: By,
+
+    /// A row of its own for each version
+    #[arg(long)]
+    version: bool,
+
+    /// A row of its own for each trigger
+    #[arg(long)]
+    trigger: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+enum By {
+    Minute,
+    Hour,
+    #[default]
+    Day,
+    Month,
+}
+
+impl By {
+    fn heading(self) -> &'static str {
+        match self {
+            Self::Minute => "MINUTE",
+            Self::Hour => "HOUR",
+            Self::Day => "DAY",
+            Self::Month => "MONTH",
+        }
+    }
+
+    fn period(self) -> Period {
+        match self {
+            Self::Minute => Period::Minute,
+            Self::Hour => Period::Hour,
+            Self::Day => Period::Day,
+            Self::Month => Period::Month,
+        }
+    }
+}
+
+impl Grouping {
+    /// What is not the default.
+    fn pairs(self) -> Vec<(&'static str, Option<String>)> {
+        let by = self.by.period();
+        let on = |flag: bool| flag.then(|| "true".to_owned());
+        vec![
+            ("by", (by != Period::Day).then(|| by.as_str().to_owned())),
+            ("version", on(self.version)),
+            ("trigger", on(self.trigger)),
+        ]
+    }
 }
 
 /// Which invocations count.
@@ -121,12 +199,22 @@ pub(super) fn run(command: &Billing, places: &Places) -> anyhow::Result<ExitCode
             let text = ask(&config, &path, || stored::entries(&config, &wanted))?;
             print::<Entry>(&text, format, rows::entries_table, rows::entries_csv)
         }
+        Some(BillingCommand::Invoice(command)) => invoice::run(command, places),
+        Some(BillingCommand::Export(command)) => export::run(command, places),
+        Some(BillingCommand::Budgets(command)) => budgets::run(command, places),
         Some(BillingCommand::Summary(summary)) => {
             let wanted = Wanted::new(&summary.filter, None);
-            let path = format!("/mayfly/billing/summary{}", wanted.query());
-            let text = ask(&config, &path, || stored::sums(&config, &wanted))?;
-            print::<Sum>(&text, summary.format, rows::sums_table, rows::sums_csv)
+            let grouping = summary.grouping;
+            let mut pairs = wanted.pairs();
+            pairs.extend(grouping.pairs());
+            let path = format!("/mayfly/billing/summary{}", query(&pairs));
+            let text = ask(&config, &path, || stored::sums(&config, &wanted, grouping))?;
+            let table = |sums: &[Sum]| rows::sums_table(sums, grouping);
+            print::<Sum>(&text, summary.format, table, |sums| {
+                rows::sums_csv(sums, grouping)
+            })
         }
+        Some(BillingCommand::Verify(verify)) => verify::run(verify, &config),
     }
 }
 
@@ -141,11 +229,15 @@ impl Wanted {
     }
 
     fn query(&self) -> String {
-        query(&[
+        query(&self.pairs())
+    }
+
+    fn pairs(&self) -> Vec<(&'static str, Option<String>)> {
+        vec![
             ("function", self.function.as_ref().map(ToString::to_string)),
             ("since", self.since.map(|since| since.to_string())),
             ("limit", self.limit.map(|limit| limit.to_string())),
-        ])
+        ]
     }
 }
 

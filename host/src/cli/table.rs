@@ -51,7 +51,8 @@ pub(super) fn csv(header: &[&str], rows: &[Vec<String>]) -> String {
     csv
 }
 
-fn push_csv_line<'a>(csv: &mut String, fields: impl Iterator<Item = &'a str>) {
+/// Adds one line of CSV.
+pub(super) fn push_csv_line<'a>(csv: &mut String, fields: impl Iterator<Item = &'a str>) {
     for (at, field) in fields.enumerate() {
         if at > 0 {
             csv.push(',');

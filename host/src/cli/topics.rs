@@ -45,8 +45,8 @@ enum TopicsCommand {
         topic: TopicName,
 
         /// What is published
-        #[arg(short, long, value_name = "JSON", conflicts_with = "file")]
-        data: Option<String>,
+        #[arg(short = 'd', long, value_name = "JSON", conflicts_with = "file")]
+        event: Option<String>,
 
         /// File that holds it; - is stdin
         #[arg(long, value_name = "FILE")]
@@ -112,11 +112,11 @@ pub(super) fn run(topics: &Topics, places: &Places) -> anyhow::Result<ExitCode> 
         }
         TopicsCommand::Publish {
             topic,
-            data,
+            event,
             file,
             json,
         } => {
-            let event = read_event(data.as_deref(), file.as_deref())?;
+            let event = read_event(event.as_deref(), file.as_deref())?;
             let Published { events } = client.post_body(&format!("{PATH}/{topic}"), event)?;
             if events.is_empty() {
                 note(&format!(

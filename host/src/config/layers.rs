@@ -272,6 +272,21 @@ impl Section<'_> {
         self.text(key, rule).map(|(_, text)| text)
     }
 
+    /// One of a few words.
+    pub(super) fn word(&self, key: &'static str, words: &[&str]) -> Option<String> {
+        let rule = |text: &str| {
+            let is_known = words.contains(&text);
+            (!is_known).then(|| {
+                let words = words
+                    .iter()
+                    .map(|word| format!("\"{word}\""))
+                    .collect::<Vec<_>>();
+                format!("must be {}, not \"{}\"", words.join(" or "), quoted(text))
+            })
+        };
+        self.text(key, rule).map(|(_, text)| text)
+    }
+
     /// The name of a domain.
     pub(super) fn domain(&self, key: &'static str) -> Option<String> {
         const CHARS_MAX: usize = 200;

@@ -46,6 +46,10 @@ fn without_any_layer_every_value_has_its_default() {
     assert_eq!(config.ledger.retention_days, None);
     assert_eq!(config.ledger.retention_mb, None);
     assert_eq!(
+        (config.ledger.is_strict, config.ledger.minutes_days),
+        (false, 15)
+    );
+    assert_eq!(
         (config.logs.segment_kb, config.logs.segments_per_function),
         (1_024, 8)
     );
@@ -135,12 +139,15 @@ fn every_table_is_read_from_file_and_environment() {
         request_picousd = 0
         [ledger]
         retention_days = 30
+        mode = 'group'
         [http]
         connections_per_ip_max = 9
     ";
     let env = [
         ("MAYFLY_SANDBOX_CONCURRENCY_MAX", "8"),
         ("MAYFLY_LEDGER_RETENTION_MB", "100"),
+        ("MAYFLY_LEDGER_MODE", "strict"),
+        ("MAYFLY_LEDGER_MINUTES_DAYS", "2"),
         ("MAYFLY_DROP_STABLE_MS", "50"),
         ("MAYFLY_DRAIN_TIMEOUT_MS", "0"),
         ("MAYFLY_BILLING_GB_SECOND_PICOUSD", "13333400"),
@@ -158,6 +165,8 @@ fn every_table_is_read_from_file_and_environment() {
     );
     assert_eq!(config.ledger.retention_days, Some(30));
     assert_eq!(config.ledger.retention_mb, Some(100));
+    assert!(config.ledger.is_strict);
+    assert_eq!(config.ledger.minutes_days, 2);
     assert_eq!(config.http.connections_per_ip_max, Some(9));
     assert_eq!(config.drop.stable, Duration::from_millis(50));
     assert_eq!(config.drain_timeout, Duration::ZERO);

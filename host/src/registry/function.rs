@@ -17,6 +17,7 @@ use super::settings::Settings;
 use super::to_json;
 use super::version::Version;
 use crate::manifest::route_rules::HttpRoute;
+use crate::manifest::schedule::ManifestSchedule;
 use crate::manifest::subscribe::Subscription;
 
 /// A function at one moment.
@@ -125,6 +126,11 @@ impl Function {
             Origin::Drop | Origin::Api => &self.latest.configuration.subscriptions,
             Origin::Absent => &[],
         }
+    }
+
+    /// When it runs by itself.
+    pub(crate) fn schedules(&self) -> &[ManifestSchedule] {
+        &self.latest.configuration.schedules
     }
 
     /// Whether there is something that its file in the drop folder does not say. Versions that were

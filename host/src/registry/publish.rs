@@ -426,6 +426,7 @@ impl Configuration {
                 .unwrap_or_else(|| default_routes(&draft.name, manifest)),
             subscriptions: manifest.subscriptions.clone(),
             events: manifest.events.clone(),
+            schedules: manifest.schedules.clone(),
             size_bytes: draft.wasm.len() as u64,
             declared: Declared::default(),
         }

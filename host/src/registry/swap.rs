@@ -93,6 +93,10 @@ impl Registry {
         self.swap_routes(old.as_deref(), Some(function));
         self.subscribers.swap(name, function.subscriptions());
         self.functions.insert(name.clone(), Arc::clone(function));
+        let had = old.as_ref().is_some_and(|old| !old.schedules().is_empty());
+        if had || !function.schedules().is_empty() {
+            self.schedules_changed.notify_one();
+        }
         match &old {
             Some(old) => self.retire(old, Some(function)),
             None => {
@@ -116,6 +120,9 @@ impl Registry {
             self.folded.remove(&folded(name));
             self.names.write().remove(name);
             self.retire(&function, None);
+            if !function.schedules().is_empty() {
+                self.schedules_changed.notify_one();
+            }
         }
         self.running
             .remove_if(name, |_, running| running.count() == 0);

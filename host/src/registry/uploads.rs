@@ -108,6 +108,7 @@ impl Registry {
                 routes: Vec::new(),
                 subscriptions: Vec::new(),
                 events: EventRules::default(),
+                schedules: Vec::new(),
                 size_bytes: new.code.wasm.len() as u64,
                 declared: new.declared,
             },

@@ -17,6 +17,7 @@ use crate::budgets::Spending;
 use crate::concurrency::Running;
 use crate::manifest::events::EventRules;
 use crate::manifest::route_rules::HttpRoute;
+use crate::manifest::schedule::ManifestSchedule;
 use crate::manifest::subscribe::Subscription;
 use crate::metrics::FunctionMetrics;
 
@@ -87,6 +88,9 @@ pub(crate) struct Configuration {
     /// What becomes of its events: what the manifest says.
     #[serde(default)]
     pub(crate) events: EventRules,
+    /// When it runs by itself.
+    #[serde(default)]
+    pub(crate) schedules: Vec<ManifestSchedule>,
     /// Of the artifact.
     pub(crate) size_bytes: u64,
     #[serde(default)]

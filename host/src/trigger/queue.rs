@@ -11,3 +11,5 @@ pub(crate) mod dispatch;
 pub(crate) mod policy;
 pub(crate) mod record;
 mod recover;
+#[cfg(test)]
+mod tests;

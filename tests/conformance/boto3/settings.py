@@ -262,16 +262,17 @@ def policies():
 def event_invoke_configs():
     create("deferred", Publish=True)
     put = lam.put_function_event_invoke_config
-    queue = f"arn:aws:sqs:{REGION}:{kit.ACCOUNT}:failed"
+    create("told")
+    told = arn("told")
     answer = put(
         FunctionName="deferred",
         MaximumRetryAttempts=1,
-        DestinationConfig={"OnFailure": {"Destination": queue}},
+        DestinationConfig={"OnFailure": {"Destination": told}},
     )
     equal("FunctionArn is qualified", answer["FunctionArn"], arn("deferred", "$LATEST"))
     equal("MaximumRetryAttempts", answer["MaximumRetryAttempts"], 1)
     absent("what is not set", answer, "MaximumEventAgeInSeconds")
-    equal("OnFailure", answer["DestinationConfig"]["OnFailure"], {"Destination": queue})
+    equal("OnFailure", answer["DestinationConfig"]["OnFailure"], {"Destination": told})
     check("LastModified is a time", hasattr(answer["LastModified"], "year"), answer["LastModified"])
     answer = lam.update_function_event_invoke_config(
         FunctionName="deferred", MaximumEventAgeInSeconds=60
@@ -318,6 +319,24 @@ def event_invoke_configs():
         GONE,
         "The function doesn't exist.",
     )
+    for what, destination in (
+        ("a queue", f"arn:aws:sqs:{REGION}:{kit.ACCOUNT}:failed"),
+        ("a topic", f"arn:aws:sns:{REGION}:{kit.ACCOUNT}:failed"),
+        ("no function", arn("absent")),
+        ("itself", arn("deferred")),
+        ("an address that is not allowed", "https://example.com/"),
+        ("a file that is not allowed", "file:failed"),
+    ):
+        refused(
+            what,
+            lambda: put(
+                FunctionName="deferred",
+                DestinationConfig={"OnFailure": {"Destination": destination}},
+            ),
+            400,
+            INVALID,
+            re.compile("The provided destination config DestinationConfig(.*) is invalid. .*"),
+        )
     refused(
         "three retries",
         lambda: put(FunctionName="deferred", MaximumRetryAttempts=3),

@@ -18,6 +18,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "python"))
 import account
 import changes
 import drop_folder
+import events
 import functions
 import harness
 import identity
@@ -34,6 +35,7 @@ MODULES = (
     invocations,
     versions,
     settings,
+    events,
     account,
     urls,
     drop_folder,

@@ -80,8 +80,20 @@ fn request((service, name): (&str, &str), method: &str, target: &str) -> Request
             };
             request(&target.replace("{}", label), "{}")
         }
+        "scheduler" => {
+            let label = match target.starts_with("/tags/") {
+                true => encode(&scheduler("schedule-group/g")),
+                false if target.starts_with("/schedule-groups/") => "g".to_owned(),
+                false => "s".to_owned(),
+            };
+            request(&target.replace("{}", &label), "{}")
+        }
         other => panic!("how is {other} asked?"),
     }
+}
+
+fn scheduler(rest: &str) -> String {
+    format!("arn:aws:scheduler:local:000000000000:{rest}")
 }
 
 impl Row {
@@ -116,6 +128,14 @@ impl Row {
             "log" => (own("logs/f"), own("logs/g")),
             "event" => (own(&format!("event/{EVENT}")), own("event/x")),
             "topic" => (own("topic/f"), own("topic/g")),
+            "schedule" => (
+                scheduler("schedule/default/s"),
+                scheduler("schedule/default/t"),
+            ),
+            "schedule-group" => (
+                scheduler("schedule-group/g"),
+                scheduler("schedule-group/default"),
+            ),
             other => panic!("what is {other}?"),
         }
     }

@@ -9,6 +9,7 @@
 
 mod cron;
 mod error;
+mod plan;
 #[cfg(test)]
 mod tests;
 mod zone;
@@ -24,6 +25,7 @@ use self::cron::Cron;
 use self::error::{AT_EXAMPLE, RATE_EXAMPLE, fail};
 
 pub use self::error::ScheduleError;
+pub use self::plan::{AHEAD_US_MAX, LATE_US_MAX, Missed, Overlap, Plan, Timing};
 pub use self::zone::{ZONE_CHARS_MAX, Zone, ZoneError};
 
 /// Longest expression, in characters. The rule of Scheduler's `ScheduleExpression`.

@@ -6,7 +6,9 @@
 //! the key that secrets are sealed with, which lies outside the data directory and has to be kept
 //! elsewhere.
 //!
-//! The databases are copied before the ledger, so what ran is never of a function that is not there.
+//! The databases are copied before the ledger, so what ran is never of a function that is not there. The
+//! queue is kept from changing while it is copied and the end of the ledger is marked: what it closed has a
+//! record, and a record of an event is of an attempt that it began.
 //!
 //! Knows nothing of what is in the databases.
 
@@ -23,8 +25,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use crate::disk::DiskFile;
-use crate::ledger::snapshot::SnapshotFile;
-use crate::{DataDir, Ledger, StorageError, database, files, space};
+use crate::ledger::snapshot::{Snapshot, SnapshotFile};
+use crate::{DataDir, Ledger, Queue, StorageError, database, files, queue, space};
 
 pub use restore::{RestoreError, restore};
 
@@ -74,6 +76,7 @@ pub struct BackupFile {
 pub struct Backup {
     data_dir: DataDir,
     work: Work,
+    ledger: Snapshot,
     manifest: BackupManifest,
 }
 
@@ -89,8 +92,8 @@ impl Drop for Work {
 }
 
 impl Backup {
-    /// Copies the databases and takes hold of the artifacts. The caller sees to it that only one
-    /// backup of a data directory is made at a time.
+    /// Copies the databases, and takes hold of the artifacts and the ledger. The caller sees to it that
+    /// only one backup of a data directory is made at a time, and hands in the queue if it is open.
     ///
     /// # Errors
     ///
@@ -99,6 +102,8 @@ impl Backup {
     /// the ledger.
     pub fn begin(
         data_dir: &DataDir,
+        queue: Option<&Queue>,
+        ledger: &Ledger,
         (mayfly, made_at_ms): (&str, u64),
     ) -> Result<Self, StorageError> {
         data_dir.require_writable()?;
@@ -109,12 +114,13 @@ impl Backup {
         // What the copied records name is there until it is held.
         let _paused = data_dir.pause_sweeps();
         for (name, path) in files::list(data_dir.path())? {
-            if name.ends_with(".db") && name != CATALOGUE {
+            if name.ends_with(".db") && name != CATALOGUE && name != queue::FILE {
                 require_space(data_dir, &path)?;
                 database::copy(&path, &work.0.join(&name))?;
             }
         }
         hold_artifacts(data_dir, &work)?;
+        let ledger = copy_queue(data_dir, queue, ledger, &work)?;
         Ok(Self {
             data_dir: data_dir.clone(),
             work,
@@ -122,9 +128,10 @@ impl Backup {
                 format: FORMAT,
                 made_at_ms,
                 mayfly: mayfly.to_owned(),
-                records: 0,
+                records: ledger.next_sequence.saturating_sub(1),
                 files: Vec::new(),
             },
+            ledger,
         })
     }
 
@@ -133,11 +140,7 @@ impl Backup {
     /// # Errors
     ///
     /// [`StorageError::Io`] when something can't be read, or `out` does not take it.
-    pub fn write(
-        mut self,
-        ledger: &Ledger,
-        out: &mut impl Write,
-    ) -> Result<BackupManifest, StorageError> {
+    pub fn write(mut self, out: &mut impl Write) -> Result<BackupManifest, StorageError> {
         for (name, path) in files::list(&self.work.0)? {
             if path.is_file() {
                 self.add_path(&name, &path, out)?;
@@ -146,9 +149,7 @@ impl Backup {
         for (name, path) in files::list(&self.work.0.join(ARTIFACTS))? {
             self.add_path(&format!("{ARTIFACTS}/{name}"), &path, out)?;
         }
-        let snapshot = ledger.snapshot()?;
-        self.manifest.records = snapshot.next_sequence.saturating_sub(1);
-        for SnapshotFile { name, file, bytes } in snapshot.files {
+        for SnapshotFile { name, file, bytes } in std::mem::take(&mut self.ledger.files) {
             self.add(&name, &file, bytes, out)?;
         }
         let audit = self.data_dir.path().join(AUDIT);
@@ -219,6 +220,22 @@ impl Backup {
         });
         Ok(())
     }
+}
+
+/// Copies the queue, and says where the ledger is at that moment.
+fn copy_queue(
+    data_dir: &DataDir,
+    queue: Option<&Queue>,
+    ledger: &Ledger,
+    work: &Work,
+) -> Result<Snapshot, StorageError> {
+    let path = data_dir.path().join(queue::FILE);
+    let _paused = queue.map(Queue::pause);
+    if path.exists() {
+        require_space(data_dir, &path)?;
+        database::copy(&path, &work.0.join(queue::FILE))?;
+    }
+    ledger.snapshot()
 }
 
 /// Gives every artifact a second name, so that it stays while it is copied.

@@ -16,6 +16,7 @@ mod ballast;
 mod blocks;
 mod catalogue;
 mod frame;
+mod head;
 mod journal;
 mod mapping;
 mod memory;
@@ -29,10 +30,12 @@ mod shared;
 #[cfg(test)]
 pub(crate) mod simulated;
 pub(crate) mod snapshot;
+mod strict;
 mod sums;
 #[cfg(test)]
 pub(crate) mod tests;
 mod upkeep;
+mod verify;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -47,12 +50,16 @@ use self::catalogue::Filter;
 use self::journal::Condition;
 use self::query::Source;
 use self::shared::Shared;
+use self::strict::Strict;
 use self::upkeep::Unsealed;
 use crate::{DataDir, StorageError};
 
+pub use head::{LedgerHead, LedgerHeadError};
 pub use query::{EntryQuery, SummaryQuery, SummaryRow};
 pub use reader::LedgerReader;
+pub use strict::OpenStart;
 pub use sums::{Period, StatusCounts};
+pub use verify::{LedgerProblem, Verification};
 
 const DIRECTORY: &str = "ledger";
 
@@ -69,6 +76,9 @@ pub struct LedgerSettings {
     /// How long sums by the minute are kept, up to an hour longer; those by the hour, day and month
     /// are kept for good. Default 15 days.
     pub minutes_kept: Duration,
+    /// Whether attempts can be on disk before they run, and records before they are answered
+    /// ([`Ledger::start`], [`Ledger::durable`]). Default no.
+    pub is_strict: bool,
     /// How long a record may wait until it is synced to disk. Default 10 ms.
     pub sync_every: Duration,
     /// Tells the time for retention and for stamps.
@@ -82,6 +92,7 @@ impl Default for LedgerSettings {
             retention_age: None,
             retention_bytes: None,
             minutes_kept: Duration::from_hours(15 * 24),
+            is_strict: false,
             sync_every: Duration::from_millis(10),
             clock: Clock::system(),
         }
@@ -149,10 +160,17 @@ impl Ledger {
         drop(shared.journal.prepare(1));
         let threads = upkeep::spawn(&shared)
             .map_err(StorageError::io("starting the threads of", data_dir.path()))?;
-        Ok(Self(Arc::new(Owner {
+        let ledger = Self(Arc::new(Owner {
             shared,
             threads: Mutex::new(threads.into()),
-        })))
+        }));
+        let shared = ledger.shared();
+        strict::recover(&ledger, &shared.journal.directory)?;
+        if shared.settings.is_strict {
+            let strict = Strict::create(&shared.journal.directory)?;
+            shared.strict.get_or_init(|| strict);
+        }
+        Ok(ledger)
     }
 
     /// Opens a ledger to ask it, whether a server owns it or not.
@@ -248,6 +266,15 @@ impl Ledger {
         Ok(query.rows(sums))
     }
 
+    /// The head of the ledger, to be kept elsewhere: [`LedgerReader::head`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`LedgerReader::head`].
+    pub fn head(&self) -> Result<Option<LedgerHead>, StorageError> {
+        LedgerReader::open(self.shared().data_dir(), DIRECTORY).head()
+    }
+
     /// Whether new invocations may start: [`Ledger::health`] without its reason. Takes no lock.
     #[must_use]
     pub fn is_writable(&self) -> bool {
@@ -320,6 +347,14 @@ impl Ledger {
 
 impl Owner {
     fn close(&self) -> Result<(), StorageError> {
+        let closed = self.close_all();
+        if let Some(strict) = self.shared.strict.get() {
+            strict.stop("the ledger is closed");
+        }
+        closed
+    }
+
+    fn close_all(&self) -> Result<(), StorageError> {
         let mut threads = self.threads.lock();
         if threads.is_empty() {
             return self.shared.status();
@@ -332,7 +367,7 @@ impl Owner {
             drop(thread.join());
         }
         self.shared.status()?;
-        self.shared.journal.sync()?;
+        strict::sync(&self.shared)?;
         match upkeep::seal_filled(&self.shared) {
             // The next start enters what is missing in the catalogue.
             Ok(()) | Err(Unsealed::Catalogue(_)) => Ok(()),

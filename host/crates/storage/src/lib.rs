@@ -36,8 +36,8 @@ pub use data_dir::DataDir;
 pub use error::StorageError;
 pub use identity::{IdentityChange, IdentityRecords, IdentityStore};
 pub use ledger::{
-    EntryQuery, Ledger, LedgerHealth, LedgerReader, LedgerSettings, Period, StatusCounts,
-    SummaryQuery, SummaryRow,
+    EntryQuery, Ledger, LedgerHead, LedgerHeadError, LedgerHealth, LedgerProblem, LedgerReader,
+    LedgerSettings, OpenStart, Period, StatusCounts, SummaryQuery, SummaryRow, Verification,
 };
 pub use logs::{
     CursorError, LogCursor, LogEvent, LogRange, LogSettings, LogSource, LogStream, Logs, ScanEnd,

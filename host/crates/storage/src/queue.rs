@@ -16,12 +16,16 @@
 
 pub(crate) mod core;
 pub(crate) mod engine;
+mod error;
+mod event;
 mod machine;
 #[cfg(test)]
 pub(crate) mod memory;
 mod operation;
 mod read;
 mod row;
+#[cfg(test)]
+pub(crate) mod simulated;
 mod sql;
 mod sqlite;
 #[cfg(test)]
@@ -35,10 +39,8 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use domain::event::{Condition, EventState, Target};
-use domain::{Clock, RequestId, Trigger};
+use domain::{Clock, RequestId};
 use parking_lot::Mutex;
-use serde::{Deserialize, Serialize};
 
 use crate::ledger::Ledger;
 use crate::{DataDir, StorageError};
@@ -48,82 +50,20 @@ use self::sqlite::Sqlite;
 use self::time::QueueTime;
 use self::writer::Shared;
 
+pub(crate) use sqlite::FILE;
+
+pub use error::QueueError;
+pub use event::{Event, FAILURE_MESSAGE_BYTES_MAX, Failure};
 pub use machine::Depth;
 pub use operation::{
     Claimed, Done, Ending, Finish, NewEvent, Operation, ScheduleRecord, Selection,
 };
 pub use read::{EventPage, EventQuery};
 
-/// What is kept of a failure's message, in bytes.
-///
-/// # Source
-///
-/// Lambda's dead letters carry the first kilobyte.
-pub const FAILURE_MESSAGE_BYTES_MAX: usize = 1_024;
-
 /// Operations that may wait for the writer; more are refused, but for those that close attempts.
 pub const PENDING_OPERATIONS_MAX: usize = 16_384;
 /// The payloads in them, in bytes.
 pub const PENDING_BYTES_MAX: usize = 64 << 20;
-
-/// An event, without its payload. Times are queue time, in Unix microseconds.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Event {
-    /// Its id, over all attempts.
-    pub id: RequestId,
-    /// Who gets it.
-    pub target: Target,
-    /// What produced it.
-    pub trigger: Trigger,
-    /// The schedule, topic or event that it comes from.
-    pub source: Option<String>,
-    /// Where it is in its life.
-    pub state: EventState,
-    /// Attempts that were started and are in the ledger, or will be; the number of the last one.
-    pub attempts: u32,
-    /// Those that count against the retries.
-    pub failures: u32,
-    /// Refusals since the last attempt that counted.
-    pub refusals: u32,
-    /// How many events gave rise to it.
-    pub depth: u32,
-    /// When it was accepted, or redriven.
-    pub accepted_at_us: i64,
-    /// When its next attempt may start.
-    pub due_at_us: i64,
-    /// When its state changed last.
-    pub changed_at_us: i64,
-    /// Of its payload.
-    pub bytes: u64,
-    /// Why it ended, if it did.
-    pub condition: Option<Condition>,
-    /// What failed last, if anything did.
-    pub failure: Option<Failure>,
-}
-
-/// What failed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Failure {
-    /// The status that an Invoke would have had: 200 for the function's own failure.
-    pub code: u16,
-    /// Such as `Runtime.ExitError`.
-    pub error_type: Option<String>,
-    /// At most [`FAILURE_MESSAGE_BYTES_MAX`] bytes.
-    pub message: String,
-}
-
-impl Failure {
-    /// A failure; a long message is cut at a character.
-    #[must_use]
-    pub fn new(code: u16, error_type: Option<String>, mut message: String) -> Self {
-        message.truncate(message.floor_char_boundary(FAILURE_MESSAGE_BYTES_MAX));
-        Self {
-            code,
-            error_type,
-            message,
-        }
-    }
-}
 
 /// How much may wait in one queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -165,71 +105,6 @@ impl std::fmt::Debug for QueueSettings {
             .field("wait_max", &self.wait_max)
             .field("keep", &self.keep)
             .finish_non_exhaustive()
-    }
-}
-
-/// Why the queue did not do what was asked. Nothing was changed then.
-#[derive(Debug, Clone, thiserror::Error)]
-pub enum QueueError {
-    /// More would wait in one queue than may.
-    #[error(
-        "the queue of `{queue}` is full: at most {} events of together {} bytes may wait there",
-        quota.events, quota.bytes
-    )]
-    Quota {
-        /// Which queue.
-        queue: String,
-        /// What may wait there.
-        quota: Quota,
-    },
-    /// An event has this id already.
-    #[error("there is an event {id} already")]
-    Duplicate {
-        /// The id.
-        id: RequestId,
-    },
-    /// The attempt is not the one under way.
-    #[error("attempt {attempt} at event {id} is not under way")]
-    NotRunning {
-        /// The event.
-        id: RequestId,
-        /// The attempt.
-        attempt: u32,
-    },
-    /// Too many wait for the writer.
-    #[error(
-        "more than {PENDING_OPERATIONS_MAX} changes, or {PENDING_BYTES_MAX} bytes of events, wait for the \
-         queue's writer"
-    )]
-    Busy,
-    /// Space is short. Goes away by itself when there is space again.
-    #[error("{reason}")]
-    Full {
-        /// What is short, and where.
-        reason: String,
-    },
-    /// The queue takes no changes until a restart.
-    #[error("the queue stopped taking changes: {reason}")]
-    Failed {
-        /// What failed.
-        reason: String,
-    },
-    /// The queue was closed.
-    #[error("the queue is closed")]
-    Closed,
-    /// This change could not be made; others may.
-    #[error("{0}")]
-    Storage(Arc<StorageError>),
-}
-
-impl From<StorageError> for QueueError {
-    fn from(error: StorageError) -> Self {
-        match error {
-            StorageError::Full { .. } => Self::Full {
-                reason: error.to_string(),
-            },
-            error => Self::Storage(Arc::new(error)),
-        }
     }
 }
 

@@ -1,22 +1,16 @@
 //! `GET /mayfly/backup`: everything that a site needs to go on elsewhere, while this one goes on.
 
-use std::io;
 use std::sync::Arc;
 
-use bytes::{Bytes, BytesMut};
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Response, StatusCode};
 use storage::{Backup, StorageError};
-use tokio::sync::mpsc;
 
-use super::super::body::{ApiResponse, Cut, Piece, stream};
+use super::super::body::{ApiResponse, Pieces, stream};
 use super::super::error::ApiError;
 use super::super::query::Query;
 use crate::app::App;
 use crate::faults::chain;
-
-/// Bytes that are sent at once.
-const PIECE_BYTES: usize = 256 << 10;
 
 pub(super) async fn backup(app: &Arc<App>, query: &Query) -> Result<ApiResponse, ApiError> {
     query.only(&[])?;
@@ -32,7 +26,7 @@ pub(super) async fn backup(app: &Arc<App>, query: &Query) -> Result<ApiResponse,
     tokio::task::spawn_blocking(move || {
         let _permit = permit;
         let made_by = (env!("CARGO_PKG_VERSION"), made_at_ms);
-        let backup = match Backup::begin(&app.data_dir, made_by) {
+        let backup = match Backup::begin(&app.data_dir, Some(&app.queue), &app.ledger, made_by) {
             Ok(backup) => backup,
             Err(error) => {
                 drop(begun.send(Err(error)));
@@ -41,15 +35,12 @@ pub(super) async fn backup(app: &Arc<App>, query: &Query) -> Result<ApiResponse,
         };
         // Its reader may have left already; then the first piece finds out.
         drop(begun.send(Ok(())));
-        let mut out = Pieces {
-            pieces,
-            waiting: BytesMut::new(),
-        };
-        match backup.write(&app.ledger, &mut out) {
+        let mut out = Pieces::new(pieces);
+        match backup.write(&mut out) {
             Ok(manifest) => tracing::info!("a backup of {} files was made", manifest.files.len()),
             Err(error) => {
                 tracing::error!("a backup was cut: {}", chain(&error));
-                drop(out.pieces.blocking_send(Err(Cut)));
+                out.cut();
             }
         }
     });
@@ -71,37 +62,4 @@ pub(super) async fn backup(app: &Arc<App>, query: &Query) -> Result<ApiResponse,
     let content_type = HeaderValue::from_static("application/x-tar");
     response.headers_mut().insert(CONTENT_TYPE, content_type);
     Ok(response)
-}
-
-/// Sends what is written to it, in pieces.
-struct Pieces {
-    pieces: mpsc::Sender<Piece>,
-    waiting: BytesMut,
-}
-
-impl Pieces {
-    fn send(&mut self, piece: Bytes) -> io::Result<()> {
-        let sent = self.pieces.blocking_send(Ok(piece));
-        sent.map_err(|_| io::Error::new(io::ErrorKind::BrokenPipe, "the client left"))
-    }
-}
-
-impl io::Write for Pieces {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.waiting.extend_from_slice(bytes);
-        while self.waiting.len() >= PIECE_BYTES {
-            let piece = self.waiting.split_to(PIECE_BYTES).freeze();
-            self.send(piece)?;
-        }
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        let rest = self.waiting.split().freeze();
-        if rest.is_empty() {
-            Ok(())
-        } else {
-            self.send(rest)
-        }
-    }
 }

@@ -1,19 +1,25 @@
-//! `GET /mayfly/billing` and `GET /mayfly/billing/summary`: single records, and sums by function and
-//! day.
+//! `GET /mayfly/billing` and what is below it: single records, sums by function and time, the invoice
+//! and the records of a month, budgets.
 
+use std::io::Write;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
+use domain::billing::month::{Month, MonthError};
 use domain::billing::usd_text;
-use domain::{FunctionName, Report};
-use http::StatusCode;
+use domain::{FunctionName, Report, Trigger};
+use http::header::CONTENT_TYPE;
+use http::{HeaderValue, Response, StatusCode};
 use serde::Serialize;
-use storage::{EntryQuery, StorageError, SummaryQuery, SummaryRow};
+use storage::{EntryQuery, Period, StorageError, SummaryQuery, SummaryRow};
 
+use super::super::body::{ApiResponse, Pieces, stream};
 use super::super::error::ApiError;
 use super::super::query::Query;
 use crate::app::App;
 use crate::faults::chain;
 use crate::http::error::{HttpResponse, json_response};
+use crate::invoices::{self, Asked, Source};
 use crate::time_text::rfc3339_ms;
 
 /// Most records of one answer.
@@ -46,7 +52,18 @@ pub(crate) struct EntryView {
 #[derive(Debug, Serialize)]
 pub(crate) struct SummaryView {
     function: String,
-    day: String,
+    /// Where the sums are of days.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    day: Option<String>,
+    /// Where they are of something else: `2026-11-22T13:05`, `2026-11-22T13` or `2026-11`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    period: Option<String>,
+    /// Where versions were asked for, and are known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    version: Option<String>,
+    /// Where triggers were asked for, and are known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trigger: Option<&'static str>,
     invocations: u64,
     errors: u64,
     billed_ms: u64,
@@ -74,18 +91,95 @@ pub(super) async fn summarise_billing(
     app: &Arc<App>,
     query: &Query,
 ) -> Result<HttpResponse, ApiError> {
-    query.only(&["function", "since"])?;
+    query.only(&["function", "since", "by", "version", "trigger"])?;
     let summary = SummaryQuery {
         function: function(query)?,
         since_us: query.instant_us("since")?,
         until_us: None,
-        ..SummaryQuery::default()
+        by: period(query)?,
+        by_version: flag(query, "version")?,
+        by_trigger: flag(query, "trigger")?,
     };
     let body = blocking(app, move |app| {
         let read = app.ledger.summary(&summary)?;
-        Ok(json_array(read.iter().map(SummaryView::from)))
+        Ok(json_array(
+            read.iter().map(|row| SummaryView::new(row, summary.by)),
+        ))
     });
     Ok(json_response(StatusCode::OK, body.await?))
+}
+
+/// The invoice of a month.
+pub(super) async fn invoice(app: &Arc<App>, query: &Query) -> Result<HttpResponse, ApiError> {
+    query.only(&["month", "function"])?;
+    let asked = Asked::new(month(query)?, function(query)?, app.clock.unix_us())
+        .map_err(|error| ApiError::validation(format!("query parameter `month`: {error}")))?;
+    let function = asked.function.clone();
+    let made = blocking(app, move |app| {
+        invoices::make(Source::Owned(&app.ledger), &app.config, &asked)
+    });
+    let made = made.await?;
+    if let Some(function) = function
+        && made.lines.is_empty()
+        && app.registry.function(&function).is_none()
+    {
+        return Err(ApiError::not_found(format!(
+            "there is no function `{function}`, and no record of it in {}",
+            made.month
+        )));
+    }
+    let body = serde_json::to_vec(&made).unwrap_or_default();
+    Ok(json_response(StatusCode::OK, body))
+}
+
+/// Every record of a month, oldest first: a line of JSON each.
+pub(super) fn export(app: &Arc<App>, query: &Query) -> Result<ApiResponse, ApiError> {
+    query.only(&["month", "function"])?;
+    let asked = Asked::new(month(query)?, function(query)?, app.clock.unix_us())
+        .map_err(|error| ApiError::validation(format!("query parameter `month`: {error}")))?;
+    let (pieces, body) = stream();
+    let app = Arc::clone(app);
+    tokio::task::spawn_blocking(move || {
+        let mut out = Pieces::new(pieces);
+        let mut written = Ok(());
+        let read = app.ledger.each(&asked.records(), |report| {
+            written = write_line(&mut out, &report);
+            match written {
+                Ok(()) => ControlFlow::Continue(()),
+                Err(_) => ControlFlow::Break(()),
+            }
+        });
+        if let Err(error) = read {
+            tracing::error!("an export of billing was cut: {}", chain(&error));
+            return out.cut();
+        }
+        // An error is a reader that left.
+        drop(written.and_then(|()| out.flush()));
+    });
+    let mut response = Response::new(body);
+    let content_type = HeaderValue::from_static("application/x-ndjson");
+    response.headers_mut().insert(CONTENT_TYPE, content_type);
+    Ok(response)
+}
+
+/// A record as a line of JSON.
+pub(crate) fn write_line(out: &mut impl Write, report: &Report) -> std::io::Result<()> {
+    serde_json::to_writer(&mut *out, &EntryView::from(report))?;
+    out.write_all(b"\n")
+}
+
+/// Budgets and what is spent of them.
+pub(super) fn list_budgets(app: &Arc<App>, query: &Query) -> Result<HttpResponse, ApiError> {
+    query.only(&[])?;
+    let views = app.budgets.list();
+    Ok(json_response(StatusCode::OK, json_array(views.iter())))
+}
+
+fn month(query: &Query) -> Result<Option<Month>, ApiError> {
+    let month = query.text("month").map(str::parse).transpose();
+    month.map_err(|error: MonthError| {
+        ApiError::validation(format!("query parameter `month`: {error}"))
+    })
 }
 
 /// A deleted function has records too, so the name need not be one of a function that exists.
@@ -95,6 +189,29 @@ fn function(query: &Query) -> Result<Option<FunctionName>, ApiError> {
         .map(FunctionName::parse)
         .transpose()
         .map_err(|error| ApiError::validation(format!("query parameter `function`: {error}")))
+}
+
+fn period(query: &Query) -> Result<Period, ApiError> {
+    let Some(text) = query.text("by") else {
+        return Ok(Period::Day);
+    };
+    let found = Period::ALL.into_iter().find(|by| by.as_str() == text);
+    found.ok_or_else(|| {
+        let known = Period::ALL.map(Period::as_str).join(", ");
+        ApiError::validation(format!(
+            "query parameter `by` is `{text}`; it must be one of: {known}"
+        ))
+    })
+}
+
+fn flag(query: &Query, name: &str) -> Result<bool, ApiError> {
+    match query.text(name) {
+        None | Some("false") => Ok(false),
+        Some("true") => Ok(true),
+        Some(text) => Err(ApiError::validation(format!(
+            "query parameter `{name}` is `{text}`; it must be true or false"
+        ))),
+    }
 }
 
 fn limit(query: &Query) -> Result<usize, ApiError> {
@@ -160,11 +277,16 @@ impl From<&Report> for EntryView {
     }
 }
 
-impl From<&SummaryRow> for SummaryView {
-    fn from(row: &SummaryRow) -> Self {
+impl SummaryView {
+    /// Sums of one period of the length `by`.
+    pub(crate) fn new(row: &SummaryRow, by: Period) -> Self {
+        let is_day = by == Period::Day;
         Self {
             function: row.function.to_string(),
-            day: row.period.clone(),
+            day: is_day.then(|| row.period.clone()),
+            period: (!is_day).then(|| row.period.clone()),
+            version: row.version.map(|version| version.to_string()),
+            trigger: row.trigger.map(Trigger::as_str),
             invocations: row.invocations,
             errors: row.errors,
             billed_ms: row.billed_ms,

@@ -19,7 +19,6 @@ use storage::NewEvent;
 use self::read::{Incoming, NotTaken, Read};
 use super::super::error::ApiError;
 use super::super::request::ApiRequest;
-use super::accepted::accept_error;
 use super::events::{answer, check_open};
 use crate::app::App;
 use crate::http::error::HttpResponse;
@@ -136,8 +135,7 @@ async fn take_in(app: &App, events: Vec<NewEvent>) -> Result<(), ApiError> {
     if events.is_empty() {
         return Ok(());
     }
-    let accepted = accept(app, events).await;
-    accepted.map_err(|error| accept_error(&error))
+    Ok(accept(app, events).await?)
 }
 
 fn refused(error: NotTaken) -> ApiError {

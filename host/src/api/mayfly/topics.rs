@@ -14,7 +14,6 @@ use storage::NewEvent;
 
 use super::super::error::ApiError;
 use super::super::request::ApiRequest;
-use super::accepted::accept_error;
 use super::events::{answer, check_open, json};
 use crate::answer::parse_json;
 use crate::app::App;
@@ -121,9 +120,7 @@ pub(super) async fn publish(
     };
     let events: Vec<NewEvent> = subscribers.iter().zip(&ids).map(new).collect();
     if !events.is_empty() {
-        accept(app, events)
-            .await
-            .map_err(|error| accept_error(&error))?;
+        accept(app, events).await?;
     }
     let published = subscribers.iter().zip(ids).map(|(subscriber, request_id)| {
         let subscriber = SubscriberView::from(subscriber);

@@ -4,6 +4,8 @@ use domain::Status;
 use domain::billing::usd_text;
 use serde::Deserialize;
 
+use super::cells::{Cell, Column, Kind};
+use super::{By, Grouping};
 use crate::cli::table::{Align, aligned, csv};
 
 /// One attempt to run a function.
@@ -26,11 +28,14 @@ pub(super) struct Entry {
     charge_picousd: u64,
 }
 
-/// One function on one day.
+/// One function in one period, a day unless something else was asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub(super) struct Sum {
     function: String,
+    #[serde(alias = "period")]
     day: String,
+    version: Option<String>,
+    trigger: Option<String>,
     invocations: u64,
     errors: u64,
     billed_ms: u128,
@@ -111,31 +116,38 @@ fn request(entry: &Entry) -> String {
 }
 
 /// Sums as people read them, with the sum of all.
-pub(super) fn sums_table(sums: &[Sum]) -> String {
+pub(super) fn sums_table(sums: &[Sum], grouping: Grouping) -> String {
     if sums.is_empty() {
         return "no invocations\n".to_owned();
     }
-    let columns = [
-        ("DAY", Align::Left),
+    let mut columns = vec![
+        (grouping.by.heading(), Align::Left),
         ("FUNCTION", Align::Left),
+    ];
+    columns.extend(grouping.version.then_some(("VERSION", Align::Left)));
+    columns.extend(grouping.trigger.then_some(("TRIGGER", Align::Left)));
+    columns.extend([
         ("INVOCATIONS", Align::Right),
         ("ERRORS", Align::Right),
         ("BILLED MS", Align::Right),
         ("GB-SECONDS", Align::Right),
         ("CHARGE USD", Align::Right),
-    ];
+    ]);
+    let or_dash = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".to_owned());
     let rows: Vec<_> = sums
         .iter()
         .map(|sum| {
-            vec![
-                sum.day.clone(),
-                sum.function.clone(),
+            let mut row = vec![sum.day.clone(), sum.function.clone()];
+            row.extend(grouping.version.then(|| or_dash(&sum.version)));
+            row.extend(grouping.trigger.then(|| or_dash(&sum.trigger)));
+            row.extend([
                 sum.invocations.to_string(),
                 sum.errors.to_string(),
                 sum.billed_ms.to_string(),
                 sum.gb_seconds.clone(),
                 sum.charge_usd.clone(),
-            ]
+            ]);
+            row
         })
         .collect();
     let total = Total {
@@ -172,75 +184,91 @@ impl Total {
     }
 }
 
-/// Entries with a header line, columns named as in JSON.
+/// The columns of entries, named as in JSON.
+pub(super) const ENTRY_COLUMNS: [Column; 15] = [
+    ("request_id", Kind::Text),
+    ("attempt", Kind::Integer),
+    ("function", Kind::Text),
+    ("version", Kind::Text),
+    ("trigger", Kind::Text),
+    ("started_at", Kind::Instant),
+    ("status", Kind::Text),
+    ("error_type", Kind::Text),
+    ("init_ms", Kind::Real),
+    ("duration_ms", Kind::Real),
+    ("cpu_ms", Kind::Real),
+    ("billed_ms", Kind::Integer),
+    ("memory_mb", Kind::Integer),
+    ("max_memory_used_mb", Kind::Integer),
+    ("charge_picousd", Kind::Integer),
+];
+
+/// An entry in those columns.
+pub(super) fn entry_cells(entry: &Entry) -> Vec<Cell> {
+    vec![
+        Cell::text(&entry.request_id),
+        Cell::Integer(entry.attempt.into()),
+        Cell::text(&entry.function),
+        Cell::text(&entry.version),
+        Cell::text(&entry.trigger),
+        Cell::Instant(entry.started_at.clone()),
+        Cell::text(&entry.status),
+        entry
+            .error_type
+            .as_deref()
+            .map_or(Cell::Nothing, Cell::text),
+        entry.init_ms.map_or(Cell::Nothing, Cell::Real),
+        Cell::Real(entry.duration_ms),
+        Cell::Real(entry.cpu_ms),
+        Cell::Integer(entry.billed_ms.into()),
+        Cell::Integer(entry.memory_mb.into()),
+        Cell::Integer(entry.max_memory_used_mb.into()),
+        Cell::Integer(entry.charge_picousd.into()),
+    ]
+}
+
+/// Entries with a header line.
 pub(super) fn entries_csv(entries: &[Entry]) -> String {
-    let header = [
-        "request_id",
-        "attempt",
-        "function",
-        "version",
-        "trigger",
-        "started_at",
-        "status",
-        "error_type",
-        "init_ms",
-        "duration_ms",
-        "cpu_ms",
-        "billed_ms",
-        "memory_mb",
-        "max_memory_used_mb",
-        "charge_picousd",
-    ];
     let rows: Vec<_> = entries
         .iter()
-        .map(|entry| {
-            vec![
-                entry.request_id.clone(),
-                entry.attempt.to_string(),
-                entry.function.clone(),
-                entry.version.clone(),
-                entry.trigger.clone(),
-                entry.started_at.clone(),
-                entry.status.clone(),
-                entry.error_type.clone().unwrap_or_default(),
-                entry.init_ms.map_or_else(String::new, |ms| ms.to_string()),
-                entry.duration_ms.to_string(),
-                entry.cpu_ms.to_string(),
-                entry.billed_ms.to_string(),
-                entry.memory_mb.to_string(),
-                entry.max_memory_used_mb.to_string(),
-                entry.charge_picousd.to_string(),
-            ]
-        })
+        .map(|entry| entry_cells(entry).iter().map(Cell::to_string).collect())
         .collect();
-    csv(&header, &rows)
+    csv(&ENTRY_COLUMNS.map(|(name, _)| name), &rows)
 }
 
 /// Sums with a header line, columns named as in JSON.
-pub(super) fn sums_csv(sums: &[Sum]) -> String {
-    let header = [
-        "function",
-        "day",
+pub(super) fn sums_csv(sums: &[Sum], grouping: Grouping) -> String {
+    let period = match grouping.by {
+        By::Day => "day",
+        By::Minute | By::Hour | By::Month => "period",
+    };
+    let mut header = vec!["function", period];
+    header.extend(grouping.version.then_some("version"));
+    header.extend(grouping.trigger.then_some("trigger"));
+    header.extend([
         "invocations",
         "errors",
         "billed_ms",
         "gb_seconds",
         "charge_picousd",
         "charge_usd",
-    ];
+    ]);
     let rows: Vec<_> = sums
         .iter()
         .map(|sum| {
-            vec![
-                sum.function.clone(),
-                sum.day.clone(),
+            let mut row = vec![sum.function.clone(), sum.day.clone()];
+            let known = |text: &Option<String>| text.clone().unwrap_or_default();
+            row.extend(grouping.version.then(|| known(&sum.version)));
+            row.extend(grouping.trigger.then(|| known(&sum.trigger)));
+            row.extend([
                 sum.invocations.to_string(),
                 sum.errors.to_string(),
                 sum.billed_ms.to_string(),
                 sum.gb_seconds.clone(),
                 sum.charge_picousd.to_string(),
                 sum.charge_usd.clone(),
-            ]
+            ]);
+            row
         })
         .collect();
     csv(&header, &rows)

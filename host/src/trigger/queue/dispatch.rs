@@ -48,15 +48,7 @@ impl Dispatch {
     /// Starts dispatching on the threads of `runtime`.
     pub(crate) fn start(app: &Arc<App>, runtime: &Handle) -> Self {
         let (cut, is_cut) = watch::channel(false);
-        let dispatcher = Dispatcher {
-            app: Arc::clone(app),
-            cut: is_cut,
-            attempts: JoinSet::new(),
-            under_way: HashMap::new(),
-            in_flight: HashMap::new(),
-            starting: Arc::default(),
-            last: String::new(),
-        };
+        let dispatcher = Dispatcher::new(app, is_cut);
         Self {
             cut,
             task: runtime.spawn(dispatcher.run()),
@@ -81,7 +73,7 @@ impl Dispatch {
     }
 }
 
-struct Dispatcher {
+pub(super) struct Dispatcher {
     app: Arc<App>,
     cut: watch::Receiver<bool>,
     attempts: JoinSet<()>,
@@ -96,7 +88,8 @@ struct Dispatcher {
 }
 
 /// What a round was.
-enum Round {
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Round {
     /// There may be more to claim at once.
     More,
     /// Nothing can be claimed for so long, if nothing happens.
@@ -104,6 +97,18 @@ enum Round {
 }
 
 impl Dispatcher {
+    pub(super) fn new(app: &Arc<App>, cut: watch::Receiver<bool>) -> Self {
+        Self {
+            app: Arc::clone(app),
+            cut,
+            attempts: JoinSet::new(),
+            under_way: HashMap::new(),
+            in_flight: HashMap::new(),
+            starting: Arc::default(),
+            last: String::new(),
+        }
+    }
+
     async fn run(mut self) {
         self.prepare().await;
         while !self.app.is_draining() {
@@ -124,6 +129,11 @@ impl Dispatcher {
                 self.ended(ended).await;
             }
         }
+        self.all_ended().await;
+    }
+
+    /// Completes when every attempt that was started is closed.
+    pub(super) async fn all_ended(&mut self) {
         while let Some(ended) = self.attempts.join_next_with_id().await {
             self.ended(ended).await;
         }
@@ -156,7 +166,8 @@ impl Dispatcher {
         }
     }
 
-    async fn round(&mut self) -> Round {
+    /// Claims what is due and could run now, and starts it.
+    pub(super) async fn round(&mut self) -> Round {
         let writable = self.app.queue.health() == QueueHealth::Writable;
         if !writable || !self.app.ledger.is_writable() {
             return Round::Wait(FAILED_LOOK);
@@ -190,7 +201,7 @@ impl Dispatcher {
 
     /// How many events of which queue to claim: all that are due get a part of the free places, the
     /// one after the last that had its turn first.
-    fn shares(&mut self, mut due: Vec<String>) -> Vec<(String, u32)> {
+    pub(super) fn shares(&mut self, mut due: Vec<String>) -> Vec<(String, u32)> {
         let next = due.iter().position(|queue| *queue > self.last);
         due.rotate_left(next.unwrap_or(0));
         let places = self.app.config.queue.concurrency_max;

@@ -10,6 +10,7 @@
 //! | `{"op":"log","lines":[..]}` | prints the lines; the answer is how many |
 //! | `{"op":"context"}` | the answer is what the context says |
 //! | `{"op":"environment","name":N}` | the answer is the variable N, or null |
+//! | the record of another event's end | prints `record` and the record |
 //! | anything else | `{"event":..,"version":..}` |
 //!
 //! The event of an HTTP trigger is looked into when its body asks for something.
@@ -25,6 +26,9 @@ fn conformance(event: Option<Value>, context: &Context) -> Result<Value, Error> 
     let event = event.unwrap_or(Value::Null);
     println!("conformance {}", context.request_id());
     let event = asked_over_http(&event).unwrap_or(event);
+    if event["requestContext"]["condition"].is_string() {
+        println!("record {event}");
+    }
     match event["op"].as_str() {
         Some("error") => {
             let message = event["msg"].as_str().unwrap_or_default();

@@ -43,6 +43,9 @@ impl Server {
             .arg("--credentials")
             .arg(root.join("credentials"))
             .args(["--listen", "127.0.0.1:0", "--control", "127.0.0.1:0"])
+            // Nobody waits minutes for a retry.
+            .env("MAYFLY_QUEUE_FIRST_RETRY_MS", "10")
+            .env("MAYFLY_QUEUE_SECOND_RETRY_MS", "20")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(log)

@@ -1,3 +1,7 @@
+//! When expressions are due, and what is said of those that are none.
+
+mod plan;
+
 use proptest::prelude::*;
 
 use super::*;

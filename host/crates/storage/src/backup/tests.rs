@@ -1,5 +1,7 @@
 //! A backup under load and back; and backups that were changed.
 
+mod events;
+
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use domain::Clock;
@@ -16,6 +18,7 @@ struct Site {
     root: tempfile::TempDir,
     data_dir: DataDir,
     ledger: Ledger,
+    queue: Option<Queue>,
 }
 
 fn ledger(data_dir: &DataDir) -> Ledger {
@@ -42,13 +45,18 @@ fn site() -> Site {
         root,
         data_dir,
         ledger,
+        queue: None,
     }
+}
+
+fn begin(site: &Site) -> Backup {
+    Backup::begin(&site.data_dir, site.queue.as_ref(), &site.ledger, MADE).unwrap()
 }
 
 fn backup(site: &Site) -> (Vec<u8>, BackupManifest) {
     let mut bytes = Vec::new();
-    let backup = Backup::begin(&site.data_dir, MADE).unwrap();
-    let manifest = backup.write(&site.ledger, &mut bytes).unwrap();
+    let backup = begin(site);
+    let manifest = backup.write(&mut bytes).unwrap();
     (bytes, manifest)
 }
 
@@ -208,6 +216,7 @@ fn what_a_crash_left_of_a_backup_goes_at_the_next_start() {
         root,
         data_dir,
         ledger,
+        queue: _,
     } = site();
     ledger.close().unwrap();
     let left = data_dir.path().join(WORK);
@@ -222,7 +231,7 @@ fn a_backup_begins_while_no_artifact_is_swept() {
     let site = site();
     let sweeping = site.data_dir.try_sweep().unwrap();
     std::thread::scope(|scope| {
-        let beginning = scope.spawn(|| Backup::begin(&site.data_dir, MADE).unwrap());
+        let beginning = scope.spawn(|| begin(&site));
         // One that does not wait would be done soon.
         for _ in 0..1_000 {
             std::thread::yield_now();

@@ -25,6 +25,7 @@ use crate::simulation::random::Random;
 pub(crate) const MOUNT: &str = "/simulated-disk";
 const SECTOR_BYTES: usize = 512;
 const WORD_BYTES: usize = 8;
+const PAGE_BYTES: usize = 4_096;
 
 thread_local! {
     /// The disk of this thread. Files that are open stay on the disk that they were opened on.
@@ -75,6 +76,17 @@ pub(crate) enum Trouble {
     Broken,
 }
 
+/// Whether a step has its effect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Step {
+    Alive,
+    /// The process dies at this step, which has its effect.
+    DiesAfter,
+    /// The process dies at this step, which has none.
+    DiesBefore,
+    Dead,
+}
+
 /// A disk. Cheap to clone; all clones are the same disk.
 #[derive(Debug, Clone)]
 pub(crate) struct SimDisk(Arc<Mutex<Inner>>);
@@ -94,7 +106,11 @@ struct Inner {
     is_dead: bool,
     /// At the step that comes after so many others.
     trouble: Option<(u64, Trouble)>,
+    /// Calls of this process that were made to fail.
+    troubles: u64,
     steps: u64,
+    /// Nothing happens to who looks on.
+    is_held: bool,
     mistake: Option<Mistake>,
 }
 
@@ -229,6 +245,9 @@ impl Inner {
         if self.is_dead {
             return false;
         }
+        if self.is_held {
+            return true;
+        }
         self.steps += 1;
         match &mut self.steps_left {
             Some(0) => self.is_dead = true,
@@ -244,12 +263,14 @@ impl Inner {
             return Err(io::Error::other("the process is dead"));
         }
         match &mut self.trouble {
+            _ if self.is_held => Ok(()),
             Some((0, trouble)) => {
                 let errno = match trouble {
                     Trouble::NoSpace => Errno::NOSPC,
                     Trouble::Broken => Errno::IO,
                 };
                 self.trouble = None;
+                self.troubles += 1;
                 Err(errno.into())
             }
             Some((left, _)) => {
@@ -289,7 +310,9 @@ impl SimDisk {
             steps_left: None,
             is_dead: false,
             trouble: None,
+            troubles: 0,
             steps: 0,
+            is_held: false,
             mistake,
         })))
     }
@@ -300,6 +323,7 @@ impl SimDisk {
         inner.random = random;
         inner.steps_left = None;
         inner.trouble = None;
+        inner.troubles = 0;
         inner.is_dead = false;
         if is_power_cut {
             inner.boot += 1;
@@ -335,9 +359,19 @@ impl SimDisk {
         self.0.lock().trouble = Some((calls, trouble));
     }
 
-    /// Has no call fail any more. Whether one was still to fail.
-    pub(crate) fn mend(&self) -> bool {
-        self.0.lock().trouble.take().is_some()
+    /// Has no call fail any more.
+    pub(crate) fn mend(&self) {
+        self.0.lock().trouble = None;
+    }
+
+    /// Calls of this process that were made to fail.
+    pub(crate) fn troubles(&self) -> u64 {
+        self.0.lock().troubles
+    }
+
+    /// Has nothing happen during calls, or lets it happen again.
+    pub(crate) fn hold(&self, is_held: bool) {
+        self.0.lock().is_held = is_held;
     }
 
     /// Ends the process here.
@@ -349,9 +383,15 @@ impl SimDisk {
         self.0.lock().is_dead
     }
 
-    /// A step of somebody else's: what it is about to do has an effect if it says `true`.
-    pub(crate) fn step(&self) -> bool {
-        self.0.lock().step()
+    /// A step of somebody else's, which has its effect in one piece.
+    pub(crate) fn commit_step(&self) -> Step {
+        let mut inner = self.0.lock();
+        match (inner.is_dead, inner.step()) {
+            (true, _) => Step::Dead,
+            (false, true) => Step::Alive,
+            (false, false) if inner.random.one_in(2) => Step::DiesAfter,
+            (false, false) => Step::DiesBefore,
+        }
     }
 
     /// Calls and stores so far.
@@ -364,7 +404,10 @@ impl SimDisk {
         let inner = self.0.lock();
         let mut crc = 0;
         for (name, inode) in &inner.names {
-            crc = crc32c::crc32c_append(crc, name.as_bytes());
+            // Files that are being written have numbers that go on from one test to the next.
+            if !name.ends_with(".tmp") {
+                crc = crc32c::crc32c_append(crc, name.as_bytes());
+            }
             if let Some(image) = inner.images.get(inode) {
                 crc = crc32c::crc32c_append(crc, &image.cached);
                 crc = crc32c::crc32c_append(crc, &image.durable);
@@ -545,10 +588,10 @@ impl SimFile {
         let is_death = called.is_err() && inner.is_dying();
         let written = match (&called, is_death) {
             (Ok(()), _) => bytes,
-            // It dies in the middle.
+            // It dies in the middle, though not of a page.
             (Err(_), true) => {
-                let length = inner.random.below(bytes.len() + 1);
-                &bytes[..length]
+                let pages = inner.random.below(bytes.len() / PAGE_BYTES + 2);
+                &bytes[..bytes.len().min(pages * PAGE_BYTES)]
             }
             (Err(_), false) => return called,
         };

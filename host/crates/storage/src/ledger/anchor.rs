@@ -104,11 +104,20 @@ impl Anchor {
     }
 
     pub(super) fn write(&self, directory: &Path) -> Result<(), StorageError> {
-        let Some(hash) = &self.hash else {
-            return Ok(());
-        };
         let path = Self::path(directory);
-        let io = |error: serde_json::Error| StorageError::io("writing", &path)(error.into());
+        let json = self.json();
+        let json = json.map_err(|error| StorageError::io("writing", &path)(error.into()))?;
+        match json {
+            Some(json) => files::write_whole(&path, &json),
+            None => Ok(()),
+        }
+    }
+
+    /// As it is written; `None` when nothing was dropped.
+    pub(super) fn json(&self) -> serde_json::Result<Option<Vec<u8>>> {
+        let Some(hash) = &self.hash else {
+            return Ok(None);
+        };
         let mut written: BTreeMap<_, Vec<WrittenHour>> = BTreeMap::new();
         for (key, totals) in &self.sums.0 {
             let hours = written.entry((&key.function, key.version, key.trigger));
@@ -135,10 +144,9 @@ impl Anchor {
             next_sequence: self.next_sequence,
             last_crc32c: self.crc,
             sha256: files::hex(hash),
-            sums: sums.collect::<Result<_, _>>().map_err(io)?,
+            sums: sums.collect::<Result<_, _>>()?,
         };
-        let json = serde_json::to_vec(&written).map_err(io)?;
-        files::write_whole(&path, &json)
+        serde_json::to_vec(&written).map(Some)
     }
 
     /// The anchor of a ledger; the one of nothing when there is no file.

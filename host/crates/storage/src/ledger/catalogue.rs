@@ -322,7 +322,8 @@ impl Catalogue {
 
     /// Forgets everything, as if the file was removed.
     pub(super) fn clear(&self) {
-        let tables = "SELECT name FROM sqlite_schema WHERE type = 'table' AND name <> 'position'";
+        let tables = "SELECT name FROM sqlite_schema
+             WHERE type = 'table' AND name NOT IN ('position', 'minutes')";
         let mut statement = self.connection.prepare_cached(tables).unwrap();
         let names = statement.query_map([], |row| row.get(0)).unwrap();
         for name in names.collect::<rusqlite::Result<Vec<String>>>().unwrap() {
@@ -330,9 +331,13 @@ impl Catalogue {
             let mut statement = self.connection.prepare_cached(&delete).unwrap();
             statement.execute([]).unwrap();
         }
-        let reset = "UPDATE position SET next_sequence = 1";
-        let mut statement = self.connection.prepare_cached(reset).unwrap();
-        statement.execute([]).unwrap();
+        for reset in [
+            "UPDATE position SET next_sequence = 1",
+            "UPDATE minutes SET first_sequence = 1, first_minute = -9223372036854775808",
+        ] {
+            let mut statement = self.connection.prepare_cached(reset).unwrap();
+            statement.execute([]).unwrap();
+        }
     }
 }
 

@@ -318,6 +318,7 @@ fn header(
         made_at_us,
         previous_crc: place.crc,
         previous_hash,
+        is_hash_torn: false,
         synced: HEADER_BYTES,
         sealed: None,
         boot,

@@ -179,6 +179,30 @@ impl Source {
         }
     }
 
+    /// Its length in bytes, if it is there.
+    pub(super) fn length(&self) -> Option<u64> {
+        match self {
+            Self::Path(path) => DiskFile::open_for_reading(path).and_then(|file| file.size()),
+            Self::Open { file, .. } => file.size(),
+        }
+        .ok()
+    }
+
+    /// Its header; `None` when retention dropped it meanwhile.
+    pub(super) fn read_header(&self) -> Result<Option<Header>, StorageError> {
+        let file = match self {
+            Self::Open { file, .. } => Arc::clone(file),
+            Self::Path(path) => match DiskFile::open_for_reading(path) {
+                Ok(file) => Arc::new(file),
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+                Err(error) => return Err(StorageError::io("opening", path)(error)),
+            },
+        };
+        let bytes = segment::read(&file, 0, HEADER_BYTES)
+            .map_err(StorageError::io("reading", self.path()))?;
+        Header::parse(self.path(), &bytes).map(Some)
+    }
+
     /// Its bytes; `None` when retention dropped it meanwhile.
     pub(super) fn read(&self) -> Result<Option<Vec<u8>>, StorageError> {
         let bytes = match self {

@@ -3,16 +3,18 @@
 //! Reads what is there and repairs nothing. A record that is being written meanwhile may or may not
 //! be seen; one that is seen is whole.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use domain::Report;
 
 use super::anchor::Anchor;
 use super::catalogue::Catalogue;
+use super::head::{self, LedgerHead};
 use super::query::{self, EntryQuery, Source, SummaryQuery, SummaryRow};
 use super::segment::{self, Header};
 use super::sums::{Period, Sums};
+use super::verify::{self, Verification};
 use crate::disk::DiskFile;
 use crate::{DataDir, StorageError};
 
@@ -100,6 +102,39 @@ impl LedgerReader {
             }
         }
         Ok(Some(sums))
+    }
+
+    /// The head of the ledger, to be kept elsewhere; `None` when there is no record to take it at.
+    ///
+    /// # Errors
+    ///
+    /// [`StorageError::Corrupt`] when what it reads of the newest segments is damaged,
+    /// [`StorageError::Io`] when it can't be read.
+    pub fn head(&self) -> Result<Option<LedgerHead>, StorageError> {
+        if !self.directory.is_dir() {
+            return Ok(None);
+        }
+        head::read(self)
+    }
+
+    /// Checks everything that can be checked: each record and its place, the hashes of segments, that
+    /// no attempt has two records, the sums; and, if given, that the past is the one that `known` was
+    /// made of. Repairs nothing, and works beside a running server.
+    ///
+    /// # Errors
+    ///
+    /// [`StorageError::Io`] when something can't be read. Damage is no error: it is what the answer is
+    /// about.
+    pub fn verify(&self, known: Option<&LedgerHead>) -> Result<Verification, StorageError> {
+        verify::verify(self, known)
+    }
+
+    pub(super) fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    pub(super) fn data_dir(&self) -> &Path {
+        &self.data_dir
     }
 
     /// The segments by first sequence number, those that have no name yet included.

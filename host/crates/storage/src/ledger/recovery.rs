@@ -18,7 +18,7 @@ use self::tail::Scanned;
 use super::anchor::Anchor;
 use super::catalogue::{Catalogue, Catalogued, Filter, SegmentInfo};
 use super::journal::Resume;
-use super::segment::{self, HEADER_BYTES, Hash, Header, Place};
+use super::segment::{self, BootId, HEADER_BYTES, Hash, Header, Place};
 use crate::disk::{self, DiskFile};
 use crate::{StorageError, files};
 
@@ -179,10 +179,24 @@ fn settle_spares(directory: &Path) -> Result<(), StorageError> {
                     .map_err(StorageError::io("naming", &to))?;
             }
             Err(_) if is_unused => files::remove(&path)?,
+            Err(_) if was_cut(directory)? => {
+                tracing::warn!(path = %path.display(), "removed a segment that was never synced");
+                files::remove(&path)?;
+            }
             Err(error) => return Err(error),
         }
     }
     files::sync_dir(directory)
+}
+
+/// Whether the machine was started again since a segment was opened to be written. A segment without a
+/// name whose header is gone was never synced then, as the header is before it gets its name.
+fn was_cut(directory: &Path) -> Result<bool, StorageError> {
+    let Some((_, path)) = segment::list(directory)?.pop() else {
+        return Ok(true);
+    };
+    let bytes = disk::read(&path).map_err(StorageError::io("reading", &path))?;
+    Ok(Header::parse(&path, &bytes)?.boot != BootId::current())
 }
 
 /// The first segment that is checked against its hash at this start.
@@ -239,6 +253,11 @@ fn check_chain(path: &Path, header: &Header, chain: Chain) -> Result<(), Storage
             32,
             "it does not follow the segment before it",
         ));
+    }
+    // It can be made again as long as the segment is not complete.
+    if header.is_hash_torn && (header.sealed.is_some() || chain.hash.is_none()) {
+        let reason = "the hash of the segment before is damaged";
+        return Err(StorageError::corrupt(path, 40, reason));
     }
     match (header.previous_hash, chain.hash) {
         (Some(found), Some(expected)) if found != expected => {

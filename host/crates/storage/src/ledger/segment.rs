@@ -11,7 +11,8 @@
 //! 40   SHA-256 of the segment before
 //! 72   CRC32C of bytes 40 to 72 and 16 to 24, u32; zero: that segment was not sealed yet
 //! 76   zero
-//! 80   synced mark, 88 sealed mark: an offset, u32, and its CRC32C with bytes 16 to 24, u32
+//! 80   synced mark, 88 sealed mark: an offset, u32, and its CRC32C with bytes 16 to 24, u32; zero:
+//!      not noted yet
 //! 96   boot id of the machine when it was last opened to be written, 16 bytes
 //! 112  zero
 //! 128  frames, then zeros
@@ -58,6 +59,9 @@ pub(super) struct Header {
     pub(super) previous_crc: u32,
     /// Of the segment before; `None` until that is sealed, and in the first.
     pub(super) previous_hash: Option<Hash>,
+    /// Whether what stands in place of that hash is none: it was being written when the power went, or
+    /// was damaged later.
+    pub(super) is_hash_torn: bool,
     /// Everything before this is on disk.
     pub(super) synced: usize,
     /// Where the last frame ends, once sealed.
@@ -125,20 +129,12 @@ impl Header {
             });
         }
         let first_sequence = u64_at(16);
-        let previous_hash = match u32_at(72) {
-            0 => None,
-            _ => {
-                let mut hash = [0; 32];
-                hash.copy_from_slice(&bytes[PREVIOUS_HASH_AT..PREVIOUS_HASH_AT + 32]);
-                if hash_field(first_sequence, &hash) != bytes[PREVIOUS_HASH_AT..76] {
-                    return corrupt(
-                        PREVIOUS_HASH_AT,
-                        "the hash of the segment before is damaged",
-                    );
-                }
-                Some(hash)
-            }
-        };
+        let field = &bytes[PREVIOUS_HASH_AT..PREVIOUS_HASH_AT + 36];
+        let mut hash = [0; 32];
+        hash.copy_from_slice(&field[..32]);
+        let is_whole = hash_field(first_sequence, &hash) == field;
+        let previous_hash = is_whole.then_some(hash);
+        let is_hash_torn = !is_whole && field.iter().any(|byte| *byte != 0);
         let read_mark = |at| {
             let offset = usize::try_from(u32_at(at)).ok()?;
             (mark(first_sequence, offset) == bytes[at..at + 8]).then_some(offset)
@@ -155,8 +151,13 @@ impl Header {
             made_at_us: i64::from_le_bytes(u64_at(24).to_le_bytes()),
             previous_crc: u32_at(32),
             previous_hash,
-            // A damaged mark promises nothing and forgives nothing: all of it counts as synced.
-            synced: read_mark(SYNCED_AT).unwrap_or(usize::MAX),
+            is_hash_torn,
+            synced: match u64_at(SYNCED_AT) {
+                // The header itself was not finished.
+                0 => HEADER_BYTES,
+                // A damaged mark promises nothing and forgives nothing: all of it counts as synced.
+                _ => read_mark(SYNCED_AT).unwrap_or(usize::MAX),
+            },
             sealed,
             boot: BootId(u128::to_le_bytes(
                 u128::from(u64_at(BOOT_AT)) | (u128::from(u64_at(BOOT_AT + 8)) << 64),

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::path::PathBuf;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use parking_lot::{Condvar, Mutex};
 use super::catalogue::Catalogue;
 use super::journal::{Condition, Journal, Resume, View};
 use super::segment::{self, Place};
+use super::strict::Strict;
 use super::sums::Sums;
 use super::{LedgerSettings, query};
 use crate::{DataDir, StorageError};
@@ -19,10 +21,12 @@ use crate::{DataDir, StorageError};
 #[derive(Debug)]
 pub(super) struct Shared {
     /// Keeps the directory locked.
-    _data_dir: DataDir,
+    data_dir: DataDir,
     pub(super) settings: LedgerSettings,
     pub(super) journal: Journal,
     pub(super) catalogue: Mutex<Catalogue>,
+    /// In strict mode, once what the last process left is settled.
+    pub(super) strict: OnceLock<Strict>,
     /// Sums of the segments that are not in the catalogue, as far as they were asked for.
     tally: Mutex<BTreeMap<u64, (Place, Sums)>>,
     pub(super) is_short_of_space: AtomicBool,
@@ -44,15 +48,20 @@ impl Shared {
         let clock = settings.clock.clone();
         let journal = Journal::open(directory, segment_bytes, clock, resume)?;
         Ok(Self {
-            _data_dir: data_dir.clone(),
+            data_dir: data_dir.clone(),
             settings,
             journal,
             catalogue: Mutex::new(catalogue),
+            strict: OnceLock::new(),
             tally: Mutex::default(),
             is_short_of_space: AtomicBool::new(false),
             closing: Mutex::new(false),
             closed: Condvar::new(),
         })
+    }
+
+    pub(super) fn data_dir(&self) -> &DataDir {
+        &self.data_dir
     }
 
     /// The error of a failed ledger.

@@ -49,9 +49,11 @@ impl Ledger {
     }
 
     /// What survives the process of this ledger besides the disk.
-    pub(crate) fn take_catalogue(&self) -> SimCatalogue {
-        let mut catalogue = self.shared().catalogue.lock();
-        SimCatalogue(std::mem::replace(&mut catalogue, Catalogue::in_memory()))
+    pub(crate) fn into_catalogue(self) -> SimCatalogue {
+        let shared = Arc::clone(&self.0.shared);
+        drop(self);
+        let shared = Arc::into_inner(shared).expect("nobody else has the ledger");
+        SimCatalogue(shared.catalogue.into_inner())
     }
 
     /// A round of the sync thread.
@@ -128,4 +130,23 @@ pub(crate) fn files() -> Vec<(std::path::PathBuf, Vec<u8>)> {
             (path, bytes)
         })
         .collect()
+}
+
+/// The segments of the mounted disk as people see them, for the report of what is wrong.
+pub(crate) fn describe() -> String {
+    let mut text = String::new();
+    for (name, path) in disk::list(Path::new(MOUNT)).unwrap_or_default() {
+        let bytes = disk::read(&path).unwrap_or_default();
+        let header = Header::parse(&path, &bytes);
+        let frames = header.as_ref().ok().map(|header| {
+            let mut frames = Frames::new(&bytes, Place::first(header));
+            frames.by_ref().for_each(drop);
+            (frames.place, frames.stop)
+        });
+        text.push_str(&format!(
+            "\n{name}: {} bytes, {header:?}, {frames:?}",
+            bytes.len()
+        ));
+    }
+    text
 }

@@ -10,7 +10,9 @@ mod recovery;
 mod running;
 mod scan;
 mod space;
+mod strict;
 mod sums;
+mod verify;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

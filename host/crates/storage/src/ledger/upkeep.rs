@@ -11,7 +11,7 @@ use super::anchor::Anchor;
 use super::catalogue::{Catalogued, Filter, SegmentInfo};
 use super::journal::SPARES;
 use super::sums::{self, Period};
-use super::{Shared, ballast, recovery, segment};
+use super::{Shared, ballast, recovery, segment, strict};
 use crate::{StorageError, disk, files, space};
 
 /// How often the upkeep thread looks.
@@ -34,7 +34,7 @@ pub(super) fn keep_synced(shared: &Shared, every: Duration) {
             drop(shared.journal.prepare(SPARES));
         }
         // A failure is in the journal's status, where every caller meets it.
-        if shared.journal.sync().is_err() {
+        if strict::sync(shared).is_err() {
             return;
         }
         round = round.wrapping_add(1);

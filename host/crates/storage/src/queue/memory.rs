@@ -16,6 +16,7 @@ use super::Event;
 use super::machine::{Depths, Effect, Rows, Tally};
 use super::operation::ScheduleRecord;
 use crate::StorageError;
+use crate::disk::simulated::{self, Mistake, Step};
 
 /// How a commit fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,9 +84,11 @@ impl State {
 }
 
 /// The queue in memory.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Memory {
     disk: State,
+    /// What was answered for, where that is done before it is on the disk.
+    answered: State,
     seen: State,
     failing: BTreeMap<u64, CommitFailure>,
     commits: u64,
@@ -128,7 +131,19 @@ impl Memory {
         self.seen.last_time_us = self.seen.last_time_us.max(Some(now_us));
         self.commits += 1;
         let failure = self.failing.remove(&self.commits);
+        // The process may die here.
+        let failure = match simulated::current() {
+            Some(disk) => match disk.commit_step() {
+                Step::Alive => failure,
+                Step::DiesAfter => Some(CommitFailure::Kept),
+                Step::DiesBefore | Step::Dead => Some(CommitFailure::Lost),
+            },
+            None => failure,
+        };
         match failure {
+            None if simulated::makes(Mistake::AnswerEarly) => {
+                self.disk = std::mem::replace(&mut self.answered, self.seen.clone());
+            }
             None | Some(CommitFailure::Kept) => self.disk = self.seen.clone(),
             Some(CommitFailure::Lost | CommitFailure::Full) => {}
         }

@@ -97,7 +97,8 @@ pub(super) const DUE: &str = concat!(
     " FROM events WHERE queue = ?1 AND state = 0 AND due_at_us <= ?2 ORDER BY due_at_us, number LIMIT ?3"
 );
 pub(super) const SUCCEEDED_BEFORE: &str =
-    "SELECT id FROM events WHERE state = 2 AND changed_at_us < ?1 ORDER BY changed_at_us LIMIT ?2";
+    "SELECT id FROM events INDEXED BY succeeded WHERE state = 2 AND changed_at_us < ?1
+     ORDER BY changed_at_us LIMIT ?2";
 pub(super) const OF_STATE: &str = concat!(
     "SELECT ",
     columns!(),

@@ -4,6 +4,7 @@
 //! into the database when [`Sqlite::checkpoint`] is called, and a failure there is one of the queue.
 //! Knows the tables ([`sql`]), not what operations mean.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -19,24 +20,27 @@ use super::row::{self, json, place};
 use super::{Event, sql};
 use crate::{StorageError, database};
 
-pub(super) const FILE: &str = "queue.db";
+pub(crate) const FILE: &str = "queue.db";
 
-/// Bytes of the write-ahead log, about, after which it is taken into the database.
+/// Bytes written to the write-ahead log, or by which it grew, after which it is taken into the database.
 const LOG_BYTES: u64 = 16 << 20;
-/// Beyond this, readers are waited for, so that it can begin anew.
+/// A longer log is cut, for which readers are waited for.
 const LOG_BYTES_MAX: u64 = 64 << 20;
-/// How long; a backup may take longer, and is not waited for.
+/// How long.
 const READERS: Duration = Duration::from_millis(100);
 /// What a transaction writes to the log at least: the pages that nearly every one changes.
 const TRANSACTION_BYTES: u64 = 8 * 4_096;
-/// What an effect writes besides its payload. Measured: 480 bytes in transactions of 1,000 operations.
+/// What an effect writes besides its payload, about: its share of pages, among many that are neighbours.
 const EFFECT_BYTES: u64 = 512;
 
 #[derive(Debug)]
 pub(crate) struct Sqlite {
     connection: Connection,
     path: PathBuf,
+    log: PathBuf,
     /// Written to the log since it was taken into the database, about.
+    written_bytes: u64,
+    /// How long its file was then.
     log_bytes: u64,
 }
 
@@ -50,6 +54,8 @@ impl Sqlite {
         Ok(Self {
             connection,
             path: path.to_owned(),
+            log: log(path),
+            written_bytes: 0,
             log_bytes: 0,
         })
     }
@@ -94,7 +100,7 @@ impl Sqlite {
         self.execute(sql::SET_TIME, [now_us])
             .and_then(|()| self.execute("COMMIT", []))
             .map_err(self.error("committing"))?;
-        self.log_bytes += TRANSACTION_BYTES;
+        self.written_bytes += TRANSACTION_BYTES;
         Ok(())
     }
 
@@ -107,31 +113,34 @@ impl Sqlite {
 
     /// Takes the write-ahead log into the database, if it is worth it or `at_once`.
     pub(super) fn checkpoint(&mut self, at_once: bool) -> Result<(), StorageError> {
-        if self.log_bytes == 0 || (self.log_bytes < LOG_BYTES && !at_once) {
+        let log_bytes = || fs::metadata(&self.log).map_or(0, |file| file.len());
+        let bytes = log_bytes();
+        let is_due = self.written_bytes >= LOG_BYTES
+            || bytes >= self.log_bytes.saturating_add(LOG_BYTES)
+            || (at_once && self.written_bytes > 0);
+        if !is_due {
             return Ok(());
         }
-        // Begins to count anew even if it fails: the next try comes after as much again.
-        self.log_bytes = 0;
-        let frames = self
-            .connection
-            .query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| row.get(1));
-        let frames: i64 = frames.map_err(self.error("taking in the log"))?;
-        let bytes = u64::try_from(frames).unwrap_or(0).saturating_mul(4_096);
-        if bytes > LOG_BYTES_MAX {
-            self.begin_log_anew()
-                .map_err(self.error("taking in the log"))?;
-        }
+        self.connection
+            .query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))
+            .and_then(|()| match bytes > LOG_BYTES_MAX {
+                true => self.cut_log(),
+                false => Ok(()),
+            })
+            .map_err(self.error("taking in the log"))?;
+        self.log_bytes = log_bytes();
+        self.written_bytes = 0;
         Ok(())
     }
 
-    fn begin_log_anew(&self) -> rusqlite::Result<()> {
+    fn cut_log(&self) -> rusqlite::Result<()> {
         self.connection.busy_timeout(READERS)?;
-        // Whether readers kept it from that: the next try comes after another `LOG_BYTES`.
-        let begun = self
+        // Readers may keep it from that: the next try comes after another `LOG_BYTES`.
+        let cut = self
             .connection
             .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
         self.connection.busy_timeout(database::BUSY)?;
-        begun
+        cut
     }
 
     /// Has nothing more written, also when it is closed: what a failed sync left is not to be trusted.
@@ -178,9 +187,9 @@ impl Sqlite {
         for effect in effects {
             self.apply_one(effect)
                 .map_err(self.error("storing an event"))?;
-            self.log_bytes += EFFECT_BYTES;
+            self.written_bytes += EFFECT_BYTES;
             if let Effect::Insert(event, _) = effect {
-                self.log_bytes += event.bytes;
+                self.written_bytes += event.bytes;
             }
         }
         Ok(())
@@ -253,6 +262,13 @@ impl Sqlite {
             ],
         )
     }
+}
+
+/// The write-ahead log of a database.
+pub(super) fn log(database: &Path) -> PathBuf {
+    let mut log = database.as_os_str().to_owned();
+    log.push("-wal");
+    log.into()
 }
 
 fn condition(event: &Event) -> Option<i64> {

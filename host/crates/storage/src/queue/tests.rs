@@ -1,6 +1,13 @@
 //! What the queue promises, tested from the outside and over each engine.
 
+mod conformance;
+mod disk;
+mod histories;
+mod measure;
+mod model;
 mod outside;
+mod plans;
+mod upgrade;
 
 use std::time::Duration;
 

@@ -172,9 +172,11 @@ impl Model {
 
     fn finish(&mut self, finish: &Finish) -> Answer {
         let now_us = self.now_us;
-        let Some(event) = self.events.get_mut(&finish.id).filter(|event| {
-            event.state == EventState::Running && event.attempts == finish.attempt
-        }) else {
+        let Some(event) = self
+            .events
+            .get_mut(&finish.id)
+            .filter(|event| event.state == EventState::Running && event.attempts == finish.attempt)
+        else {
             return Answer::NotRunning;
         };
         event.changed_at_us = now_us;
@@ -219,13 +221,15 @@ impl Model {
         events.iter().any(|new| {
             let queue = new.target.queue();
             let waiting = self.events.values().filter(|event| {
-                event.queue == queue && matches!(event.state, EventState::Queued | EventState::Running)
+                event.queue == queue
+                    && matches!(event.state, EventState::Queued | EventState::Running)
             });
             let more = events.iter().filter(|new| new.target.queue() == queue);
             let sizes = waiting
                 .map(|event| event.bytes)
                 .chain(more.map(|new| u64::try_from(new.payload.len()).unwrap()));
-            let (count, bytes) = sizes.fold((0, 0), |(count, bytes), size| (count + 1, bytes + size));
+            let (count, bytes) =
+                sizes.fold((0, 0), |(count, bytes), size| (count + 1, bytes + size));
             count > quota.events || bytes > quota.bytes
         })
     }
@@ -247,7 +251,10 @@ impl Model {
     }
 
     /// What is wrong with `events`, which should be ours.
-    pub(super) fn compare<'a>(&self, events: impl Iterator<Item = &'a Event>) -> Result<(), String> {
+    pub(super) fn compare<'a>(
+        &self,
+        events: impl Iterator<Item = &'a Event>,
+    ) -> Result<(), String> {
         let mut count = 0;
         for event in events {
             count += 1;
@@ -298,7 +305,9 @@ impl Model {
             };
             if !is_right {
                 let recorded = event.recorded;
-                return Err(format!("event {id} has the records {recorded:b}: {event:?}"));
+                return Err(format!(
+                    "event {id} has the records {recorded:b}: {event:?}"
+                ));
             }
         }
         Ok(())

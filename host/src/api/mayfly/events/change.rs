@@ -12,10 +12,9 @@ use storage::{Done, Operation, Selection};
 use super::super::super::error::ApiError;
 use super::super::super::request::read_json;
 use super::{Named, json};
-use crate::api::mayfly::accepted::queue_error;
 use crate::app::App;
 use crate::http::error::HttpResponse;
-use crate::trigger::queue::accept::perform;
+use crate::trigger::queue::accept::{AcceptError, perform};
 
 /// Events of one step.
 const STEP: u32 = 500;
@@ -219,7 +218,10 @@ async fn perform_one(app: &App, operation: Operation) -> Result<u64, ApiError> {
     match perform(app, operation).await {
         Ok(Done::Changed(changed)) => Ok(changed),
         Ok(Done::Claimed(_)) => Err(ApiError::service(StatusCode::INTERNAL_SERVER_ERROR)),
-        Err(error) => Err(queue_error(&error)),
+        Err(error) => {
+            app.faults.note(&app.clock, &error);
+            Err(AcceptError::from(error).into())
+        }
     }
 }
 

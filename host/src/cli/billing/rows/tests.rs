@@ -67,7 +67,7 @@ fn sums_are_read_as_the_control_api_writes_them() {
         "gb_seconds":"0.0015","charge_picousd":625001,"charge_usd":"0.000000625001"}]"#;
     let sums: Vec<Sum> = serde_json::from_str(text).unwrap();
     assert_eq!(
-        sums_table(&sums),
+        sums_table(&sums, Grouping::default()),
         "\
 DAY         FUNCTION  INVOCATIONS  ERRORS  BILLED MS  GB-SECONDS      CHARGE USD
 2026-11-22  hello               3       1         12      0.0015  0.000000625001
@@ -76,7 +76,7 @@ total: 3 invocations, 1 error, 12 ms billed, 0.000000625001 USD
 "
     );
     assert_eq!(
-        sums_csv(&sums),
+        sums_csv(&sums, Grouping::default()),
         "function,day,invocations,errors,billed_ms,gb_seconds,charge_picousd,charge_usd\r\n\
          hello,2026-11-22,3,1,12,0.0015,625001,0.000000625001\r\n"
     );

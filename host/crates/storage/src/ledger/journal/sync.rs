@@ -12,6 +12,8 @@ use std::time::Duration;
 
 use super::Journal;
 use super::spare::{READY_BYTES, SPARES};
+#[cfg(test)]
+use super::state::reason_of;
 use super::state::{State, Status};
 #[cfg(test)]
 use crate::disk::simulated::{self, Mistake};
@@ -153,6 +155,17 @@ impl Journal {
         matches!(state.status, Status::Open)
     }
 
+    /// Has the sync thread sync now instead of at the end of its wait.
+    pub(in crate::ledger) fn want_sync(&self) {
+        self.state.lock().is_sync_wanted = true;
+        self.work.notify_one();
+    }
+
+    /// The first sequence number that may not be on disk.
+    pub(in crate::ledger) fn synced(&self) -> u64 {
+        self.state.lock().synced
+    }
+
     /// Waits until everything appended before this call is on disk.
     pub(in crate::ledger) fn flush(&self) -> Result<(), StorageError> {
         #[cfg(test)]
@@ -187,9 +200,11 @@ impl Journal {
         drop(state);
         match status {
             Status::Failed(reason) => Err(StorageError::Failed { reason }),
-            _ if is_synced || simulated::makes(Mistake::CloseEarly) => Ok(()),
+            _ if is_synced => Ok(()),
             Status::Closed => Err(StorageError::Closed),
-            Status::Open => self.sync(),
+            Status::Open => self.sync().map_err(|error| StorageError::Failed {
+                reason: reason_of(&error),
+            }),
         }
     }
 }

@@ -186,6 +186,11 @@ impl Scanned {
             let reason = format!("its records should end at byte {sealed}");
             return Err(StorageError::corrupt(&path, place.offset, reason));
         }
+        if header.sealed.is_none() {
+            // The mark of the seal must not come to the disk before what it speaks of.
+            file.sync_all()
+                .map_err(StorageError::io("syncing", &path))?;
+        }
         seal(&path, &file, header.first_sequence, place.offset)
     }
 }

@@ -1,0 +1,402 @@
+//! Strict mode: an attempt is on disk before the guest runs, and its record before it is answered.
+//!
+//! `ledger/started` holds a slot of 512 bytes for each attempt that runs: written when it starts and
+//! emptied once its record is on disk. Slots are written and synced by the same thread that syncs
+//! the journal, all that wait at once. What is in a slot when the ledger is opened, and has no record,
+//! is what the host died under: it gets a record then.
+//!
+//! ```text
+//! 0   CRC32C of bytes 4 to 512, u32
+//! 4   payload length, u16
+//! 6   payload format, u16      1: postcard of `SlotV1`
+//! 8   payload, then zeros
+//! ```
+//!
+//! Slots are no records: they have no number, and neither sums nor queries know them. Knows nothing of
+//! guests and answers.
+
+use std::collections::HashSet;
+use std::fmt;
+use std::future::poll_fn;
+use std::path::{Path, PathBuf};
+use std::task::{Context, Poll, Waker};
+
+use domain::{FunctionName, MemoryMb, Report, RequestId, Started, Trigger, VersionId};
+use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
+
+use super::journal::Journal;
+use super::{Ledger, Shared};
+use crate::disk::{self, DiskFile};
+use crate::{StorageError, files};
+
+const FILE: &str = "started";
+/// A sector: what a disk writes whole or not at all.
+const SLOT_BYTES: usize = 512;
+const HEADER_BYTES: usize = 8;
+const FORMAT: u16 = 1;
+/// Stands for `$LATEST`; published versions begin at 1.
+const LATEST: u64 = 0;
+
+/// A start as it is written.
+#[derive(Serialize, Deserialize)]
+struct SlotV1<'a> {
+    function: &'a str,
+    started_at_us: i64,
+    request_id: [u8; 16],
+    attempt: u32,
+    version: u64,
+    trigger: Trigger,
+    memory_mb: u32,
+}
+
+/// What strict mode keeps beside the journal.
+pub(super) struct Strict {
+    path: PathBuf,
+    file: DiskFile,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// Slots that nothing needs.
+    free: Vec<u64>,
+    /// Slots whose attempt is closed; free once the record before this sequence number is on disk.
+    closed: Vec<(u64, u64)>,
+    /// Slots that were ever used.
+    slots: u64,
+    /// Counts what is written to slots.
+    written: u64,
+    /// How much of it is on disk.
+    synced: u64,
+    /// The first record that may not be on disk.
+    records_synced: u64,
+    /// Why nothing is made durable any more.
+    stopped: Option<String>,
+    waiting: Vec<Waker>,
+}
+
+/// The slot of an attempt that runs. One that is dropped without being closed stays taken until the
+/// next start, which makes a record for it.
+pub struct OpenStart {
+    ledger: Ledger,
+    slot: u64,
+}
+
+impl fmt::Debug for OpenStart {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OpenStart")
+            .field("slot", &self.slot)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Strict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Strict")
+            .field("path", &self.path)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Strict {
+    /// Makes the file of slots anew; whatever was in it has been read.
+    pub(super) fn create(directory: &Path) -> Result<Self, StorageError> {
+        let path = directory.join(FILE);
+        files::remove(&path)?;
+        let file = DiskFile::create_new(&path).map_err(StorageError::io("making", &path))?;
+        files::sync_dir(directory)?;
+        let state = Mutex::default();
+        Ok(Self { path, file, state })
+    }
+
+    /// Takes a slot for `started`, and says what must be synced until it is on disk.
+    fn write(&self, started: &Started) -> Result<(u64, u64), StorageError> {
+        let bytes = encode(started).map_err(|error| StorageError::Failed {
+            reason: error.to_string(),
+        })?;
+        let mut state = self.state.lock();
+        if let Some(reason) = &state.stopped {
+            let reason = reason.clone();
+            return Err(StorageError::Failed { reason });
+        }
+        let slot = state.take();
+        // Into the kernel's memory. Within the lock, so that a sync that begins later has it.
+        if let Err(error) = self.file.write_all_at(&bytes, offset(slot)) {
+            state.free.push(slot);
+            return Err(StorageError::io("writing", &self.path)(error));
+        }
+        state.written += 1;
+        Ok((slot, state.written))
+    }
+
+    /// Makes the slots durable that were written before. For the sync thread alone.
+    fn sync(&self) -> Result<(), StorageError> {
+        let (written, synced) = {
+            let state = self.state.lock();
+            (state.written, state.synced)
+        };
+        if written > synced {
+            self.file
+                .sync_all()
+                .map_err(StorageError::io("syncing", &self.path))?;
+            self.state.lock().synced = written;
+        }
+        Ok(())
+    }
+
+    /// Everything before record `records_synced` is on disk now: empties the slots that are free by
+    /// that, and tells who waits.
+    fn note(&self, records_synced: u64) {
+        let (freed, waiting) = {
+            let mut state = self.state.lock();
+            state.records_synced = records_synced;
+            let is_free = |(after, _): &mut (u64, u64)| *after <= records_synced;
+            let freed = state.closed.extract_if(.., is_free).map(|(_, slot)| slot);
+            let freed = freed.collect::<Vec<_>>();
+            (freed, std::mem::take(&mut state.waiting))
+        };
+        waiting.into_iter().for_each(Waker::wake);
+        for slot in freed {
+            // On disk with the next start, or when the kernel likes: as long as the record is there,
+            // the slot may be there too. One that can't be emptied is not used again.
+            if self
+                .file
+                .write_all_at(&[0; SLOT_BYTES], offset(slot))
+                .is_ok()
+            {
+                self.state.lock().free.push(slot);
+            }
+        }
+    }
+
+    /// Nothing is made durable any more: tells who waits.
+    pub(super) fn stop(&self, reason: &str) {
+        let waiting = {
+            let mut state = self.state.lock();
+            state.stopped.get_or_insert_with(|| reason.to_owned());
+            std::mem::take(&mut state.waiting)
+        };
+        waiting.into_iter().for_each(Waker::wake);
+    }
+
+    /// Ready when `is_done`, or when that will never be.
+    fn poll(
+        &self,
+        context: &Context<'_>,
+        is_done: impl Fn(&State) -> bool,
+    ) -> Poll<Result<(), StorageError>> {
+        let mut state = self.state.lock();
+        if is_done(&state) {
+            return Poll::Ready(Ok(()));
+        }
+        if let Some(reason) = &state.stopped {
+            let reason = reason.clone();
+            return Poll::Ready(Err(StorageError::Failed { reason }));
+        }
+        if !state
+            .waiting
+            .iter()
+            .any(|waker| waker.will_wake(context.waker()))
+        {
+            state.waiting.push(context.waker().clone());
+        }
+        Poll::Pending
+    }
+}
+
+impl State {
+    fn take(&mut self) -> u64 {
+        self.free.pop().unwrap_or_else(|| {
+            self.slots += 1;
+            self.slots - 1
+        })
+    }
+}
+
+/// Where a slot is in the file.
+fn offset(slot: u64) -> u64 {
+    slot.saturating_mul(u64::try_from(SLOT_BYTES).unwrap_or(u64::MAX))
+}
+
+/// Syncs starts and records, and tells who waits for that.
+pub(super) fn sync(shared: &Shared) -> Result<(), StorageError> {
+    let Some(strict) = shared.strict.get() else {
+        return shared.journal.sync();
+    };
+    let synced = strict
+        .sync()
+        .inspect_err(|error| shared.journal.fail(error))
+        .and_then(|()| shared.journal.sync());
+    match &synced {
+        Ok(()) => strict.note(shared.journal.synced()),
+        Err(error) => strict.stop(&error.to_string()),
+    }
+    synced
+}
+
+impl Ledger {
+    /// Whether starts and records are to be on disk before the next step is taken:
+    /// [`LedgerSettings::is_strict`].
+    ///
+    /// [`LedgerSettings::is_strict`]: super::LedgerSettings::is_strict
+    #[must_use]
+    pub fn is_strict(&self) -> bool {
+        self.shared().strict.get().is_some()
+    }
+
+    /// Notes that an attempt starts; on disk when this returns. Without strict mode there is nothing
+    /// to note.
+    ///
+    /// # Errors
+    ///
+    /// [`StorageError::Io`] when it can't be written, [`StorageError::Failed`] when it can't be synced
+    /// or the ledger is closed. The attempt must not run then.
+    pub async fn start(&self, started: &Started) -> Result<Option<OpenStart>, StorageError> {
+        let shared = self.shared();
+        let Some(strict) = shared.strict.get() else {
+            return Ok(None);
+        };
+        let (slot, written) = strict.write(started)?;
+        // Until its end the slot belongs to nobody who could give it back.
+        let start = Abandoned {
+            strict,
+            journal: &shared.journal,
+            slot,
+        };
+        shared.journal.want_sync();
+        poll_fn(|context| strict.poll(context, |state| state.synced >= written)).await?;
+        std::mem::forget(start);
+        Ok(Some(OpenStart {
+            ledger: self.clone(),
+            slot,
+        }))
+    }
+
+    /// Waits until every record appended before this call is on disk. Without strict mode it does not
+    /// wait.
+    ///
+    /// # Errors
+    ///
+    /// [`StorageError::Failed`] when it will not be.
+    pub async fn durable(&self) -> Result<(), StorageError> {
+        let shared = self.shared();
+        let Some(strict) = shared.strict.get() else {
+            return Ok(());
+        };
+        let target = shared.journal.next_sequence();
+        shared.journal.want_sync();
+        poll_fn(|context| strict.poll(context, |state| state.records_synced >= target)).await
+    }
+}
+
+impl OpenStart {
+    /// The attempt has its record: the slot is free once that is on disk.
+    pub fn close(self) {
+        let shared = self.ledger.shared();
+        if let Some(strict) = shared.strict.get() {
+            give_back(strict, &shared.journal, self.slot);
+        }
+    }
+}
+
+/// A slot whose attempt never ran, since whoever waited left: it must not get a record.
+struct Abandoned<'a> {
+    strict: &'a Strict,
+    journal: &'a Journal,
+    slot: u64,
+}
+
+impl Drop for Abandoned<'_> {
+    fn drop(&mut self) {
+        give_back(self.strict, self.journal, self.slot);
+    }
+}
+
+fn give_back(strict: &Strict, journal: &Journal, slot: u64) {
+    let after = journal.next_sequence();
+    strict.state.lock().closed.push((after, slot));
+}
+
+/// Makes the records of what ran when the last process died, and forgets the starts.
+///
+/// Cut short, it is done again at the next start: an attempt that has a record gets no other.
+pub(super) fn recover(ledger: &Ledger, directory: &Path) -> Result<(), StorageError> {
+    let path = directory.join(FILE);
+    let bytes = match disk::read(&path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(StorageError::io("reading", &path)(error)),
+    };
+    // A slot that can't be read was never synced, so nothing ran.
+    let started = bytes.chunks_exact(SLOT_BYTES).filter_map(decode);
+    let started = started.collect::<Vec<_>>();
+    let since_us = started.iter().map(|started| started.started_at_us).min();
+    if let Some(since_us) = since_us {
+        let keys = started
+            .iter()
+            .map(|started| (started.request_id, started.attempt))
+            .collect::<HashSet<_>>();
+        let mut known = ledger
+            .find(&keys, since_us)?
+            .into_keys()
+            .collect::<HashSet<_>>();
+        for started in started {
+            if known.insert((started.request_id, started.attempt)) {
+                let (id, attempt) = (started.request_id, started.attempt);
+                tracing::warn!(%id, attempt, function = %started.function, "the server died under it");
+                ledger.append(&Report::host_crash(started))?;
+            }
+        }
+        ledger.flush()?;
+    }
+    files::remove(&path)?;
+    files::sync_dir(directory)
+}
+
+fn encode(started: &Started) -> Result<[u8; SLOT_BYTES], postcard::Error> {
+    let mut bytes = [0; SLOT_BYTES];
+    let slot = SlotV1 {
+        function: started.function.as_str(),
+        started_at_us: started.started_at_us,
+        request_id: *started.request_id.as_bytes(),
+        attempt: started.attempt,
+        version: match started.version {
+            VersionId::Latest => LATEST,
+            VersionId::Number(number) => number,
+        },
+        trigger: started.trigger,
+        memory_mb: started.memory.get(),
+    };
+    let length = postcard::to_slice(&slot, &mut bytes[HEADER_BYTES..])?.len();
+    let length = u16::try_from(length).unwrap_or(u16::MAX);
+    bytes[4..6].copy_from_slice(&length.to_le_bytes());
+    bytes[6..8].copy_from_slice(&FORMAT.to_le_bytes());
+    let crc = crc32c::crc32c(&bytes[4..]);
+    bytes[..4].copy_from_slice(&crc.to_le_bytes());
+    Ok(bytes)
+}
+
+/// What is in a slot, if it was written whole.
+pub(super) fn decode(bytes: &[u8]) -> Option<Started> {
+    let (crc, rest) = bytes.split_first_chunk()?;
+    let (length, rest_after_length) = rest.split_first_chunk()?;
+    let (format, payload) = rest_after_length.split_first_chunk()?;
+    if crc32c::crc32c(rest) != u32::from_le_bytes(*crc) || u16::from_le_bytes(*format) != FORMAT {
+        return None;
+    }
+    let payload = payload.get(..usize::from(u16::from_le_bytes(*length)))?;
+    let slot: SlotV1<'_> = postcard::from_bytes(payload).ok()?;
+    Some(Started {
+        request_id: RequestId::from_bytes(slot.request_id),
+        attempt: slot.attempt,
+        function: FunctionName::parse(slot.function).ok()?,
+        version: match slot.version {
+            LATEST => VersionId::Latest,
+            number => VersionId::Number(number),
+        },
+        trigger: slot.trigger,
+        started_at_us: slot.started_at_us,
+        memory: MemoryMb::new(slot.memory_mb)?,
+    })
+}
