@@ -287,6 +287,10 @@ fn warn_of_plain_listeners(app: &App, certificates: &Certificates) {
     }
 }
 
+#[expect(
+    clippy::too_many_lines,
+    reason = "all that a process owns, part by part"
+)]
 fn build(
     config: Config,
     system: System,

@@ -9,4 +9,5 @@ mod disk_full;
 mod events;
 mod faults;
 mod kill;
+mod queue_failure;
 mod two_servers;

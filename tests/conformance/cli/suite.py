@@ -20,7 +20,6 @@ from command import (
     FOLDER,
     MAJOR,
     RAW,
-    REFUSED,
     Answer,
     aws,
     create,
@@ -209,7 +208,8 @@ def invocations():
             out,
         ]
     )
-    check("an event is refused until there is a queue", answer.code in REFUSED, answer.out)
+    equal("an event is accepted", answer.code, 0)
+    equal("with 202", answer.json, {"StatusCode": 202})
 
 
 def versions_and_aliases():

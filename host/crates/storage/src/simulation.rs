@@ -44,7 +44,7 @@ fn nothing_that_was_promised_is_lost_wherever_it_dies() {
     let points = setting("MAYFLY_SIM_POINTS").unwrap_or(POINTS);
     let clock = domain::Clock::system();
     let began = clock.now();
-    let summary = run(seed, points, None).unwrap_or_else(|wrong| panic!("{wrong}"));
+    let summary = run_in_threads(seed, points);
     let seconds = (clock.now() - began).as_secs_f64();
     let rate = f64::from(u32::try_from(summary.points).unwrap_or(u32::MAX)) / seconds;
     eprintln!("seed {seed}: {summary:?}, {rate:.0} points a second");
@@ -53,9 +53,22 @@ fn nothing_that_was_promised_is_lost_wherever_it_dies() {
     assert!(summary.records > points / 100 && summary.events > points / 100);
 }
 
+/// Runs machines in as many threads as help here, each with every nth seed.
+fn run_in_threads(seed: u64, points: u64) -> Summary {
+    const THREADS: u64 = 2;
+    let threads = (0..THREADS).map(|thread| {
+        std::thread::spawn(move || run(seed + thread, THREADS, points.div_ceil(THREADS), None))
+    });
+    let summaries = threads.collect::<Vec<_>>().into_iter().map(|thread| {
+        let summary = thread.join().unwrap();
+        summary.unwrap_or_else(|wrong| panic!("{wrong}"))
+    });
+    summaries.fold(Summary::default(), Summary::and)
+}
+
 #[test]
 fn the_same_seed_has_the_same_trace() {
-    let trace = |seed| -> Summary { run(seed, 1_000, None).unwrap() };
+    let trace = |seed| -> Summary { run(seed, 1, 1_000, None).unwrap() };
     let (first, second) = (trace(7), trace(7));
     assert_eq!(first, second);
     assert_ne!(first.trace, trace(8).trace);
@@ -70,7 +83,7 @@ fn every_mistake_is_found() {
         Mistake::AnswerEarly,
         Mistake::CloseEarly,
     ] {
-        let found = run(1, POINTS_OF_MISTAKES, Some(mistake));
+        let found = run(1, 1, POINTS_OF_MISTAKES, Some(mistake));
         assert!(found.is_err(), "{mistake:?} was not found: {found:?}");
     }
 }

@@ -79,7 +79,8 @@ impl Process {
             stuck: Vec::new(),
         };
         let now_us = world.model.now_us;
-        if world.ids > 0 && now_us > before_us + 31 * 24 * HOUR_US {
+        // Without events there may be no time to go on from.
+        if !world.model.events.is_empty() && now_us > before_us + 31 * 24 * HOUR_US {
             return Err(format!("queue time went from {before_us} to {now_us}"));
         }
         world
@@ -420,10 +421,10 @@ impl Process {
 }
 
 fn check_ledger(world: &mut World, ledger: &Ledger, was_cut: bool) -> Result<(), String> {
-    let model = &mut world.model;
     let unreadable = |error: StorageError| format!("it can't be read: {error}");
     let (found, total) = (ledger.all().map_err(unreadable)?, ledger.records_total());
-    let sums = ledger.total().map_err(unreadable)?;
+    let is_thorough = world.random.one_in(3);
+    let model = &mut world.model;
     let dropped = total - u64::try_from(found.len()).unwrap();
     let lowest = if was_cut { model.synced } else { model.total() };
     let highest = model.total() + u64::from(model.maybe.is_some());
@@ -439,8 +440,11 @@ fn check_ledger(world: &mut World, ledger: &Ledger, was_cut: bool) -> Result<(),
     if let Some(wrong) = differs(&found, model) {
         return Err(wrong);
     }
-    if sums != (total, model.charge()) {
-        let wanted = (total, model.charge());
+    if !is_thorough {
+        return Ok(());
+    }
+    let (sums, wanted) = (ledger.total().map_err(unreadable)?, (total, model.charge()));
+    if sums != wanted {
         return Err(format!("the sums are {sums:?}, not {wanted:?}"));
     }
     check_chain()
@@ -657,7 +661,8 @@ fn report(world: &mut World, id: RequestId, attempt: u32, function: &str) -> Rep
         function: FunctionName::parse(function).unwrap(),
         version: VersionId::Latest,
         trigger: Trigger::Event,
-        started_at_us: world.clock.unix_us(),
+        // Few different hours, so that the sums of the ledger stay short.
+        started_at_us: world.clock.unix_us().div_euclid(HOUR_US) * HOUR_US,
         error_type: (status != Status::Success).then(|| "E".repeat(length)),
         status,
         init_ns: None,

@@ -18,7 +18,7 @@ use crate::queue::memory::Memory;
 use crate::{DataDir, LedgerSettings, StorageError};
 
 /// Deaths of one machine, before another one begins with an empty disk.
-const DEATHS: usize = 40;
+const DEATHS: usize = 16;
 /// Ways in which each death is looked at, besides the one in which the story goes on.
 const LOOKS: usize = 5;
 /// No life is longer, in operations.
@@ -49,6 +49,20 @@ pub(super) struct Summary {
     pub(super) trace: u64,
 }
 
+impl Summary {
+    pub(super) fn and(self, other: Self) -> Self {
+        Self {
+            points: self.points + other.points,
+            power_cuts: self.power_cuts + other.power_cuts,
+            in_recovery: self.in_recovery + other.in_recovery,
+            troubles: self.troubles + other.troubles,
+            records: self.records + other.records,
+            events: self.events + other.events,
+            trace: self.trace.rotate_left(1) ^ other.trace,
+        }
+    }
+}
+
 /// What the machine has besides a process.
 pub(super) struct World {
     pub(super) random: Random,
@@ -61,15 +75,20 @@ pub(super) struct World {
     pub(super) summary: Summary,
 }
 
-/// Runs machines from `seed` on, the next seed for each, until there are `points` crash points.
+/// Runs machines from `seed` on, the seed `step` further on for each, until there are `points` crash points.
 ///
 /// # Errors
 ///
 /// What is wrong, with the seed of the machine in which it is.
-pub(super) fn run(seed: u64, points: u64, mistake: Option<Mistake>) -> Result<Summary, String> {
+pub(super) fn run(
+    seed: u64,
+    step: u64,
+    points: u64,
+    mistake: Option<Mistake>,
+) -> Result<Summary, String> {
     let mut summary = Summary::default();
     let mut spare = Some(SimCatalogue::new());
-    for seed in seed.. {
+    for seed in (0..).map(|nth| seed + nth * step) {
         if summary.points >= points {
             break;
         }
