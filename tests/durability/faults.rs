@@ -153,12 +153,13 @@ fn a_server_that_dies_at_a_sync_keeps_what_it_answered() {
     };
     let mut deaths = 0;
     let mut accepted = 0;
-    let points = count(4, 60);
+    let (points, step) = (count(4, 60), count(15, 2));
     for of in ["queue.db", "/ledger/"] {
         for point in 1..=points {
+            let nth = point * step - step / 2;
             let how = if point % 2 == 0 { "after" } else { "kill" };
             let site = faults.site();
-            faults.fail_sync(of, point, how);
+            faults.fail_sync(of, nth, how);
             let mut ids = Vec::new();
             // It may die before it is ready.
             if let Ok(host) = site.try_start() {
