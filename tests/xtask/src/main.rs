@@ -60,6 +60,16 @@ enum Task {
     /// that `MAYFLY_BIN` names. Needs python3, node 20 with npm, apt-get (for CLI 2), and their
     /// registries. About five minutes the first time.
     Clients(clients::Arguments),
+    /// A server that is killed again and again under load, judged by a process that remembers what it
+    /// promised, in a release build. About a second for each kill; the seed is printed.
+    Kills {
+        /// How often it is killed.
+        #[arg(long, default_value_t = 1_000)]
+        count: u32,
+        /// Kills at the same moments as an earlier run.
+        #[arg(long)]
+        seed: Option<u64>,
+    },
     /// The suites with their long counts, in a release build: 100,000 alternations for freshness,
     /// 1,000 swaps under load, 1,000 kills. Hours on two cores.
     Long {
@@ -94,6 +104,26 @@ fn main() -> anyhow::Result<()> {
         Task::Instructions { save, tolerance } => instructions::run(save, tolerance),
         Task::Bench { arguments } => bench(&arguments),
         Task::Clients(arguments) => clients::run(&arguments, &target_dir()?),
+        Task::Kills { count, seed } => {
+            cargo(&["build", "--release", "-p", "mayfly"], &[])?;
+            let test = [
+                "test",
+                "--release",
+                "-p",
+                "e2e",
+                "-p",
+                "mayfly",
+                "--test",
+                "durability",
+                "crash::",
+                "--",
+                "--nocapture",
+            ];
+            let (count, seed) = (count.to_string(), seed.map(|seed| seed.to_string()));
+            let seed = seed.iter().map(|seed| ("MAYFLY_SEED", seed.as_str()));
+            let variables: Vec<_> = seed.chain([("MAYFLY_KILLS", &*count)]).collect();
+            cargo(&test, &variables)
+        }
         Task::Long { filter } => {
             cargo(&["build", "--release", "-p", "mayfly"], &[])?;
             for (package, count) in LONG_COUNTS {
