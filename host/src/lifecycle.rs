@@ -36,7 +36,7 @@ use crate::config::{CertificateFiles, Config};
 use crate::faults::Faults;
 use crate::http::body::Room;
 use crate::http::dispatch::{Functions, WRITE_IDLE};
-use crate::http::listener::{ConnectionLimits, DrainControl, drain, serve};
+use crate::http::listener::{ConnectionLimits, DrainControl, drain, prepare_thread, serve};
 use crate::http::tls::{Look, Tls};
 use crate::live_tails::LiveTails;
 use crate::metrics::Metrics;
@@ -80,6 +80,9 @@ pub(crate) fn run(config: Config) -> anyhow::Result<()> {
     // More than one provider could be compiled in; this one is meant. An error means that it is
     // installed already.
     drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
+    if Clock::system().unix_us() < 0 {
+        anyhow::bail!("the clock of this machine is before 1970; set it, and start again");
+    }
     let system = System::prepare();
     let runtimes = Runtimes::new()?;
     // Before anybody is told that we are here: a signal that comes early must drain too.
@@ -167,13 +170,19 @@ impl Runtimes {
         };
         let start = "starting threads failed";
         Ok(Self {
-            workers: group("worker", cores).build().context(start)?,
+            workers: group("worker", cores)
+                .on_thread_start(prepare_thread)
+                .build()
+                .context(start)?,
             queue: group("queue", cores).build().context(start)?,
             background: group("background", cores)
                 .on_thread_start(lower_priority)
                 .build()
                 .context(start)?,
-            control: group("control", 1).build().context(start)?,
+            control: group("control", 1)
+                .on_thread_start(prepare_thread)
+                .build()
+                .context(start)?,
         })
     }
 
@@ -287,6 +296,10 @@ fn warn_of_plain_listeners(app: &App, certificates: &Certificates) {
     }
 }
 
+#[expect(
+    clippy::too_many_lines,
+    reason = "all that a process owns, part by part"
+)]
 fn build(
     config: Config,
     system: System,

@@ -116,7 +116,7 @@ fn a_budget_that_is_none_is_refused_with_its_place() {
     ] {
         host.manifest("f", text);
         until("the refusal", || {
-            let refusal = host.refusal("f.toml")?;
+            let refusal = host.refusal("f.wasm")?;
             refusal.contains(expected).then_some(())
         });
         assert_eq!(host.get("/f").status, 200);

@@ -397,8 +397,6 @@ fn what_is_not_offered_is_answered_quietly_or_refused() {
         &json!({}),
         unknown,
     );
-    let target = "/2014-11-13/functions/f/invoke-async";
-    host.lambda_error(("POST", target), &json!({}), INVALID);
     let account = host.lambda_ok("GET", "/2016-08-19/account-settings", &Value::Null, 200);
     assert_eq!(account["AccountUsage"]["FunctionCount"], 1);
     assert_eq!(account["AccountLimit"]["ConcurrentExecutions"], 1_000);

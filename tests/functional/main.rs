@@ -5,6 +5,7 @@
 mod audit;
 mod backup;
 mod billing;
+mod billing_verify;
 mod budgets;
 mod cli;
 mod clients;

@@ -39,7 +39,7 @@ fn runs(host: &TestHost, function: &str) -> usize {
     host.ledger().entries.iter().filter(is_one).count()
 }
 
-/// What CreateSchedule is asked for.
+/// What `CreateSchedule` is asked for.
 fn schedule(expression: &str) -> Value {
     json!({
         "ScheduleExpression": expression,
@@ -146,6 +146,7 @@ fn schedules_of_functions_survive_a_restart_and_pause_while_the_file_is_gone() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "the life of one schedule")]
 fn a_schedule_of_the_api_is_made_read_changed_listed_and_deleted() {
     let host = TestHost::start();
     let _f = host.create("f", &printing("1"));
@@ -293,6 +294,7 @@ fn groups_hold_schedules_and_take_them_along() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn what_can_t_be_a_schedule_is_refused_and_nothing_is_kept() {
     let host = TestHost::start();
     let _f = host.create("f", &printing("1"));

@@ -78,6 +78,7 @@ pub(super) async fn all_metrics(app: &Arc<App>) -> HttpResponse {
 }
 
 /// What is counted, for Prometheus.
+#[expect(clippy::too_many_lines, reason = "a list, one entry for each gauge")]
 pub(super) fn metrics(app: &App, series: &Series) -> HttpResponse {
     let (queued, running) = app.queue.depths().values().fold((0, 0), |sums, depth| {
         (sums.0 + depth.queued, sums.1 + depth.running)
@@ -148,7 +149,7 @@ pub(super) fn metrics(app: &App, series: &Series) -> HttpResponse {
     ];
     let text = match series {
         Series::OfTheProcess => app.metrics.render_process(gauges),
-        Series::All(waiting) => app.metrics.render(gauges) + &waiting + &app.budgets.render(),
+        Series::All(waiting) => app.metrics.render(gauges) + waiting + &app.budgets.render(),
     };
     let mut response = Response::new(Full::new(Bytes::from(text)));
     let content_type = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");

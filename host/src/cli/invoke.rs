@@ -45,6 +45,7 @@ Examples:
   echo '{\"name\": \"Ada\"}' | mayfly invoke hello | jq .message
   mayfly invoke --local hello -d '{}'
   mayfly invoke --local ./module.wasm < event.json")]
+#[expect(clippy::struct_excessive_bools, reason = "flags of a command line")]
 pub(super) struct Invoke {
     /// Function to run, as NAME or NAME:QUALIFIER; with --local NAME or the path of a .wasm file
     name: String,

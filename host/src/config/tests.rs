@@ -341,3 +341,60 @@ fn a_file_that_is_named_must_be_there() {
         "reading `/nowhere/m.toml` failed"
     );
 }
+
+#[test]
+fn what_a_month_has_for_free_and_may_cost_is_a_setting() {
+    let config = Config::resolve(None, |_| None, Flags::default()).unwrap();
+    assert_eq!(config.invoices.plan, Plan::default());
+    assert_eq!(config.budget, None);
+    // Lambda's tiers are below Lambda's price, and no other.
+    let other = resolve("[billing]\ngb_second_picousd = 1", &[], Flags::default());
+    assert_eq!(other.unwrap().invoices.plan.tiers, []);
+    let file = "[billing]\nfree_requests = 7\ncustomer = \"Blue\"\n\
+                [[billing.tiers]]\nfrom_gb_seconds = 5\ngb_second_picousd = 3\n\
+                [budget]\nmonthly_usd = 1\nthrottle = true\n";
+    let env = [
+        ("MAYFLY_BILLING_FREE_GB_SECONDS", "0"),
+        ("MAYFLY_BUDGET_MONTHLY_USD", "2.5"),
+    ];
+    let config = resolve(file, &env, Flags::default()).unwrap();
+    let tier = Tier {
+        from_gb_seconds: 5,
+        gb_second: 3,
+    };
+    assert_eq!(config.invoices.plan.tiers, [tier]);
+    let free = FreeTier {
+        requests: 7,
+        gb_seconds: 0,
+    };
+    assert_eq!(config.invoices.plan.free, free);
+    assert_eq!(config.invoices.customer.as_deref(), Some("Blue"));
+    let budget = Budget {
+        monthly: 2_500_000_000_000,
+        throttle: true,
+    };
+    assert_eq!(config.budget, Some(budget));
+    for (file, part) in [
+        (
+            "[budget]\nmonthly_usd = 0",
+            "`budget.monthly_usd` must be dollars",
+        ),
+        ("[budget]\nthrottle = true", "no `monthly_usd`"),
+        (
+            "[billing]\nissuer = \"a\\nb\"",
+            "`billing.issuer` must be one line",
+        ),
+        (
+            "[[billing.tiers]]\nfrom_gb_seconds = 5",
+            "needs `gb_second_picousd`",
+        ),
+        (
+            "[[billing.tiers]]\nfrom_gb_seconds = 5\ngb_second_picousd = 3\n\
+             [[billing.tiers]]\nfrom_gb_seconds = 5\ngb_second_picousd = 2",
+            "must be more than that of the tier before",
+        ),
+    ] {
+        let refused = resolve(file, &[], Flags::default()).unwrap_err();
+        assert!(refused.contains(part), "{file}: {refused}");
+    }
+}

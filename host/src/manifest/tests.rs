@@ -275,3 +275,39 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_budget_is_exact_and_more_than_nothing() {
+    for (text, monthly, throttle) in [
+        ("monthly_usd = 5", 5_000_000_000_000, false),
+        ("monthly_usd = 0.000000000001\nthrottle = true", 1, true),
+        ("monthly_usd = \"0.10\"", 100_000_000_000, false),
+    ] {
+        let manifest = Manifest::parse(&format!("[budget]\n{text}\n")).unwrap();
+        assert_eq!(
+            manifest.budget,
+            Some(Budget { monthly, throttle }),
+            "{text}"
+        );
+    }
+    let rule =
+        "must be dollars from 0.000000000001 to 10000000, with at most 12 decimals and no exponent";
+    for (value, shown) in [
+        ("0", "0"),
+        ("-1", "-1"),
+        ("1e3", "1e3"),
+        ("0.0000000000001", "0.0000000000001"),
+        ("10000001", "10000001"),
+        ("true", "true"),
+        ("\"much\"", "the text \"much\""),
+    ] {
+        check_refused(
+            &format!("[budget]\nmonthly_usd = {value}"),
+            &format!("2:15: `budget.monthly_usd` {rule}, not {shown}"),
+        );
+    }
+    check_refused(
+        "[budget]\nthrottle = true",
+        "1:1: `budget` needs `monthly_usd`, what a month may cost",
+    );
+}

@@ -96,6 +96,9 @@ impl EventMetrics {
     }
 }
 
+/// One number of what waits.
+type Value = fn(&Waiting) -> u64;
+
 /// What waits for one target.
 #[derive(Default)]
 struct Waiting {
@@ -121,7 +124,7 @@ pub(crate) fn waiting(
         let age_us = u64::try_from(now_us.saturating_sub(accepted_us)).unwrap_or(0);
         waiting.age_s = waiting.age_s.max(age_us / 1_000_000);
     }
-    let families: [(&str, &str, fn(&Waiting) -> u64); 4] = [
+    let families: [(&str, &str, Value); 4] = [
         ("mayfly_queue_queued", "Events that wait, by target.", |w| {
             w.depth.queued
         }),

@@ -24,6 +24,7 @@ import harness
 import identity
 import invocations
 import log_reading
+import schedules
 import settings
 import signatures
 import urls
@@ -40,6 +41,7 @@ MODULES = (
     urls,
     drop_folder,
     log_reading,
+    schedules,
     identity,
     signatures,
 )

@@ -71,6 +71,16 @@ enum Task {
         #[arg(long, default_value_t = 2_000_000)]
         points: u64,
     },
+    /// A server that is killed again and again under load, judged by a process that remembers what it
+    /// promised, in a release build. About a second for each kill; the seed is printed.
+    Kills {
+        /// How often it is killed.
+        #[arg(long, default_value_t = 1_000)]
+        count: u32,
+        /// Kills at the same moments as an earlier run.
+        #[arg(long)]
+        seed: Option<u64>,
+    },
     /// The suites with their long counts, in a release build: 100,000 alternations for freshness,
     /// 1,000 swaps under load, 1,000 kills. Hours on two cores.
     Long {
@@ -106,6 +116,26 @@ fn main() -> anyhow::Result<()> {
         Task::Bench { arguments } => bench(&arguments),
         Task::Clients(arguments) => clients::run(&arguments, &target_dir()?),
         Task::Sim { seed, points } => simulate(seed, points),
+        Task::Kills { count, seed } => {
+            cargo(&["build", "--release", "-p", "mayfly"], &[])?;
+            let test = [
+                "test",
+                "--release",
+                "-p",
+                "e2e",
+                "-p",
+                "mayfly",
+                "--test",
+                "durability",
+                "crash::",
+                "--",
+                "--nocapture",
+            ];
+            let (count, seed) = (count.to_string(), seed.map(|seed| seed.to_string()));
+            let seed = seed.iter().map(|seed| ("MAYFLY_SEED", seed.as_str()));
+            let variables: Vec<_> = seed.chain([("MAYFLY_KILLS", &*count)]).collect();
+            cargo(&test, &variables)
+        }
         Task::Long { filter } => {
             cargo(&["build", "--release", "-p", "mayfly"], &[])?;
             for (package, count) in LONG_COUNTS {

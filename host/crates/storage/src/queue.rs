@@ -60,7 +60,7 @@ pub use operation::{
 };
 pub use read::{EventPage, EventQuery};
 
-/// Operations that may wait for the writer; more are refused, but for those that close attempts.
+/// Operations that may wait for the writer; more are refused, but for claims and what closes attempts.
 pub const PENDING_OPERATIONS_MAX: usize = 16_384;
 /// The payloads in them, in bytes.
 pub const PENDING_BYTES_MAX: usize = 64 << 20;
@@ -163,7 +163,7 @@ struct Owner {
 impl Queue {
     /// Opens the queue of a data directory.
     ///
-    /// Attempts that the last process left are still [`EventState::Running`]: see
+    /// Attempts that the last process left are still running: see
     /// [`Queue::interrupted`].
     ///
     /// # Errors
@@ -211,8 +211,8 @@ impl Queue {
         self.0.time.now_us()
     }
 
-    /// Queues with an event that is due, the one that was claimed from longest ago first, and how long
-    /// until one is due in another.
+    /// Queues with an event that is due, by name, and how long until one is due in another. Nothing once
+    /// the queue takes no changes.
     #[must_use]
     pub fn due(&self) -> (Vec<String>, Option<Duration>) {
         self.0.shared.due(self.now_us())

@@ -57,6 +57,7 @@ impl Mode {
 }
 
 /// What became of what was asked for.
+#[expect(clippy::large_enum_variant, reason = "one at a time, moved once")]
 pub(super) enum Invoked {
     /// It ran.
     Completed(Completed),

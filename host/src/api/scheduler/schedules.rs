@@ -6,7 +6,9 @@ use http::StatusCode;
 use serde_json::{Value, json};
 
 use super::Call;
-use super::wire::{ScheduleRequest, conflict, instant_us, invalid, not_stored, seconds};
+use super::wire::{
+    ScheduleRequest, TargetWire, WindowWire, conflict, instant_us, invalid, not_stored, seconds,
+};
 use crate::api::error::ApiError;
 use crate::auth;
 use crate::manifest::schedule::INPUT_BYTES_MAX;
@@ -191,72 +193,9 @@ fn definition(call: &Call<'_>) -> Result<Definition, ApiError> {
     Zone::named(&zone)
         .map_err(|error| invalid(format!("Invalid ScheduleExpressionTimezone: {error}.")))?;
     let now_us = call.request.app.clock.unix_us();
-    let instant = |member, seconds: Option<f64>| {
-        seconds
-            .map(|seconds| instant_us(member, seconds))
-            .transpose()
-    };
-    let start_us = instant("StartDate", request.start_date)?;
-    let end_us = instant("EndDate", request.end_date)?;
-    let old = call
-        .request
-        .app
-        .schedules
-        .get(&api_key(&call.group, &call.name));
-    let is_old_start = old.is_some_and(|old| old.definition.start_us == start_us);
-    if start_us.is_some_and(|start| start < now_us - START_AGE_US_MAX) && !is_old_start {
-        let message = "The StartDate you specify cannot be earlier than 5 minutes ago.";
-        return Err(invalid(message));
-    }
-    if let (Some(start), Some(end)) = (start_us, end_us)
-        && start >= end
-    {
-        return Err(invalid(
-            "The StartDate you specify must come before the EndDate.",
-        ));
-    }
-    let minutes = window
-        .maximum_window_in_minutes
-        .and_then(|m| u32::try_from(m).ok());
-    let window_s = match (window.mode.as_deref(), minutes) {
-        (Some("FLEXIBLE"), Some(minutes)) => minutes * 60,
-        (Some("FLEXIBLE"), None) => {
-            let message = "FlexibleTimeWindow needs MaximumWindowInMinutes with the mode FLEXIBLE.";
-            return Err(invalid(message));
-        }
-        (_, Some(_)) => {
-            let message =
-                "MaximumWindowInMinutes of FlexibleTimeWindow is not allowed with the mode OFF.";
-            return Err(invalid(message));
-        }
-        (_, None) => 0,
-    };
-    if target.dead_letter_config.is_some() {
-        return Err(invalid(
-            "DeadLetterConfig is not offered: there is no SQS here. Events that fail are kept and can be redriven; the function's own configuration can name a destination for them.",
-        ));
-    }
-    if let Some(other) = target
-        .other
-        .keys()
-        .find(|name| name.ends_with("Parameters"))
-    {
-        let other = other.escape_debug();
-        return Err(invalid(format!(
-            "{other} is for targets that are no function."
-        )));
-    }
-    if let Some(input) = &target.input {
-        if input.len() > INPUT_BYTES_MAX {
-            let bytes = input.len();
-            return Err(invalid(format!(
-                "Target.Input has {bytes} bytes; at most {INPUT_BYTES_MAX} are allowed."
-            )));
-        }
-        if let Some(problem) = input_problem(input) {
-            return Err(invalid(format!("Target.Input is no JSON: {problem}.")));
-        }
-    }
+    let (start_us, end_us) = dates(call, request.start_date, request.end_date, now_us)?;
+    let window_s = window_s(&window)?;
+    check_target(&target)?;
     let target_arn = target.arn.unwrap_or_default();
     let function = function(call, &target_arn)?;
     let number = |number: Option<i64>| number.and_then(|number| u32::try_from(number).ok());
@@ -294,6 +233,86 @@ fn definition(call: &Call<'_>) -> Result<Definition, ApiError> {
         return Err(invalid(format!("{parsed} has no run in the future.")));
     }
     Ok(definition)
+}
+
+/// Start and end, if they make sense.
+fn dates(
+    call: &Call<'_>,
+    start: Option<f64>,
+    end: Option<f64>,
+    now_us: i64,
+) -> Result<(Option<i64>, Option<i64>), ApiError> {
+    let instant = |member, seconds: Option<f64>| {
+        seconds
+            .map(|seconds| instant_us(member, seconds))
+            .transpose()
+    };
+    let start_us = instant("StartDate", start)?;
+    let end_us = instant("EndDate", end)?;
+    let old = call
+        .request
+        .app
+        .schedules
+        .get(&api_key(&call.group, &call.name));
+    let is_old_start = old.is_some_and(|old| old.definition.start_us == start_us);
+    if start_us.is_some_and(|start| start < now_us - START_AGE_US_MAX) && !is_old_start {
+        let message = "The StartDate you specify cannot be earlier than 5 minutes ago.";
+        return Err(invalid(message));
+    }
+    if let (Some(start), Some(end)) = (start_us, end_us)
+        && start >= end
+    {
+        return Err(invalid(
+            "The StartDate you specify must come before the EndDate.",
+        ));
+    }
+    Ok((start_us, end_us))
+}
+
+/// Seconds over which runs are spread.
+fn window_s(window: &WindowWire) -> Result<u32, ApiError> {
+    let minutes = window.maximum_window_in_minutes;
+    let minutes = minutes.and_then(|minutes| u32::try_from(minutes).ok());
+    match (window.mode.as_deref(), minutes) {
+        (Some("FLEXIBLE"), Some(minutes)) => Ok(minutes * 60),
+        (Some("FLEXIBLE"), None) => Err(invalid(
+            "FlexibleTimeWindow needs MaximumWindowInMinutes with the mode FLEXIBLE.",
+        )),
+        (_, Some(_)) => Err(invalid(
+            "MaximumWindowInMinutes of FlexibleTimeWindow is not allowed with the mode OFF.",
+        )),
+        (_, None) => Ok(0),
+    }
+}
+
+/// What a target may not have, and whether its input is JSON.
+fn check_target(target: &TargetWire) -> Result<(), ApiError> {
+    if target.dead_letter_config.is_some() {
+        return Err(invalid(
+            "DeadLetterConfig is not offered: there is no SQS here. Events that fail are kept and can be redriven; the function's own configuration can name a destination for them.",
+        ));
+    }
+    let mut others = target.other.keys();
+    if let Some(other) = others.find(|name| name.ends_with("Parameters")) {
+        let other: String = other.chars().take(64).collect();
+        let other = other.escape_debug();
+        return Err(invalid(format!(
+            "{other} is for targets that are no function."
+        )));
+    }
+    let Some(input) = &target.input else {
+        return Ok(());
+    };
+    if input.len() > INPUT_BYTES_MAX {
+        let bytes = input.len();
+        return Err(invalid(format!(
+            "Target.Input has {bytes} bytes; at most {INPUT_BYTES_MAX} are allowed."
+        )));
+    }
+    match input_problem(input) {
+        Some(problem) => Err(invalid(format!("Target.Input is no JSON: {problem}."))),
+        None => Ok(()),
+    }
 }
 
 /// The function of an ARN, if the caller may invoke it and it is there.

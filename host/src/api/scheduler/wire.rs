@@ -16,7 +16,7 @@ use crate::trigger::schedule::ChangeError;
 
 const NAME_PATTERN: &str = "[0-9a-zA-Z-_.]+";
 
-/// The body of CreateSchedule and UpdateSchedule. Members that are missing are the defaults in both.
+/// The body of `CreateSchedule` and `UpdateSchedule`. Members that are missing are the defaults in both.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct ScheduleRequest {

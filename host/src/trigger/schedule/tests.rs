@@ -31,7 +31,7 @@ fn open(root: &std::path::Path, clock: &Clock) -> Schedules {
     };
     let ledger = Ledger::open(&data_dir, settings).unwrap();
     let settings = QueueSettings {
-        keep: std::time::Duration::from_secs(86_400),
+        keep: Duration::from_secs(86_400),
         quota: Quota {
             events: 20,
             bytes: 1 << 20,

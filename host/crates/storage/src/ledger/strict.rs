@@ -259,14 +259,14 @@ impl Ledger {
         };
         let (slot, written) = strict.write(started)?;
         // Until its end the slot belongs to nobody who could give it back.
-        let start = Abandoned {
+        let mut start = Abandoned {
             strict,
             journal: &shared.journal,
-            slot,
+            slot: Some(slot),
         };
         shared.journal.want_sync();
         poll_fn(|context| strict.poll(context, |state| state.synced >= written)).await?;
-        std::mem::forget(start);
+        start.slot = None;
         Ok(Some(OpenStart {
             ledger: self.clone(),
             slot,
@@ -300,16 +300,19 @@ impl OpenStart {
     }
 }
 
-/// A slot whose attempt never ran, since whoever waited left: it must not get a record.
+/// A slot that is given back when it is dropped: whoever waited left, and the attempt never ran.
 struct Abandoned<'a> {
     strict: &'a Strict,
     journal: &'a Journal,
-    slot: u64,
+    /// `None` once the attempt has it.
+    slot: Option<u64>,
 }
 
 impl Drop for Abandoned<'_> {
     fn drop(&mut self) {
-        give_back(self.strict, self.journal, self.slot);
+        if let Some(slot) = self.slot {
+            give_back(self.strict, self.journal, slot);
+        }
     }
 }
 

@@ -4,7 +4,6 @@
 //! A simulation drives the same code. Knows nothing of who asked, and hears of the ledger only that
 //! it is to be on disk.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -43,8 +42,6 @@ pub(crate) struct Changed {
     pub(crate) depth: Depth,
     /// In queue time, if anything waits.
     pub(crate) next_due_us: Option<i64>,
-    /// Whether attempts were started.
-    pub(crate) is_claimed: bool,
 }
 
 impl Core {
@@ -65,7 +62,6 @@ impl Core {
                 queue: queue.clone(),
                 depth: *depth,
                 next_due_us: engine.next_due_us(queue)?,
-                is_claimed: false,
             });
         }
         let core = Self {
@@ -143,7 +139,6 @@ impl Core {
     ) -> Result<Outcome, Arc<StorageError>> {
         self.engine.begin()?;
         let mut tally = Tally::new(&self.depths);
-        let mut claimed = BTreeSet::new();
         let mut results = Vec::with_capacity(operations.len());
         let (mut has_effects, mut has_attempt) = (false, false);
         for operation in operations {
@@ -159,13 +154,7 @@ impl Core {
                     self.engine.apply(&effects)?;
                     tally.count(&effects);
                     has_effects |= !effects.is_empty();
-                    match operation {
-                        Operation::Finish(finish) => has_attempt |= finish.ran(),
-                        Operation::Claim { queue, .. } if !effects.is_empty() => {
-                            claimed.insert(queue.as_str());
-                        }
-                        _ => {}
-                    }
+                    has_attempt |= matches!(operation, Operation::Finish(finish) if finish.ran());
                     results.push(Ok(done));
                 }
                 Err(QueueError::Storage(error)) if !is_about_a_row(&error) => return Err(error),
@@ -181,7 +170,6 @@ impl Core {
         for (queue, depth) in tally.touched {
             changed.push(Changed {
                 next_due_us: self.engine.next_due_us(&queue)?,
-                is_claimed: claimed.contains(queue.as_str()),
                 depth,
                 queue,
             });

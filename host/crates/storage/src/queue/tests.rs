@@ -3,6 +3,7 @@
 mod conformance;
 mod disk;
 mod histories;
+mod kill;
 mod measure;
 mod model;
 mod outside;

@@ -72,8 +72,6 @@ struct View {
 struct Waiting {
     depth: Depth,
     next_due_us: Option<i64>,
-    /// The commit that last started attempts; 0 when none did.
-    claimed: u64,
 }
 
 impl View {
@@ -86,9 +84,6 @@ impl View {
             let waiting = self.queues.entry(changed.queue).or_default();
             waiting.depth = changed.depth;
             waiting.next_due_us = changed.next_due_us;
-            if changed.is_claimed {
-                waiting.claimed = self.statistics.commits;
-            }
         }
     }
 }
@@ -97,13 +92,14 @@ impl Shared {
     pub(super) fn submit(&self, operation: Operation, reply: Reply) {
         let bytes = operation.payload_bytes();
         let mut pending = self.pending.lock();
-        // What closes an attempt comes once for each that runs, and is never turned away.
-        let is_finish = matches!(operation, Operation::Finish(_));
+        // What starts and closes attempts is bounded by who runs them, and is never turned away: it makes
+        // room.
+        let makes_room = matches!(operation, Operation::Claim { .. } | Operation::Finish(_));
         let is_over = pending.submissions.len() >= PENDING_OPERATIONS_MAX
             || pending.payload_bytes.saturating_add(bytes) > PENDING_BYTES_MAX;
         let refused = if pending.is_closed {
             Some(QueueError::Closed)
-        } else if is_over && !is_finish {
+        } else if is_over && !makes_room {
             Some(QueueError::Busy)
         } else {
             None
@@ -149,26 +145,25 @@ impl Shared {
         self.view.lock().statistics
     }
 
-    /// The queue that was claimed from longest ago comes first.
+    /// Nothing is due that can't be claimed.
     pub(super) fn due(&self, now_us: i64) -> (Vec<String>, Option<Duration>) {
         let view = self.view.lock();
+        if matches!(view.health, QueueHealth::Failed { .. }) {
+            return (Vec::new(), None);
+        }
         let mut due = Vec::new();
         let mut later: Option<i64> = None;
         for (queue, waiting) in &view.queues {
             match waiting.next_due_us {
-                Some(due_us) if due_us <= now_us => due.push((waiting.claimed, queue)),
+                Some(due_us) if due_us <= now_us => due.push(queue.clone()),
                 Some(due_us) => later = Some(later.map_or(due_us, |later| later.min(due_us))),
                 None => {}
             }
         }
-        due.sort_unstable();
         let wait = later.map(|due_us| {
             Duration::from_micros(u64::try_from(due_us.saturating_sub(now_us)).unwrap_or(0))
         });
-        (
-            due.into_iter().map(|(_, queue)| queue.clone()).collect(),
-            wait,
-        )
+        (due, wait)
     }
 
     /// The next batch, empty when nothing came for `at_most`; `None` when that was all.
@@ -264,20 +259,25 @@ impl Writer {
     fn run(mut self) {
         let shared = Arc::clone(&self.shared);
         let _last_word = LastWord(Arc::clone(&shared));
-        let mut patience = UPKEEP_EVERY;
-        while let Some(batch) = shared.next_batch(patience) {
+        // What is left to forget is forgotten in steps, between batches.
+        let mut has_more = false;
+        loop {
+            let patience = if has_more {
+                Duration::ZERO
+            } else {
+                UPKEEP_EVERY
+            };
+            let Some(batch) = shared.next_batch(patience) else {
+                return;
+            };
             let is_idle = batch.is_empty();
             if !is_idle {
                 self.commit(batch);
             }
             let is_time = self.elapsed_since(self.upkeep_at) >= UPKEEP_EVERY;
-            let has_more = (is_idle || is_time) && self.keep_up(is_idle);
-            // What is left to forget is forgotten in steps, between batches.
-            patience = if has_more {
-                Duration::ZERO
-            } else {
-                UPKEEP_EVERY
-            };
+            if is_idle || is_time || has_more {
+                has_more = self.keep_up(is_idle && !has_more);
+            }
         }
     }
 

@@ -1,5 +1,7 @@
 //! What a schedule does after downtime, when the clock jumps, and within its window.
 
+use proptest::prelude::*;
+
 use super::*;
 
 const HOUR_US: i64 = 3_600_000_000;

@@ -62,19 +62,22 @@ fn what_was_accepted_is_there_after_a_restart_and_what_ran_is_told() {
 }
 
 #[test]
-fn the_queue_that_was_claimed_from_longest_ago_is_due_first() {
+fn a_backlog_in_one_queue_keeps_no_other_from_being_due() {
     let root = tempfile::tempdir().unwrap();
     let data_dir = DataDir::open(root.path()).unwrap();
     let queue = open(&data_dir);
-    for (function, first) in [("a", 0), ("b", 10), ("c", 20)] {
-        queue.perform(accept(first..first + 3, function)).unwrap();
-    }
-    let mut order = Vec::new();
-    while let Some(first) = queue.due().0.first().cloned() {
-        assert_eq!(claimed(queue.perform(claim(&first, 1))).len(), 1);
-        order.push(first);
-    }
-    assert_eq!(order.concat(), "abcabcabc");
+    queue.perform(accept(0..500, "a")).unwrap();
+    let mut later = new_event(900, "c");
+    later.delay = Duration::from_secs(3_600);
+    let last = Operation::Accept(vec![new_event(800, "b"), later]);
+    queue.perform(last).unwrap();
+    let (due, wait) = queue.due();
+    assert_eq!(due, ["a", "b"]);
+    assert!(wait.unwrap() <= Duration::from_secs(3_600));
+    assert_eq!(claimed(queue.perform(claim("b", 9))).len(), 1);
+    assert_eq!(queue.due().0, ["a"]);
+    assert_eq!(claimed(queue.perform(claim("a", 1_000))).len(), 500);
+    assert_eq!(queue.due().0, [""; 0]);
 }
 
 #[test]
