@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use domain::{Clock, Report};
+use domain::Clock;
 
 use super::model::Model;
 use super::process::Process;
@@ -15,7 +15,7 @@ use crate::disk::simulated::{self, Mistake, SimDisk, Trouble};
 use crate::ledger::simulated::{SimCatalogue, describe};
 use crate::queue::Quota;
 use crate::queue::memory::Memory;
-use crate::{DataDir, LedgerSettings, StorageError};
+use crate::{DataDir, LedgerSettings};
 
 /// Deaths of one machine, before another one begins with an empty disk.
 const DEATHS: usize = 16;
@@ -156,7 +156,7 @@ impl World {
         for _ in 0..DEATHS {
             let died = self.begin(memory, catalogue, was_cut)?;
             (memory, catalogue) = match died {
-                Life::Refused(left) => left,
+                Life::Refused(left) => *left,
                 Life::Began(mut process) => {
                     self.live(&mut process)?;
                     process.end()
@@ -174,7 +174,7 @@ impl World {
                 simulated::mount(Some(other.disk.clone()));
                 let seen = other.begin(memory.clone(), take(spare), is_power_cut)?;
                 let (_, mut used) = match seen {
-                    Life::Refused(left) => left,
+                    Life::Refused(left) => *left,
                     Life::Began(process) => process.end(),
                 };
                 self.note(other.summary.trace);
@@ -243,13 +243,13 @@ impl World {
                     was_cut |= is_power_cut;
                     self.disk = self.disk.after_death(is_power_cut, self.random.fork());
                     simulated::mount(Some(self.disk.clone()));
-                    left = refused;
+                    left = *refused;
                 }
                 // A call failed, and the process ended: it is started again.
                 Life::Refused(refused) => {
                     self.disk = self.disk.after_death(false, self.random.fork());
                     simulated::mount(Some(self.disk.clone()));
-                    left = refused;
+                    left = *refused;
                 }
             }
         }
@@ -282,30 +282,5 @@ fn take(spare: &mut Option<SimCatalogue>) -> SimCatalogue {
 pub(super) enum Life {
     Began(Box<Process>),
     /// It did not; what is left of it.
-    Refused((Memory, SimCatalogue)),
-}
-
-/// Whether `error` may come of a call that was made to fail, or of death.
-pub(super) fn is_trouble(error: &StorageError) -> bool {
-    matches!(
-        error,
-        StorageError::Io { .. }
-            | StorageError::Full { .. }
-            | StorageError::Failed { .. }
-            | StorageError::Closed
-    )
-}
-
-/// What the ledger holds is what was appended.
-pub(super) fn differs(found: &[Report], model: &Model) -> Option<String> {
-    let wanted = model.records.iter();
-    let first = found
-        .iter()
-        .zip(wanted)
-        .position(|(found, wanted)| found != &**wanted);
-    first.map(|index| {
-        let (found, wanted) = (&found[index], &model.records[index]);
-        let number = model.dropped + 1 + u64::try_from(index).unwrap();
-        format!("record {number} is {found:?}, not {wanted:?}")
-    })
+    Refused(Box<(Memory, SimCatalogue)>),
 }
