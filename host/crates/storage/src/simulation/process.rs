@@ -123,7 +123,8 @@ impl Process {
         let wanted = of_functions
             .map(|event| (event.id, event.attempts))
             .collect::<HashSet<_>>();
-        let mut found = match self.ledger.find(&wanted, i64::MIN) {
+        let from_sequence = interrupted.iter().map(|event| event.ledger_from).min();
+        let mut found = match self.ledger.find(&wanted, from_sequence.unwrap_or(0)) {
             Ok(found) => found,
             Err(error) => {
                 may_fail(world, &error)?;
@@ -522,7 +523,7 @@ fn check_claim(
 }
 
 /// Somebody sets the clock, or the machine is suspended.
-fn jump(world: &mut World) {
+pub(super) fn jump(world: &mut World) {
     let now_us = world.clock.unix_us();
     let unix_us = match world.random.below(7) {
         0 => now_us - 10 * YEAR_US,

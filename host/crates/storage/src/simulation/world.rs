@@ -9,7 +9,7 @@ use std::time::Duration;
 use domain::{Clock, Report};
 
 use super::model::Model;
-use super::process::Process;
+use super::process::{Process, jump};
 use super::random::Random;
 use crate::disk::simulated::{self, Mistake, SimDisk, Trouble};
 use crate::ledger::simulated::{SimCatalogue, describe};
@@ -267,6 +267,10 @@ impl World {
             if self.disk.is_dead() {
                 break;
             }
+        }
+        if self.random.one_in(4) {
+            // Before it is started again.
+            jump(self);
         }
         self.summary.troubles += self.disk.troubles();
         self.disk.die();
