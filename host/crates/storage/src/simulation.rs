@@ -35,10 +35,6 @@ fn setting(name: &str) -> Option<u64> {
 }
 
 #[test]
-#[expect(
-    clippy::print_stderr,
-    reason = "a run says its seed, so that it can be had again"
-)]
 fn nothing_that_was_promised_is_lost_wherever_it_dies() {
     let seed = setting("MAYFLY_SIM_SEED").unwrap_or(1);
     let points = setting("MAYFLY_SIM_POINTS").unwrap_or(POINTS);

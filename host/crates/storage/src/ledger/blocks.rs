@@ -23,6 +23,13 @@ pub(super) fn allocate(file: &DiskFile, from: u64, to: u64) -> io::Result<()> {
     if length == 0 {
         return Ok(());
     }
+    #[cfg_attr(
+        not(test),
+        expect(
+            clippy::infallible_destructuring_match,
+            reason = "tests have another kind of file"
+        )
+    )]
     let real = match file {
         DiskFile::Real(real) => real,
         #[cfg(test)]

@@ -70,7 +70,7 @@ pub(super) fn read(reader: &LedgerReader) -> Result<Option<LedgerHead>, StorageE
     let segments = reader.segments()?;
     // Of the sealed ones, only the hash of the last counts, and its records if there are none after.
     let open = segments.iter().position(|(_, source)| !is_sealed(source));
-    let open = open.unwrap_or(segments.len().saturating_sub(1));
+    let open = open.unwrap_or_else(|| segments.len().saturating_sub(1));
     for (_, source) in segments.iter().take(open + 1).skip(open.saturating_sub(2)) {
         let Some(bytes) = source.read()? else {
             continue;

@@ -239,14 +239,14 @@ impl Ledger {
             ledger_from: shared.journal.synced(),
         })?;
         // Until its end the slot belongs to nobody who could give it back.
-        let start = Abandoned {
+        let mut start = Abandoned {
             strict,
             journal: &shared.journal,
-            slot,
+            slot: Some(slot),
         };
         shared.journal.want_sync();
         poll_fn(|context| strict.poll(context, |state| state.synced >= written)).await?;
-        std::mem::forget(start);
+        start.slot = None;
         Ok(Some(OpenStart {
             ledger: self.clone(),
             slot,
@@ -284,12 +284,15 @@ impl OpenStart {
 struct Abandoned<'a> {
     strict: &'a Strict,
     journal: &'a Journal,
-    slot: u64,
+    /// None once it belongs to the attempt.
+    slot: Option<u64>,
 }
 
 impl Drop for Abandoned<'_> {
     fn drop(&mut self) {
-        give_back(self.strict, self.journal, self.slot);
+        if let Some(slot) = self.slot {
+            give_back(self.strict, self.journal, slot);
+        }
     }
 }
 

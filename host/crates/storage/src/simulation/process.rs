@@ -54,11 +54,11 @@ impl Process {
             Ok(ledger) => ledger,
             Err(error) => {
                 may_fail(world, &error)?;
-                return Ok(Life::Refused((memory, SimCatalogue::new())));
+                return Ok(Life::Refused(Box::new((memory, SimCatalogue::new()))));
             }
         };
         if world.disk.is_dead() {
-            return Ok(Life::Refused((memory, ledger.into_catalogue())));
+            return Ok(Life::Refused(Box::new((memory, ledger.into_catalogue()))));
         }
         world.disk.hold(true);
         check_ledger(world, &ledger, was_cut)?;
@@ -90,7 +90,7 @@ impl Process {
 
         let is_up = process.reconcile(world)? && !world.disk.is_dead();
         if !is_up {
-            return Ok(Life::Refused(process.end()));
+            return Ok(Life::Refused(Box::new(process.end())));
         }
         let mut events = process.queue.memory().events();
         if let Some((event, _)) = events.find(|(event, _)| event.state == EventState::Running) {
@@ -208,7 +208,7 @@ impl Process {
         }
         world.model.unanswered.clear();
         for (operation, result) in operations.into_iter().zip(results) {
-            self.check(world, operation, result)?;
+            self.check(world, operation, &result)?;
         }
         Ok(true)
     }
@@ -217,7 +217,7 @@ impl Process {
         &mut self,
         world: &mut World,
         operation: Operation,
-        result: Result<Done, QueueError>,
+        result: &Result<Done, QueueError>,
     ) -> Result<(), String> {
         if let Err(QueueError::Full { .. }) = result {
             if let Operation::Finish(finish) = operation {
@@ -227,7 +227,7 @@ impl Process {
         }
         let mut ids = Vec::new();
         if let (Operation::Claim { queue, at_most }, Ok(Done::Claimed(claimed))) =
-            (&operation, &result)
+            (&operation, result)
         {
             check_claim(world, queue, *at_most, claimed)?;
             ids = claimed.iter().map(|claimed| claimed.event.id).collect();
@@ -235,7 +235,7 @@ impl Process {
                 .extend(claimed.iter().map(|claimed| claimed.event.clone()));
         }
         let wanted = world.model.apply(&operation, QUOTA, &ids);
-        let is_right = match &result {
+        let is_right = match result {
             Ok(Done::Changed(count)) => wanted == Answer::Changed(*count),
             Ok(Done::Claimed(_)) => wanted == Answer::Claimed,
             Err(QueueError::Duplicate { .. }) => wanted == Answer::Duplicate,
@@ -246,7 +246,7 @@ impl Process {
         if !is_right {
             return Err(format!("{operation:?} gave {result:?}, not {wanted:?}"));
         }
-        if let (Operation::Finish(finish), Ok(_)) = (&operation, &result)
+        if let (Operation::Finish(finish), Ok(_)) = (&operation, result)
             && ran(finish)
         {
             // It relies on all records up to now.

@@ -1,6 +1,6 @@
 //! Numbers from a seed: the same ones for the same seed, on every machine.
 
-/// A generator (SplitMix64).
+/// A generator (`SplitMix64`).
 #[derive(Debug, Clone)]
 pub(crate) struct Random(u64);
 

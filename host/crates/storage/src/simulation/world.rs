@@ -156,7 +156,7 @@ impl World {
         for _ in 0..DEATHS {
             let died = self.begin(memory, catalogue, was_cut)?;
             (memory, catalogue) = match died {
-                Life::Refused(left) => left,
+                Life::Refused(left) => *left,
                 Life::Began(mut process) => {
                     self.live(&mut process)?;
                     process.end()
@@ -174,7 +174,7 @@ impl World {
                 simulated::mount(Some(other.disk.clone()));
                 let seen = other.begin(memory.clone(), take(spare), is_power_cut)?;
                 let (_, mut used) = match seen {
-                    Life::Refused(left) => left,
+                    Life::Refused(left) => *left,
                     Life::Began(process) => process.end(),
                 };
                 self.note(other.summary.trace);
@@ -243,13 +243,13 @@ impl World {
                     was_cut |= is_power_cut;
                     self.disk = self.disk.after_death(is_power_cut, self.random.fork());
                     simulated::mount(Some(self.disk.clone()));
-                    left = refused;
+                    left = *refused;
                 }
                 // A call failed, and the process ended: it is started again.
                 Life::Refused(refused) => {
                     self.disk = self.disk.after_death(false, self.random.fork());
                     simulated::mount(Some(self.disk.clone()));
-                    left = refused;
+                    left = *refused;
                 }
             }
         }
@@ -286,7 +286,7 @@ fn take(spare: &mut Option<SimCatalogue>) -> SimCatalogue {
 pub(super) enum Life {
     Began(Box<Process>),
     /// It did not; what is left of it.
-    Refused((Memory, SimCatalogue)),
+    Refused(Box<(Memory, SimCatalogue)>),
 }
 
 /// Whether `error` may come of a call that was made to fail, or of death.

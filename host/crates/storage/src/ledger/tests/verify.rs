@@ -301,7 +301,7 @@ fn a_missing_segment_and_a_cut_end_are_found() {
         fs::write(&open, &bytes[..from]).unwrap();
         assert!(problems(root.path()).contains(".seg record "), "{from}");
     }
-    let mut more = bytes.clone();
+    let mut more = bytes;
     more.extend([1; 8]);
     fs::write(&open, more).unwrap();
     assert!(problems(root.path()).contains("something is behind its last record"));
