@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use domain::Clock;
 use sandbox::Sandboxes;
 use storage::QueueHealth;
 use tokio::net::TcpListener;
@@ -24,7 +25,7 @@ use crate::banner;
 use crate::capacity::System;
 use crate::config::{CertificateFiles, Config};
 use crate::http::dispatch::{Functions, WRITE_IDLE};
-use crate::http::listener::{ConnectionLimits, DrainControl, drain, serve};
+use crate::http::listener::{ConnectionLimits, DrainControl, drain, prepare_thread, serve};
 use crate::http::tls::{Look, Tls};
 use crate::registry::drop_folder::DropFolder;
 use crate::registry::watcher::DropWatcher;
@@ -58,6 +59,9 @@ pub(crate) fn run(config: Config) -> anyhow::Result<()> {
     // More than one provider could be compiled in; this one is meant. An error means that it is
     // installed already.
     drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
+    if Clock::system().unix_us() < 0 {
+        anyhow::bail!("the clock of this machine is before 1970; set it, and start again");
+    }
     let system = System::prepare();
     let runtimes = Runtimes::new()?;
     // Before anybody is told that we are here: a signal that comes early must drain too.
@@ -145,13 +149,19 @@ impl Runtimes {
         };
         let start = "starting threads failed";
         Ok(Self {
-            workers: group("worker", cores).build().context(start)?,
+            workers: group("worker", cores)
+                .on_thread_start(prepare_thread)
+                .build()
+                .context(start)?,
             queue: group("queue", cores).build().context(start)?,
             background: group("background", cores)
                 .on_thread_start(lower_priority)
                 .build()
                 .context(start)?,
-            control: group("control", 1).build().context(start)?,
+            control: group("control", 1)
+                .on_thread_start(prepare_thread)
+                .build()
+                .context(start)?,
         })
     }
 

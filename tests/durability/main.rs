@@ -4,7 +4,10 @@
 
 mod api_changes;
 mod compiled_code;
+mod crash;
 mod disk_full;
+mod events;
+mod faults;
 mod kill;
 mod queue_failure;
 mod two_servers;

@@ -71,7 +71,7 @@ fn health_says_what_there_is() {
     let host = TestHost::start();
     assert_eq!(
         host.control_json("/health"),
-        json!({"status": "ok", "ledger": "ok", "audit": "ok", "functions": 0, "running": 0})
+        json!({"status": "ok", "ledger": "ok", "queue": "ok", "audit": "ok", "functions": 0, "running": 0})
     );
     host.deploy("f", &printing("1"));
     assert_eq!(host.control_json("/health")["functions"], 1);

@@ -412,6 +412,15 @@ impl TestHost {
         self.check_end();
     }
 
+    /// Waits for a server that ends by itself because something failed; its exit code.
+    #[track_caller]
+    pub fn wait_exit(mut self) -> Option<i32> {
+        self.is_done = true;
+        let status = self.process.wait();
+        self.check_output();
+        status.code()
+    }
+
     /// Ends the server with SIGKILL. What it wrote until then is checked for panics.
     #[track_caller]
     pub fn kill(mut self) {

@@ -228,6 +228,11 @@ impl Site {
         Finished::of(self.command().args(arguments))
     }
 
+    /// Writes `mayfly.toml`, which servers and commands of this site read.
+    pub fn configure(&self, toml: &str) {
+        fs::write(self.root().join("mayfly.toml"), toml).unwrap();
+    }
+
     /// Writes a file of the drop folder, as `cp` does: in place, then closed.
     pub fn drop_file(&self, name: &str, bytes: &[u8]) {
         fs::write(self.functions().join(name), bytes).unwrap();

@@ -10,11 +10,13 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::sync::Arc;
+use std::task::{Context, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
 use dashmap::DashMap;
 use http::{Request, Response};
+use http_body_util::Full;
 use hyper::body::{Body, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -35,6 +37,21 @@ const HEAD_BYTES_MAX: usize = 64 << 10;
 
 /// How long to wait after `accept` failed, for example because there are no descriptors left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Makes a thread ready to answer, whatever its clock says later. To be called once on each.
+///
+/// hyper keeps the date of answers for each thread; it can't make the first one while the clock is before
+/// 1970, and does not need another one then.
+pub(crate) fn prepare_thread() {
+    let service = service_fn(|_: Request<Incoming>| {
+        std::future::ready(Ok::<_, Infallible>(Response::new(Full::<Bytes>::default())))
+    });
+    let nobody = TokioIo::new(tokio::io::empty());
+    let mut connection = pin!(http1::Builder::new().serve_connection(nobody, service));
+    let mut context = Context::from_waker(Waker::noop());
+    // No request comes, so it is over at once.
+    let _over = connection.as_mut().poll(&mut context);
+}
 
 /// Bounds on connections.
 #[derive(Debug, Clone, Copy)]

@@ -139,7 +139,7 @@ fn an_unknown_key_gets_the_nearest_one() {
     );
     check_refused(
         "xyz = 1",
-        "1:1: `xyz` is not a known key; known are `async`, `auth`, `budget`, `build`, `burst`, `burst_per_key`, `concurrency`, `cors`, `description`, `environment`, `http`, `jwt`, `memory_mb`, `qualifier`, `rate`, `rate_per_key`, `subscribe`, `timeout`",
+        "1:1: `xyz` is not a known key; known are `async`, `auth`, `budget`, `build`, `burst`, `burst_per_key`, `concurrency`, `cors`, `description`, `environment`, `http`, `jwt`, `memory_mb`, `qualifier`, `rate`, `rate_per_key`, `schedule`, `subscribe`, `timeout`",
     );
     check_refused(
         "[[http]]\npath = \"/a\"\nmetod = \"GET\"",

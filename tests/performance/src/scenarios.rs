@@ -10,6 +10,7 @@
 
 mod cold;
 mod drop_folder;
+mod events;
 mod fairness;
 mod figures;
 mod functions;
@@ -64,6 +65,8 @@ pub(crate) enum Scenario {
     Sandboxes,
     /// From copying a file into the functions folder to its first answer.
     Drop,
+    /// Events: accepted a second, how soon they run, and a start with a million of them.
+    Events,
 }
 
 /// What is run.
@@ -160,6 +163,7 @@ impl Scenario {
             Self::Functions => "functions",
             Self::Sandboxes => "sandboxes",
             Self::Drop => "drop",
+            Self::Events => "events",
         }
     }
 
@@ -175,6 +179,7 @@ impl Scenario {
             Self::Functions => functions::run(given, &mut figures),
             Self::Sandboxes => sandboxes::run(given, &mut figures),
             Self::Drop => drop_folder::run(given, &mut figures),
+            Self::Events => events::run(given, &mut figures),
         };
         ran.with_context(|| format!("scenario {name}"))?;
         let end = Moment::now()?;

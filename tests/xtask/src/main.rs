@@ -60,6 +60,27 @@ enum Task {
     /// that `MAYFLY_BIN` names. Needs python3, node 20 with npm, apt-get (for CLI 2), and their
     /// registries. About five minutes the first time.
     Clients(clients::Arguments),
+    /// Simulated deaths and power cuts of queue and ledger, in a release build (docs/durability.md).
+    ///
+    /// Prints seed, crash points and their rate; what goes wrong names the seed that shows it again.
+    Sim {
+        /// Where to begin: each machine has the next seed. By default another one each time.
+        #[arg(long)]
+        seed: Option<u64>,
+        /// Crash points.
+        #[arg(long, default_value_t = 2_000_000)]
+        points: u64,
+    },
+    /// A server that is killed again and again under load, judged by a process that remembers what it
+    /// promised, in a release build. About a second for each kill; the seed is printed.
+    Kills {
+        /// How often it is killed.
+        #[arg(long, default_value_t = 1_000)]
+        count: u32,
+        /// Kills at the same moments as an earlier run.
+        #[arg(long)]
+        seed: Option<u64>,
+    },
     /// The suites with their long counts, in a release build: 100,000 alternations for freshness,
     /// 1,000 swaps under load, 1,000 kills. Hours on two cores.
     Long {
@@ -94,6 +115,27 @@ fn main() -> anyhow::Result<()> {
         Task::Instructions { save, tolerance } => instructions::run(save, tolerance),
         Task::Bench { arguments } => bench(&arguments),
         Task::Clients(arguments) => clients::run(&arguments, &target_dir()?),
+        Task::Sim { seed, points } => simulate(seed, points),
+        Task::Kills { count, seed } => {
+            cargo(&["build", "--release", "-p", "mayfly"], &[])?;
+            let test = [
+                "test",
+                "--release",
+                "-p",
+                "e2e",
+                "-p",
+                "mayfly",
+                "--test",
+                "durability",
+                "crash::",
+                "--",
+                "--nocapture",
+            ];
+            let (count, seed) = (count.to_string(), seed.map(|seed| seed.to_string()));
+            let seed = seed.iter().map(|seed| ("MAYFLY_SEED", seed.as_str()));
+            let variables: Vec<_> = seed.chain([("MAYFLY_KILLS", &*count)]).collect();
+            cargo(&test, &variables)
+        }
         Task::Long { filter } => {
             cargo(&["build", "--release", "-p", "mayfly"], &[])?;
             for (package, count) in LONG_COUNTS {
@@ -114,6 +156,27 @@ const LONG_COUNTS: [(&str, &str); 3] = [("storage", "1000"), ("sandbox", "100000
 /// The cargo that runs this.
 fn cargo_program() -> OsString {
     std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into())
+}
+
+/// Runs the simulation of storage.
+fn simulate(seed: Option<u64>, points: u64) -> anyhow::Result<()> {
+    // Far from the next run's, which has another process.
+    let seed = seed.unwrap_or_else(|| u64::from(std::process::id()) * 1_000_000);
+    let test = [
+        "test",
+        "--release",
+        "-p",
+        "storage",
+        "--lib",
+        "--",
+        "--nocapture",
+        "simulation::nothing_that_was_promised_is_lost",
+    ];
+    let (seed, points) = (seed.to_string(), points.to_string());
+    cargo(
+        &test,
+        &[("MAYFLY_SIM_SEED", &seed), ("MAYFLY_SIM_POINTS", &points)],
+    )
 }
 
 /// Builds what measures, and runs it. That looks at its arguments and then builds what is measured.

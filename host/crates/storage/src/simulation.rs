@@ -12,6 +12,8 @@
 //!
 //! No threads: the rounds of the threads are operations like others. Knows nothing of HTTP and guests.
 
+mod checks;
+mod choices;
 mod damage;
 mod model;
 mod process;

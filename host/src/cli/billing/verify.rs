@@ -103,10 +103,8 @@ fn text(found: &Verification, known: Option<&LedgerHead>) -> String {
     }
     let shown = u64::try_from(found.problems.len().min(LINES_MAX)).unwrap_or(u64::MAX);
     if found.problems_total > shown {
-        say(&format!(
-            "and {} more",
-            counted(found.problems_total - shown, "problem")
-        ));
+        let more = counted(found.problems_total - shown, "problem");
+        say(&format!("and {more} more"));
     }
     if found.is_clean() {
         if let Some(known) = known {
@@ -195,6 +193,6 @@ mod tests {
             ),
             "{text}"
         );
-        assert!(text.ends_with("and 5 more problems\n"), "{text}");
+        assert!(text.ends_with("and 5 problems more\n"), "{text}");
     }
 }

@@ -156,6 +156,39 @@ impl Host {
         Ok(Client(connection))
     }
 
+    /// Where the control API answers.
+    pub(super) fn control_address(&self) -> SocketAddr {
+        self.control
+    }
+
+    /// A request for control, signed.
+    pub(super) fn signed(&self, request: &Request) -> Request {
+        self.signer.sign(request, self.control)
+    }
+
+    /// The sum of a metric over its samples.
+    ///
+    /// # Errors
+    ///
+    /// When there is none of this name.
+    pub(super) fn metric(&self, name: &str) -> anyhow::Result<f64> {
+        let request = self.signed(&Request::get("/metrics"));
+        let text = support::http::send(self.control, &request)?.text();
+        let samples = text.lines().filter_map(|line| {
+            let (series, value) = line.rsplit_once(' ')?;
+            let known = series.split_once('{').map_or(series, |(known, _)| known);
+            (known == name).then(|| value.parse::<f64>().ok())?
+        });
+        let samples: Vec<f64> = samples.collect();
+        ensure!(!samples.is_empty(), "there is no metric {name}");
+        Ok(samples.iter().sum())
+    }
+
+    /// Ends it with SIGKILL.
+    pub(super) fn kill(mut self) {
+        self.process.kill();
+    }
+
     /// JSON of the control API.
     ///
     /// # Errors

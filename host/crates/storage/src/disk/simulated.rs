@@ -10,6 +10,9 @@
 //! Assumed: a renamed file has one of its two names, a changed length is the old one or the new one,
 //! and names that could not be synced are still to be synced. Knows nothing of what is in the files.
 
+mod file;
+mod image;
+
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io;
@@ -19,13 +22,13 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use rustix::io::Errno;
 
+use self::image::{Fate, Image};
 use crate::simulation::random::Random;
+
+pub(crate) use self::file::{SimFile, SimMemory};
 
 /// Where a simulated disk is mounted; it has this one directory.
 pub(crate) const MOUNT: &str = "/simulated-disk";
-const SECTOR_BYTES: usize = 512;
-const WORD_BYTES: usize = 8;
-const PAGE_BYTES: usize = 4_096;
 
 thread_local! {
     /// The disk of this thread. Files that are open stay on the disk that they were opened on.
@@ -122,124 +125,6 @@ enum NameChange {
     Make(String, u64),
     Rename(String, String, u64),
     Remove(String, u64),
-}
-
-/// A file's content.
-#[derive(Debug, Clone, Default)]
-struct Image {
-    /// As the kernel has it.
-    cached: Vec<u8>,
-    durable: Vec<u8>,
-    /// Changes of the cache that are not durable, oldest first.
-    dirty: Vec<(usize, Vec<u8>)>,
-}
-
-impl Image {
-    fn write(&mut self, offset: usize, bytes: &[u8]) {
-        let end = offset + bytes.len();
-        if self.cached.len() < end {
-            self.cached.resize(end, 0);
-        }
-        self.cached[offset..end].copy_from_slice(bytes);
-        self.dirty.push((offset, bytes.to_vec()));
-    }
-
-    /// Makes the changes that begin before `end` durable, and the length.
-    fn sync(&mut self, end: usize) {
-        self.durable.resize(self.cached.len(), 0);
-        let durable = &mut self.durable;
-        self.dirty.retain(|(offset, bytes)| {
-            let is_synced = *offset < end;
-            if is_synced {
-                lay(durable, *offset, bytes);
-            }
-            !is_synced
-        });
-    }
-
-    /// Gives the changes up that begin before `end`; some of them may have come to the disk.
-    fn fail_sync(&mut self, end: usize, random: &mut Random) {
-        let given_up = self.dirty.iter().filter(|(offset, _)| *offset < end);
-        for (offset, bytes) in given_up {
-            if random.one_in(3) {
-                if self.durable.len() < offset + bytes.len() {
-                    self.durable.resize(self.cached.len(), 0);
-                }
-                lay(&mut self.durable, *offset, bytes);
-            }
-        }
-        self.dirty.retain(|(offset, _)| *offset >= end);
-    }
-
-    /// What a power cut leaves.
-    fn cut(&mut self, fate: Fate, random: &mut Random) {
-        let is_long = match fate {
-            Fate::Kept => true,
-            Fate::Lost => false,
-            Fate::Mixed => random.one_in(2),
-        };
-        if is_long {
-            self.durable.resize(self.cached.len(), 0);
-        }
-        match fate {
-            Fate::Lost => {}
-            Fate::Kept => {
-                for (offset, bytes) in &self.dirty {
-                    lay(&mut self.durable, *offset, bytes);
-                }
-            }
-            Fate::Mixed => self.mix(random),
-        }
-        self.dirty.clear();
-        self.cached.clone_from(&self.durable);
-    }
-
-    /// Lays, for each sector, the changes up to any moment; for some, each word as of its own.
-    fn mix(&mut self, random: &mut Random) {
-        let mut sectors = std::collections::BTreeSet::new();
-        for (offset, bytes) in &self.dirty {
-            let last = (offset + bytes.len().max(1) - 1) / SECTOR_BYTES;
-            sectors.extend(offset / SECTOR_BYTES..=last);
-        }
-        for sector in sectors {
-            let from = sector * SECTOR_BYTES;
-            let piece_bytes = if random.one_in(4) {
-                WORD_BYTES
-            } else {
-                SECTOR_BYTES
-            };
-            for piece in (from..from + SECTOR_BYTES).step_by(piece_bytes) {
-                let count = random.below(self.dirty.len() + 1);
-                for (offset, bytes) in &self.dirty[..count] {
-                    let start = piece.max(*offset);
-                    let end = (piece + piece_bytes).min(offset + bytes.len());
-                    if start < end {
-                        lay(
-                            &mut self.durable,
-                            start,
-                            &bytes[start - offset..end - offset],
-                        );
-                    }
-                }
-            }
-        }
-    }
-}
-
-/// What becomes of what was not synced.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Fate {
-    Kept,
-    Lost,
-    Mixed,
-}
-
-/// Copies what of `bytes` fits.
-fn lay(to: &mut [u8], offset: usize, bytes: &[u8]) {
-    let end = to.len().min(offset + bytes.len());
-    if offset < end {
-        to[offset..end].copy_from_slice(&bytes[..end - offset]);
-    }
 }
 
 impl Inner {
@@ -557,142 +442,4 @@ impl Inner {
             }
         }
     }
-}
-
-/// An open file.
-#[derive(Debug)]
-pub(crate) struct SimFile {
-    disk: SimDisk,
-    inode: u64,
-}
-
-impl SimFile {
-    pub(super) fn size(&self) -> io::Result<u64> {
-        let mut inner = self.disk.0.lock();
-        inner.call()?;
-        let bytes = inner.image(self.inode).cached.len();
-        Ok(u64::try_from(bytes).unwrap_or(u64::MAX))
-    }
-
-    pub(super) fn read_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<usize> {
-        let mut inner = self.disk.0.lock();
-        inner.call()?;
-        let offset = index(offset);
-        let cached = &inner.image(self.inode).cached;
-        let from = cached.get(offset..).unwrap_or_default();
-        let read = from.len().min(bytes.len());
-        bytes[..read].copy_from_slice(&from[..read]);
-        Ok(read)
-    }
-
-    pub(super) fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
-        let mut inner = self.disk.0.lock();
-        let called = inner.call();
-        let is_death = called.is_err() && inner.is_dying();
-        let written = match (&called, is_death) {
-            (Ok(()), _) => bytes,
-            // It dies in the middle, though not of a page.
-            (Err(_), true) => {
-                let pages = inner.random.below(bytes.len() / PAGE_BYTES + 2);
-                &bytes[..bytes.len().min(pages * PAGE_BYTES)]
-            }
-            (Err(_), false) => return called,
-        };
-        inner.image(self.inode).write(index(offset), written);
-        called
-    }
-
-    pub(super) fn set_len(&self, length: u64) -> io::Result<()> {
-        let mut inner = self.disk.0.lock();
-        inner.call()?;
-        inner.image(self.inode).cached.resize(index(length), 0);
-        Ok(())
-    }
-
-    /// Gives the file blocks up to `to`.
-    pub(crate) fn allocate(&self, to: u64) -> io::Result<()> {
-        self.set_len(to)
-    }
-
-    pub(super) fn sync_all(&self) -> io::Result<()> {
-        self.disk.sync(self.inode, usize::MAX)
-    }
-
-    pub(crate) fn map(&self, length: usize) -> io::Result<SimMemory> {
-        let mut inner = self.disk.0.lock();
-        inner.call()?;
-        drop(inner);
-        Ok(SimMemory {
-            disk: self.disk.clone(),
-            inode: self.inode,
-            length,
-        })
-    }
-}
-
-impl Inner {
-    /// Whether the process died at this very step.
-    fn is_dying(&mut self) -> bool {
-        self.is_dead && self.steps_left.take() == Some(0)
-    }
-}
-
-impl SimDisk {
-    fn sync(&self, inode: u64, end: usize) -> io::Result<()> {
-        let mut inner = self.0.lock();
-        let called = inner.call();
-        if called.is_err() && !inner.is_dead {
-            let mut random = inner.random.clone();
-            inner.image(inode).fail_sync(end, &mut random);
-            inner.random = random;
-        }
-        called?;
-        inner.image(inode).sync(end);
-        Ok(())
-    }
-}
-
-/// A mapped file.
-#[derive(Debug, Clone)]
-pub(crate) struct SimMemory {
-    disk: SimDisk,
-    inode: u64,
-    length: usize,
-}
-
-impl SimMemory {
-    pub(crate) fn len(&self) -> usize {
-        self.length
-    }
-
-    pub(crate) fn store(&self, offset: usize, bytes: &[u8]) {
-        assert!(
-            offset + bytes.len() <= self.length,
-            "a store stays inside the mapping"
-        );
-        let mut inner = self.disk.0.lock();
-        let stored = if inner.step() {
-            bytes
-        } else if inner.is_dying() {
-            // It dies in the middle, though not of a word.
-            let words = inner.random.below(bytes.len() / WORD_BYTES + 1);
-            let length = match words * WORD_BYTES {
-                length if length < bytes.len() => length,
-                _ if bytes.len() == WORD_BYTES => 0,
-                length => length,
-            };
-            &bytes[..length]
-        } else {
-            return;
-        };
-        inner.image(self.inode).write(offset, stored);
-    }
-
-    pub(crate) fn flush(&self, length: usize) -> io::Result<()> {
-        self.disk.sync(self.inode, length)
-    }
-}
-
-fn index(offset: u64) -> usize {
-    usize::try_from(offset).unwrap_or(usize::MAX)
 }

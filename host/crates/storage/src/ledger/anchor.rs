@@ -40,6 +40,15 @@ struct Written {
     last_crc32c: u32,
     sha256: String,
     sums: Vec<serde_json::Value>,
+    /// CRC32C of all the rest, as it is written without this. Format 1 has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    crc32c: Option<u32>,
+}
+
+impl Written {
+    fn checksum(&self) -> serde_json::Result<u32> {
+        serde_json::to_vec(self).map(|json| crc32c::crc32c(&json))
+    }
 }
 
 /// Sums of format 2: of a function, a version and a trigger.
@@ -139,13 +148,15 @@ impl Anchor {
                     hours,
                 })
             });
-        let written = Written {
+        let mut written = Written {
             format: FORMAT,
             next_sequence: self.next_sequence,
             last_crc32c: self.crc,
             sha256: files::hex(hash),
             sums: sums.collect::<Result<_, _>>()?,
+            crc32c: None,
         };
+        written.crc32c = Some(written.checksum()?);
         serde_json::to_vec(&written).map(Some)
     }
 
@@ -164,7 +175,7 @@ impl Anchor {
 
     pub(super) fn parse(path: &Path, json: &[u8]) -> Result<Self, StorageError> {
         let corrupt = |reason: String| StorageError::corrupt(path, 0, reason);
-        let written: Written =
+        let mut written: Written =
             serde_json::from_slice(json).map_err(|error| corrupt(error.to_string()))?;
         if written.format > FORMAT {
             let (found, supported) = (written.format, FORMAT);
@@ -173,6 +184,13 @@ impl Anchor {
                 found,
                 supported,
             });
+        }
+        let noted = written.crc32c.take();
+        let checksum = written
+            .checksum()
+            .map_err(|error| corrupt(error.to_string()))?;
+        if noted.map_or(written.format == FORMAT, |noted| noted != checksum) {
+            return Err(corrupt("its checksum does not match".to_owned()));
         }
         let mut sums = Sums::default();
         for sum in written.sums {

@@ -23,19 +23,12 @@ pub(super) fn allocate(file: &DiskFile, from: u64, to: u64) -> io::Result<()> {
     if length == 0 {
         return Ok(());
     }
-    #[cfg_attr(
-        not(test),
-        expect(
-            clippy::infallible_destructuring_match,
-            reason = "tests have another kind of file"
-        )
-    )]
-    let real = match file {
-        DiskFile::Real(real) => real,
+    let allocated = match file {
+        DiskFile::Real(real) => rustix::io::retry_on_intr(|| fallocate(real, from, length)),
         #[cfg(test)]
         DiskFile::Simulated(simulated) => return simulated.allocate(to),
     };
-    match rustix::io::retry_on_intr(|| fallocate(real, from, length)) {
+    match allocated {
         Ok(()) => Ok(()),
         // Some file systems can't, and take zeros instead.
         Err(Errno::OPNOTSUPP | Errno::NOSYS) => zero(file, from, to),

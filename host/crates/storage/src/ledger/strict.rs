@@ -280,11 +280,11 @@ impl OpenStart {
     }
 }
 
-/// A slot whose attempt never ran, since whoever waited left: it must not get a record.
+/// A slot that is given back when it is dropped: whoever waited left, and the attempt never ran.
 struct Abandoned<'a> {
     strict: &'a Strict,
     journal: &'a Journal,
-    /// None once it belongs to the attempt.
+    /// `None` once the attempt has it.
     slot: Option<u64>,
 }
 

@@ -5,26 +5,22 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use domain::event::{Condition, EventState, Target};
 use domain::report::Started;
-use domain::retry::{Attempted, Decision, Delays, Progress, RetryPolicy, decide};
-use domain::{FunctionName, MemoryMb, Report, RequestId, Status, Trigger, VersionId};
+use domain::{MemoryMb, Report, Status, VersionId};
 
+use super::checks::{check_claim, check_ledger, may_fail, settle_unanswered};
+use super::choices::{
+    ADDRESS, FUNCTIONS, HOUR_US, any, close, finish, id, jump, new_event, ran, report, takes_in,
+};
 use super::model::Answer;
-use super::world::{Life, QUOTA, WAIT_MAX, World, differs, is_trouble};
-use crate::ledger::simulated::{SimCatalogue, check_chain};
+use super::world::{Life, QUOTA, WAIT_MAX, World};
+use crate::ledger::simulated::SimCatalogue;
 use crate::queue::memory::{CommitFailure, Memory};
 use crate::queue::simulated::SimQueue;
-use crate::queue::{
-    Claimed, Done, Ending, Event, Finish, NewEvent, Operation, QueueError, QueueHealth, Selection,
-};
+use crate::queue::{Done, Ending, Event, Finish, Operation, QueueError, QueueHealth, Selection};
 use crate::{Ledger, StorageError};
 
-const FUNCTIONS: [&str; 2] = ["f-0", "f-1"];
-const ADDRESS: &str = "https://hooks.example.com/";
-const HOUR_US: i64 = 3_600_000_000;
-const YEAR_US: i64 = 8_766 * HOUR_US;
 /// An event that was tried more often is removed, for the reference counts in 64 bits.
 const ATTEMPTS_MAX: u32 = 40;
 
@@ -54,11 +50,11 @@ impl Process {
             Ok(ledger) => ledger,
             Err(error) => {
                 may_fail(world, &error)?;
-                return Ok(Life::Refused(Box::new((memory, SimCatalogue::new()))));
+                return Ok(refused(memory, SimCatalogue::new()));
             }
         };
         if world.disk.is_dead() {
-            return Ok(Life::Refused(Box::new((memory, ledger.into_catalogue()))));
+            return Ok(refused(memory, ledger.into_catalogue()));
         }
         world.disk.hold(true);
         check_ledger(world, &ledger, was_cut)?;
@@ -123,6 +119,7 @@ impl Process {
         let wanted = of_functions
             .map(|event| (event.id, event.attempts))
             .collect::<HashSet<_>>();
+        // Whatever the clock said when they were written: it jumps.
         let from_sequence = interrupted.iter().map(|event| event.ledger_from).min();
         let mut found = match self.ledger.find(&wanted, from_sequence.unwrap_or(0)) {
             Ok(found) => found,
@@ -421,257 +418,6 @@ impl Process {
     }
 }
 
-fn check_ledger(world: &mut World, ledger: &Ledger, was_cut: bool) -> Result<(), String> {
-    let unreadable = |error: StorageError| format!("it can't be read: {error}");
-    let (found, total) = (ledger.all().map_err(unreadable)?, ledger.records_total());
-    let is_thorough = world.random.one_in(3);
-    let model = &mut world.model;
-    let dropped = total - u64::try_from(found.len()).unwrap();
-    let lowest = if was_cut { model.synced } else { model.total() };
-    let highest = model.total() + u64::from(model.maybe.is_some());
-    if !(lowest..=highest).contains(&total) {
-        return Err(format!(
-            "there are {total} records of {lowest} to {highest} (cut: {was_cut})"
-        ));
-    }
-    if dropped < model.dropped {
-        return Err("dropped records are back".to_owned());
-    }
-    model.settle_ledger(total, dropped);
-    if let Some(wrong) = differs(&found, model) {
-        return Err(wrong);
-    }
-    if !is_thorough {
-        return Ok(());
-    }
-    let (sums, wanted) = (ledger.total().map_err(unreadable)?, (total, model.charge()));
-    if sums != wanted {
-        return Err(format!("the sums are {sums:?}, not {wanted:?}"));
-    }
-    check_chain()
-}
-
-/// An error is right only when a call was made to fail, or the process is dead.
-fn may_fail(world: &World, error: &StorageError) -> Result<(), String> {
-    let is_excused = world.disk.is_dead() || world.disk.troubles() > 0;
-    match is_excused && is_trouble(error) {
-        true => Ok(()),
-        false => Err(format!("it was refused: {error}")),
-    }
-}
-
-/// Finds out whether the batch that was not answered was done: all of it or nothing.
-fn settle_unanswered(world: &mut World, memory: &Memory) -> Result<(), String> {
-    let unanswered = std::mem::take(&mut world.model.unanswered);
-    let events = || memory.events().map(|(event, _)| event);
-    let as_it_was = world.model.compare(events());
-    if as_it_was.is_ok() || unanswered.is_empty() {
-        return as_it_was;
-    }
-    let works_off = unanswered.iter().filter(|operation| !takes_in(operation));
-    let works_off = works_off.cloned().collect::<Vec<_>>();
-    let mut wrong = String::new();
-    for operations in [&unanswered, &works_off] {
-        let mut model = world.model.clone();
-        for operation in operations {
-            let mut ids = Vec::new();
-            if let Operation::Claim { queue, at_most } = operation {
-                let is_running =
-                    |id| events().any(|event| event.id == id && event.state == EventState::Running);
-                ids = model.due(queue).into_iter().map(|(_, id)| id).collect();
-                ids.retain(|id| is_running(*id));
-                ids.truncate(usize::try_from(*at_most).unwrap());
-            }
-            model.apply(operation, QUOTA, &ids);
-        }
-        match model.compare(events()) {
-            Ok(()) => {
-                world.model = model;
-                return Ok(());
-            }
-            Err(error) => wrong = error,
-        }
-    }
-    Err(format!("a batch was done in part: {wrong}: {unanswered:?}"))
-}
-
-fn check_claim(
-    world: &World,
-    queue: &str,
-    at_most: u32,
-    claimed: &[Claimed],
-) -> Result<(), String> {
-    let due = world.model.due(queue);
-    let count = due.len().min(usize::try_from(at_most).unwrap());
-    let mut times = Vec::new();
-    for Claimed { event, payload } in claimed {
-        let Some((due_us, _)) = due.iter().find(|(_, id)| *id == event.id) else {
-            return Err(format!("an event was claimed that is not due: {event:?}"));
-        };
-        if *payload != payload_of(event.id) {
-            return Err(format!("event {} has another payload", event.id));
-        }
-        times.push(*due_us);
-    }
-    times.sort_unstable();
-    let wanted = due.iter().map(|(due_us, _)| *due_us).take(count);
-    if times.iter().copied().eq(wanted) {
-        Ok(())
-    } else {
-        Err(format!("of {due:?} {claimed:?} were claimed"))
-    }
-}
-
-/// Somebody sets the clock, or the machine is suspended.
-pub(super) fn jump(world: &mut World) {
-    let now_us = world.clock.unix_us();
-    let unix_us = match world.random.below(7) {
-        0 => now_us - 10 * YEAR_US,
-        1 => now_us.saturating_add(100 * YEAR_US),
-        2 => -YEAR_US,
-        3 => now_us - HOUR_US,
-        4 => now_us + HOUR_US,
-        5 => world.model.now_us,
-        _ => return world.clock.advance(Duration::from_secs(3_600)),
-    };
-    world.clock.set_unix_us(unix_us);
-}
-
-fn any(world: &mut World) -> Option<(RequestId, super::model::Expected)> {
-    let count = world.model.events.len();
-    if count == 0 {
-        return None;
-    }
-    let index = world.random.below(count);
-    let mut events = world.model.events.iter();
-    events.nth(index).map(|(id, event)| (*id, event.clone()))
-}
-
-/// How an attempt is closed that ended so.
-fn close(world: &mut World, event: &Event, status: Status) -> Finish {
-    let attempted = match status {
-        Status::Success => Attempted::Succeeded,
-        Status::Error | Status::Timeout | Status::OutOfMemory | Status::HostCrash => {
-            Attempted::Failed
-        }
-        Status::HostError | Status::Cancelled => Attempted::Refused,
-    };
-    let age_us = world.model.now_us - event.accepted_at_us;
-    let progress = Progress {
-        failures: event.failures,
-        refusals: event.refusals.saturating_add(1),
-        age: Duration::from_micros(u64::try_from(age_us).unwrap_or(0)),
-    };
-    let policy = RetryPolicy {
-        retries: u32::from(event.id.as_bytes()[15]) % 3,
-        age_max: Duration::from_secs(60),
-    };
-    let delays = Delays {
-        retries: [Duration::from_secs(1), Duration::from_secs(2)],
-        refused: Duration::from_secs(1),
-        refused_max: Duration::from_secs(8),
-    };
-    let ending = match decide(attempted, progress, &policy, &delays) {
-        Decision::Again(after) if attempted == Attempted::Refused => {
-            Ending::Refuse { after, ran: true }
-        }
-        Decision::Again(after) => Ending::Retry(after),
-        Decision::End(condition) => Ending::End {
-            condition,
-            ran: true,
-        },
-    };
-    let mut finish = finish(event, ending);
-    if matches!(ending, Ending::End { .. }) && event.depth == 0 && world.random.one_in(3) {
-        let mut record = new_event(world);
-        record.depth = 1;
-        record.target = Target::Http {
-            url: ADDRESS.to_owned(),
-        };
-        finish.follow_ups.push(record);
-    }
-    finish
-}
-
-fn finish(event: &Event, ending: Ending) -> Finish {
-    Finish {
-        id: event.id,
-        attempt: event.attempts,
-        ending,
-        failure: None,
-        follow_ups: Vec::new(),
-    }
-}
-
-fn ran(finish: &Finish) -> bool {
-    match finish.ending {
-        Ending::Retry(_) => true,
-        Ending::End { ran, .. } | Ending::Refuse { ran, .. } | Ending::Return { ran } => ran,
-    }
-}
-
-fn takes_in(operation: &Operation) -> bool {
-    matches!(operation, Operation::Accept(_) | Operation::Redrive(_))
-}
-
-fn id(number: u64) -> RequestId {
-    let mut bytes = [0; 16];
-    bytes[8..].copy_from_slice(&number.to_be_bytes());
-    RequestId::from_bytes(bytes)
-}
-
-fn payload_of(id: RequestId) -> Bytes {
-    let last = id.as_bytes()[15];
-    vec![last; 8 + usize::from(last % 60)].into()
-}
-
-fn new_event(world: &mut World) -> NewEvent {
-    world.ids += 1;
-    let id = id(world.ids);
-    let target = match world.random.below(8) {
-        0 => Target::Http {
-            url: ADDRESS.to_owned(),
-        },
-        other => Target::Function {
-            name: FunctionName::parse(FUNCTIONS[other % 2]).unwrap(),
-            qualifier: None,
-        },
-    };
-    let delay_s = match world.random.below(10) {
-        0 => 3,
-        1 => 1_000,
-        _ => 0,
-    };
-    NewEvent {
-        id,
-        target,
-        trigger: Trigger::Event,
-        source: None,
-        depth: 0,
-        payload: payload_of(id),
-        delay: Duration::from_secs(delay_s),
-    }
-}
-
-fn report(world: &mut World, id: RequestId, attempt: u32, function: &str) -> Report {
-    let status = Status::ALL[world.random.below(Status::ALL.len())];
-    let length = world.random.below(480);
-    Report {
-        request_id: id,
-        attempt,
-        function: FunctionName::parse(function).unwrap(),
-        version: VersionId::Latest,
-        trigger: Trigger::Event,
-        // Few different hours, so that the sums of the ledger stay short.
-        started_at_us: world.clock.unix_us().div_euclid(HOUR_US) * HOUR_US,
-        error_type: (status != Status::Success).then(|| "E".repeat(length)),
-        status,
-        init_ns: None,
-        duration_ns: world.ids,
-        cpu_ns: world.ids,
-        billed_ms: world.ids % 3_000,
-        memory: MemoryMb::DEFAULT,
-        memory_used_mb: 1,
-        charge_picousd: world.ids * 7_919,
-    }
+fn refused(memory: Memory, catalogue: SimCatalogue) -> Life {
+    Life::Refused(Box::new((memory, catalogue)))
 }

@@ -6,16 +6,17 @@
 
 use std::time::Duration;
 
-use domain::{Clock, Report};
+use domain::Clock;
 
+use super::choices::jump;
 use super::model::Model;
-use super::process::{Process, jump};
+use super::process::Process;
 use super::random::Random;
 use crate::disk::simulated::{self, Mistake, SimDisk, Trouble};
 use crate::ledger::simulated::{SimCatalogue, describe};
 use crate::queue::Quota;
 use crate::queue::memory::Memory;
-use crate::{DataDir, LedgerSettings, StorageError};
+use crate::{DataDir, LedgerSettings};
 
 /// Deaths of one machine, before another one begins with an empty disk.
 const DEATHS: usize = 16;
@@ -287,29 +288,4 @@ pub(super) enum Life {
     Began(Box<Process>),
     /// It did not; what is left of it.
     Refused(Box<(Memory, SimCatalogue)>),
-}
-
-/// Whether `error` may come of a call that was made to fail, or of death.
-pub(super) fn is_trouble(error: &StorageError) -> bool {
-    matches!(
-        error,
-        StorageError::Io { .. }
-            | StorageError::Full { .. }
-            | StorageError::Failed { .. }
-            | StorageError::Closed
-    )
-}
-
-/// What the ledger holds is what was appended.
-pub(super) fn differs(found: &[Report], model: &Model) -> Option<String> {
-    let wanted = model.records.iter();
-    let first = found
-        .iter()
-        .zip(wanted)
-        .position(|(found, wanted)| found != &**wanted);
-    first.map(|index| {
-        let (found, wanted) = (&found[index], &model.records[index]);
-        let number = model.dropped + 1 + u64::try_from(index).unwrap();
-        format!("record {number} is {found:?}, not {wanted:?}")
-    })
 }

@@ -354,10 +354,6 @@ fn sums_that_are_not_those_of_the_records_are_found() {
             "UPDATE segments SET bytes = bytes + 8",
             "the hash in the catalogue",
         ),
-        (
-            "UPDATE minutes SET first_minute = first_minute + 1 WHERE first_minute < 0",
-            "",
-        ),
     ] {
         for dropped in [0, 1] {
             let root = closed(dropped);
@@ -366,11 +362,7 @@ fn sums_that_are_not_those_of_the_records_are_found() {
             assert!(database.execute(&sql, []).unwrap() > 0, "{sql}");
             drop(database);
             let found = problems(root.path());
-            let is_as_expected = match expected {
-                "" => found.is_empty(),
-                expected => found.contains(expected),
-            };
-            assert!(is_as_expected, "{sql} {dropped}: {found}");
+            assert!(found.contains(expected), "{sql} {dropped}: {found}");
         }
     }
     let root = closed(0);
