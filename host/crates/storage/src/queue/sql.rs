@@ -28,6 +28,7 @@ pub(super) const SCHEMA: &[&str] = &["
         bytes INTEGER NOT NULL,
         condition INTEGER,
         failure TEXT,
+        ledger_from INTEGER NOT NULL,
         payload INTEGER NOT NULL
     ) STRICT;
     CREATE INDEX due ON events (queue, due_at_us, number, bytes) WHERE state = 0;
@@ -48,7 +49,7 @@ pub(super) const SCHEMA: &[&str] = &["
 macro_rules! columns {
     () => {
         "id, target, trigger, source, state, attempts, failures, refusals, depth, \
-         accepted_at_us, due_at_us, changed_at_us, bytes, condition, failure"
+         accepted_at_us, due_at_us, changed_at_us, bytes, condition, failure, ledger_from"
     };
 }
 
@@ -68,12 +69,12 @@ pub(super) const CLAMP_DUE: &str =
 pub(super) const INSERT: &str = concat!(
     "INSERT INTO events (",
     columns!(),
-    ", queue, payload) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)"
+    ", queue, payload) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)"
 );
 pub(super) const INSERT_PAYLOAD: &str = "INSERT INTO payloads (payload) VALUES (?1)";
 pub(super) const UPDATE: &str =
     "UPDATE events SET state = ?2, attempts = ?3, failures = ?4, refusals = ?5, accepted_at_us = ?6,
-        due_at_us = ?7, changed_at_us = ?8, condition = ?9, failure = ?10 WHERE id = ?1";
+        due_at_us = ?7, changed_at_us = ?8, condition = ?9, failure = ?10, ledger_from = ?11 WHERE id = ?1";
 pub(super) const MOVE_TO_END: &str =
     "UPDATE events SET number = (SELECT max(number) + 1 FROM events) WHERE id = ?1";
 pub(super) const DROP_PAYLOAD: &str =

@@ -239,6 +239,7 @@ impl Sqlite {
                 event.bytes,
                 condition(event),
                 event.failure.as_ref().map(json).transpose()?,
+                event.ledger_from,
                 event.target.queue(),
                 payload,
             ],
@@ -259,6 +260,7 @@ impl Sqlite {
                 event.changed_at_us,
                 condition(event),
                 event.failure.as_ref().map(json).transpose()?,
+                event.ledger_from,
             ],
         )
     }

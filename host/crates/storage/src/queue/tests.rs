@@ -17,6 +17,7 @@ use domain::event::{Condition, EventState, Target};
 use domain::{Clock, FunctionName, RequestId, Trigger};
 
 use super::core::{Core, Outcome};
+use super::machine::Moment;
 use super::memory::{CommitFailure, Memory};
 use super::*;
 use crate::ledger::LedgerSettings;
@@ -113,9 +114,17 @@ fn claimed(done: Result<Done, QueueError>) -> Vec<Claimed> {
     }
 }
 
+/// A moment at which the next record is the first one.
+fn at(now_us: i64) -> Moment {
+    Moment {
+        now_us,
+        ledger_from: 1,
+    }
+}
+
 /// Does one operation; the ledger has nothing against it.
 fn one(core: &mut Core, operation: Operation, now_us: i64) -> Result<Done, QueueError> {
-    let Outcome { mut results, .. } = core.commit(&[operation], now_us, &mut || Ok(()));
+    let Outcome { mut results, .. } = core.commit(&[operation], at(now_us), &mut || Ok(()));
     results.pop().unwrap()
 }
 
