@@ -9,7 +9,7 @@
 ///   is the event's first number, which `payload` keeps: a redriven event gets a new number.
 /// * Events are numbered as they are taken in, so that the oldest of a queue is its first.
 /// * `due` is what claims, due times and, when the queue is opened, depths are answered from.
-pub(super) const SCHEMA: &[&str] = &["
+pub(crate) const SCHEMA: &[&str] = &["
     CREATE TABLE events (
         number INTEGER PRIMARY KEY,
         id BLOB NOT NULL UNIQUE,
