@@ -13,6 +13,10 @@ use crate::{StorageError, files};
 /// How long a write waits for a reader in another process.
 pub(crate) const BUSY: Duration = Duration::from_secs(5);
 
+/// Last comes the one where SQLite itself notes the numbers that were used in the others.
+const TABLES: &str =
+    "SELECT name FROM main.sqlite_schema WHERE type = 'table' ORDER BY name = 'sqlite_sequence'";
+
 /// Opens a database to write it, makes it if it is not there, and brings it to the newest schema.
 ///
 /// `steps[n]` leads from schema version `n` to `n + 1`; each runs in a transaction of its own.
@@ -148,7 +152,7 @@ impl Copying {
             self.connection.execute_batch("BEGIN")?;
             self.tables = self
                 .connection
-                .prepare("SELECT name FROM main.sqlite_schema WHERE type = 'table'")?
+                .prepare(TABLES)?
                 .query_map([], |row| row.get(0))?
                 .collect::<rusqlite::Result<_>>()?;
             Ok(())
@@ -160,8 +164,9 @@ impl Copying {
     pub(crate) fn finish(self) -> Result<(), StorageError> {
         let copy = || {
             for table in &self.tables {
-                let copy = format!("INSERT INTO copy.{table} SELECT * FROM main.{table}");
-                self.connection.execute_batch(&copy)?;
+                self.connection.execute_batch(&format!(
+                    "DELETE FROM copy.{table}; INSERT INTO copy.{table} SELECT * FROM main.{table}"
+                ))?;
             }
             self.connection.execute_batch("COMMIT")
         };

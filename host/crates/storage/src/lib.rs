@@ -31,7 +31,7 @@ pub use domain::{ArtifactId, ArtifactIdError};
 
 pub use artifacts::Artifacts;
 pub use audit::{Audit, AuditDecision, AuditEntry, AuditPage, AuditQuery, AuditSettings};
-pub use backup::{Backup, BackupFile, BackupManifest, RestoreError, restore};
+pub use backup::{Backup, BackupFile, BackupManifest, RestoreError, WEBHOOK_SECRET, restore};
 pub use data_dir::DataDir;
 pub use error::StorageError;
 pub use identity::{IdentityChange, IdentityRecords, IdentityStore};

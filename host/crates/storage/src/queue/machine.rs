@@ -1,6 +1,6 @@
 //! The queue's state machine: an operation and the rows it is about in, effects out.
 //!
-//! Knows nothing of files, threads and clocks: the time is an argument, rows come from whatever holds
+//! Knows nothing of files, threads and clocks: the moment is an argument, rows come from whatever holds
 //! them, and effects are applied by it, those of one operation together. An operation that is refused
 //! has no effects.
 
@@ -8,12 +8,12 @@ use std::collections::{BTreeMap, HashSet};
 
 use bytes::Bytes;
 use domain::RequestId;
-use domain::event::EventState;
+use domain::event::{Condition, EventState};
 
 use super::operation::{
     Claimed, Done, Ending, Finish, NewEvent, Operation, ScheduleRecord, Selection,
 };
-use super::{Event, QueueError, Quota};
+use super::{Event, Failure, QueueError, Quota};
 use crate::StorageError;
 
 /// Events that one transaction may redrive, purge or forget.
@@ -22,7 +22,8 @@ pub(super) const SELECTED_MAX: u32 = 1_000;
 /// What the machine reads.
 pub(super) trait Rows {
     fn event(&self, id: RequestId) -> Result<Option<Event>, StorageError>;
-    fn payload(&self, id: RequestId) -> Result<Bytes, StorageError>;
+    /// What the target gets; none only if it was lost.
+    fn payload(&self, id: RequestId) -> Result<Option<Bytes>, StorageError>;
     /// Queued events that are due at `now_us`, by due time, then as they were taken in.
     fn due(&self, queue: &str, now_us: i64, limit: u32) -> Result<Vec<Event>, StorageError>;
     /// Events in one state, oldest first.
@@ -139,20 +140,30 @@ impl<'a> Tally<'a> {
     }
 }
 
-/// What an operation does to `rows` at `now_us`.
+/// When a batch of operations is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Moment {
+    /// In queue time.
+    pub(crate) now_us: i64,
+    /// Records of attempts that start now get this sequence number in the ledger or a later one.
+    pub(crate) ledger_from: u64,
+}
+
+/// What an operation does to `rows` at this moment.
 pub(super) fn step(
     rows: &impl Rows,
     tally: &Tally<'_>,
     quota: Quota,
     operation: &Operation,
-    now_us: i64,
+    moment: Moment,
 ) -> Result<(Vec<Effect>, Done), QueueError> {
+    let now_us = moment.now_us;
     match operation {
         Operation::Accept(events) => {
             check_quota(tally, quota, events)?;
             accept(rows, events, now_us).map(changed)
         }
-        Operation::Claim { queue, at_most } => claim(rows, queue, *at_most, now_us),
+        Operation::Claim { queue, at_most } => claim(rows, queue, *at_most, moment),
         Operation::Finish(finish) => close(rows, finish, now_us).map(changed),
         Operation::Redrive(selection) => {
             let ended = |state| matches!(state, EventState::Dead | EventState::Expired);
@@ -253,6 +264,7 @@ fn insert(new: &NewEvent, now_us: i64) -> Effect {
         bytes: bytes_of(&new.payload),
         condition: None,
         failure: None,
+        ledger_from: 0,
     };
     Effect::Insert(Box::new(event), new.payload.clone())
 }
@@ -261,24 +273,42 @@ fn claim(
     rows: &impl Rows,
     queue: &str,
     at_most: u32,
-    now_us: i64,
+    moment: Moment,
 ) -> Result<(Vec<Effect>, Done), QueueError> {
-    let due = rows.due(queue, now_us, at_most.min(SELECTED_MAX))?;
+    let due = rows.due(queue, moment.now_us, at_most.min(SELECTED_MAX))?;
     let mut effects = Vec::with_capacity(due.len());
     let mut claimed = Vec::with_capacity(due.len());
     for mut event in due {
-        event.state = EventState::Running;
-        event.attempts += 1;
-        event.failures += 1;
-        event.changed_at_us = now_us;
-        let payload = rows.payload(event.id)?;
-        effects.push(Effect::Update {
-            from: EventState::Queued,
-            event: Box::new(event.clone()),
-        });
-        claimed.push(Claimed { event, payload });
+        event.changed_at_us = moment.now_us;
+        match rows.payload(event.id)? {
+            Some(payload) => {
+                event.state = EventState::Running;
+                event.attempts += 1;
+                event.failures += 1;
+                event.ledger_from = moment.ledger_from;
+                let event_now = event.clone();
+                claimed.push(Claimed { event, payload });
+                effects.push(Effect::Update {
+                    from: EventState::Queued,
+                    event: Box::new(event_now),
+                });
+            }
+            None => effects.push(lost(event)),
+        }
     }
     Ok((effects, Done::Claimed(claimed)))
+}
+
+/// An event whose payload is not there any more, which should never be: it keeps no other from running.
+fn lost(mut event: Event) -> Effect {
+    let message = "the event's payload is not in the database any more";
+    event.failure = Some(Failure::new(500, None, message.to_owned()));
+    event.condition = Some(Condition::PayloadLost);
+    event.state = EventState::Dead;
+    Effect::Update {
+        from: EventState::Queued,
+        event: Box::new(event),
+    }
 }
 
 fn close(rows: &impl Rows, finish: &Finish, now_us: i64) -> Result<Vec<Effect>, QueueError> {

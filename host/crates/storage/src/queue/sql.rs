@@ -5,8 +5,8 @@
 
 /// States are numbers: the place in `EventState::ALL`. So are triggers and conditions.
 ///
-/// * Payloads have a table of their own, so that a change of state does not write them again. The key
-///   is the event's first number, which `payload` keeps: a redriven event gets a new number.
+/// * Payloads have a table of their own, so that a change of state does not write them again. Their
+///   numbers are never used twice: an event that succeeded keeps the number of its payload, which is gone.
 /// * Events are numbered as they are taken in, so that the oldest of a queue is its first.
 /// * `due` is what claims, due times and, when the queue is opened, depths are answered from.
 pub(crate) const SCHEMA: &[&str] = &["
@@ -28,6 +28,7 @@ pub(crate) const SCHEMA: &[&str] = &["
         bytes INTEGER NOT NULL,
         condition INTEGER,
         failure TEXT,
+        ledger_from INTEGER NOT NULL,
         payload INTEGER NOT NULL
     ) STRICT;
     CREATE INDEX due ON events (queue, due_at_us, number, bytes) WHERE state = 0;
@@ -35,7 +36,7 @@ pub(crate) const SCHEMA: &[&str] = &["
     CREATE INDEX by_queue ON events (queue, state, number);
     CREATE INDEX succeeded ON events (changed_at_us) WHERE state = 2;
     CREATE INDEX by_source ON events (source) WHERE state < 2 AND source IS NOT NULL;
-    CREATE TABLE payloads (number INTEGER PRIMARY KEY, payload BLOB NOT NULL) STRICT;
+    CREATE TABLE payloads (number INTEGER PRIMARY KEY AUTOINCREMENT, payload BLOB NOT NULL) STRICT;
     CREATE TABLE schedules (
         key TEXT PRIMARY KEY,
         document TEXT NOT NULL,
@@ -48,7 +49,7 @@ pub(crate) const SCHEMA: &[&str] = &["
 macro_rules! columns {
     () => {
         "id, target, trigger, source, state, attempts, failures, refusals, depth, \
-         accepted_at_us, due_at_us, changed_at_us, bytes, condition, failure"
+         accepted_at_us, due_at_us, changed_at_us, bytes, condition, failure, ledger_from"
     };
 }
 
@@ -68,12 +69,12 @@ pub(super) const CLAMP_DUE: &str =
 pub(super) const INSERT: &str = concat!(
     "INSERT INTO events (",
     columns!(),
-    ", queue, payload) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)"
+    ", queue, payload) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)"
 );
 pub(super) const INSERT_PAYLOAD: &str = "INSERT INTO payloads (payload) VALUES (?1)";
 pub(super) const UPDATE: &str =
     "UPDATE events SET state = ?2, attempts = ?3, failures = ?4, refusals = ?5, accepted_at_us = ?6,
-        due_at_us = ?7, changed_at_us = ?8, condition = ?9, failure = ?10 WHERE id = ?1";
+        due_at_us = ?7, changed_at_us = ?8, condition = ?9, failure = ?10, ledger_from = ?11 WHERE id = ?1";
 pub(super) const MOVE_TO_END: &str =
     "UPDATE events SET number = (SELECT max(number) + 1 FROM events) WHERE id = ?1";
 pub(super) const DROP_PAYLOAD: &str =

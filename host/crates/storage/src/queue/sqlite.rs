@@ -266,6 +266,7 @@ impl Sqlite {
                 event.bytes,
                 condition(event),
                 event.failure.as_ref().map(json).transpose()?,
+                event.ledger_from,
                 event.target.queue(),
                 payload,
             ],
@@ -286,6 +287,7 @@ impl Sqlite {
                 event.changed_at_us,
                 condition(event),
                 event.failure.as_ref().map(json).transpose()?,
+                event.ledger_from,
             ],
         )
     }
@@ -312,13 +314,15 @@ impl Rows for Sqlite {
             .map_err(self.error("reading an event"))
     }
 
-    fn payload(&self, id: RequestId) -> Result<Bytes, StorageError> {
+    fn payload(&self, id: RequestId) -> Result<Option<Bytes>, StorageError> {
         self.connection
             .prepare_cached(sql::PAYLOAD)
             .and_then(|mut statement| {
-                statement.query_row([id.as_bytes()], |row| row.get::<_, Vec<u8>>(0))
+                statement
+                    .query_row([id.as_bytes()], |row| row.get::<_, Vec<u8>>(0))
+                    .optional()
             })
-            .map(Bytes::from)
+            .map(|payload| payload.map(Bytes::from))
             .map_err(self.error("reading a payload"))
     }
 

@@ -17,6 +17,7 @@ use domain::event::{Condition, EventState, Target};
 use domain::{Clock, FunctionName, RequestId, Trigger};
 
 use super::core::{Core, Outcome};
+use super::machine::Moment;
 use super::memory::{CommitFailure, Memory};
 use super::*;
 use crate::ledger::LedgerSettings;
@@ -61,6 +62,11 @@ fn to(function: &str) -> Target {
     }
 }
 
+/// Another one for each event, of two bytes.
+fn payload(number: u64) -> Bytes {
+    format!("{:02}", number % 100).into()
+}
+
 fn new_event(number: u64, function: &str) -> NewEvent {
     NewEvent {
         id: id(number),
@@ -68,7 +74,7 @@ fn new_event(number: u64, function: &str) -> NewEvent {
         trigger: Trigger::Event,
         source: None,
         depth: 0,
-        payload: Bytes::from_static(b"{}"),
+        payload: payload(number),
         delay: Duration::ZERO,
     }
 }
@@ -108,9 +114,17 @@ fn claimed(done: Result<Done, QueueError>) -> Vec<Claimed> {
     }
 }
 
+/// A moment at which the next record is the first one.
+fn at(now_us: i64) -> Moment {
+    Moment {
+        now_us,
+        ledger_from: 1,
+    }
+}
+
 /// Does one operation; the ledger has nothing against it.
 fn one(core: &mut Core, operation: Operation, now_us: i64) -> Result<Done, QueueError> {
-    let Outcome { mut results, .. } = core.commit(&[operation], now_us, &mut || Ok(()));
+    let Outcome { mut results, .. } = core.commit(&[operation], at(now_us), &mut || Ok(()));
     results.pop().unwrap()
 }
 

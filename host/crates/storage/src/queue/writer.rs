@@ -13,7 +13,7 @@ use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use super::core::{Changed, Core};
 use super::engine::Engine;
-use super::machine::{Depth, SELECTED_MAX};
+use super::machine::{Depth, Moment, SELECTED_MAX};
 use super::operation::{Done, Operation};
 use super::time::{QueueTime, Watch};
 use super::{
@@ -328,9 +328,12 @@ impl Writer {
     /// Commits, and shows what came of it.
     fn write(&mut self, operations: &[Operation]) -> Vec<Result<Done, QueueError>> {
         let _writing = self.shared.writing.lock();
-        let now_us = self.time.now_us();
         let ledger = &self.ledger;
-        let outcome = self.core.commit(operations, now_us, &mut || ledger.flush());
+        let moment = Moment {
+            now_us: self.time.now_us(),
+            ledger_from: ledger.synced_sequence(),
+        };
+        let outcome = self.core.commit(operations, moment, &mut || ledger.flush());
         let mut view = self.shared.view.lock();
         view.statistics = self.core.statistics();
         view.health = self.core.health();

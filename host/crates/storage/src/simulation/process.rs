@@ -120,7 +120,8 @@ impl Process {
             .map(|event| (event.id, event.attempts))
             .collect::<HashSet<_>>();
         // Whatever the clock said when they were written: it jumps.
-        let mut found = match self.ledger.find(&wanted, i64::MIN) {
+        let from_sequence = interrupted.iter().map(|event| event.ledger_from).min();
+        let mut found = match self.ledger.find(&wanted, from_sequence.unwrap_or(0)) {
             Ok(found) => found,
             Err(error) => {
                 may_fail(world, &error)?;

@@ -26,6 +26,7 @@ fn event(depth: u32) -> Event {
         bytes: 0,
         condition: None,
         failure: None,
+        ledger_from: 1,
     }
 }
 

@@ -12,7 +12,7 @@ use domain::{FunctionName, Report, RequestId, Status, Trigger};
 use super::*;
 use crate::{
     Claimed, Done, Ending, EntryQuery, Event, EventQuery, Finish, NewEvent, Operation,
-    QueueSettings, Quota,
+    QueueSettings, Quota, Selection,
 };
 
 fn open_queue(data_dir: &DataDir, ledger: &Ledger) -> Queue {
@@ -179,6 +179,15 @@ fn the_queue_goes_on_while_it_is_copied_and_the_copy_is_of_one_moment() {
     site.queue = Some(queue.clone());
     (0..20).for_each(|number| accept(&queue, number));
     work(&site, &queue);
+    // The newest payload goes, and its number is not used again.
+    let newest = queue.events(&EventQuery {
+        limit: 1,
+        ..EventQuery::default()
+    });
+    let newest = newest.unwrap().events[0].id;
+    queue
+        .perform(Operation::Purge(Selection::Id(newest)))
+        .unwrap();
     let path = site.root.path().join("work");
     fs::create_dir(&path).unwrap();
     let work_dir = Work(path.clone());
@@ -195,7 +204,7 @@ fn the_queue_goes_on_while_it_is_copied_and_the_copy_is_of_one_moment() {
     let copied = DataDir::open(&path).unwrap();
     let copy = open_queue(&copied, &site.ledger);
     let events = all_events(&copy);
-    assert_eq!(events.len(), 20);
+    assert_eq!(events.len(), 19);
     assert!(events.iter().all(|event| event.attempts <= 1), "{events:?}");
     let payloads = events
         .iter()
@@ -208,6 +217,9 @@ fn the_queue_goes_on_while_it_is_copied_and_the_copy_is_of_one_moment() {
     accept(&copy, 100);
     copy.close();
     let connection = Connection::open(path.join(queue::FILE)).unwrap();
+    let number = "SELECT max(number) FROM payloads";
+    let number: u64 = connection.query_row(number, [], |row| row.get(0)).unwrap();
+    assert_eq!(number, 21);
     let ask = |sql: &str| -> String { connection.query_row(sql, [], |row| row.get(0)).unwrap() };
     assert_eq!(ask("PRAGMA integrity_check"), "ok");
     assert_eq!(ask("SELECT auto_vacuum || '' FROM pragma_auto_vacuum"), "2");

@@ -34,9 +34,32 @@ fn events_are_claimed_by_due_time_and_only_when_they_are_due() {
         let last = claimed(one(core, claim("f", 9), later));
         assert_eq!(
             (&last[0].payload[..], last[0].event.attempts),
-            (&b"{}"[..], 1)
+            (&payload(1)[..], 1)
         );
         assert_eq!(depth(core, "f"), (0, 3, 6));
+    });
+}
+
+#[test]
+fn a_claim_notes_from_where_on_the_ledger_has_its_record() {
+    over_each(|core| {
+        one(core, accept([1], "f"), NOW_US).unwrap();
+        assert_eq!(event(core, 1).ledger_from, 0);
+        for ledger_from in [7, 40] {
+            let moment = Moment {
+                now_us: NOW_US,
+                ledger_from,
+            };
+            let mut outcome = core.commit(&[claim("f", 1)], moment, &mut || Ok(()));
+            let taken = claimed(outcome.results.pop().unwrap());
+            assert_eq!(taken[0].event.ledger_from, ledger_from);
+            assert_eq!(event(core, 1), taken[0].event);
+            let refuse = Ending::Refuse {
+                after: Duration::ZERO,
+                ran: false,
+            };
+            one(core, finish(1, 1, refuse), NOW_US).unwrap();
+        }
     });
 }
 
@@ -120,7 +143,7 @@ fn the_ledger_is_on_disk_before_an_attempt_that_ran_is_closed_and_only_then_aske
             claimed(one(core, claim("f", 1), NOW_US));
             let mut asked = 0;
             let finish = [finish(1, 1, ending)];
-            core.commit(&finish, NOW_US, &mut || {
+            core.commit(&finish, at(NOW_US), &mut || {
                 asked += 1;
                 Ok(())
             });
@@ -139,7 +162,7 @@ fn a_ledger_that_does_not_reach_the_disk_stops_the_queue_and_the_attempt_stays_o
             Err(StorageError::Failed { reason })
         };
         let batch = [accept([2], "f"), finish(1, 1, SUCCESS)];
-        let outcome = core.commit(&batch, NOW_US, &mut { failed });
+        let outcome = core.commit(&batch, at(NOW_US), &mut { failed });
         for result in outcome.results {
             assert!(
                 matches!(result, Err(QueueError::Failed { .. })),
@@ -204,7 +227,7 @@ fn quotas_count_what_waits_and_what_runs_within_a_batch_too() {
             accept([5], "f"),
             accept([6], "g"),
         ];
-        let results = core.commit(&batch, NOW_US, &mut || Ok(())).results;
+        let results = core.commit(&batch, at(NOW_US), &mut || Ok(())).results;
         let is_over = |result: &Result<Done, QueueError>| matches!(result, Err(QueueError::Quota { queue, .. }) if queue == "f");
         assert!(is_over(&results[0]) && is_over(&results[2]), "{results:?}");
         assert!(results[1].is_ok() && results[3].is_ok(), "{results:?}");
@@ -296,7 +319,7 @@ fn without_space_nothing_is_taken_in_and_what_is_there_is_worked_off() {
         core.note_space(Some("little space is left".to_owned()));
         assert!(matches!(core.health(), QueueHealth::Full { .. }));
         let batch = [accept([3], "f"), claim("f", 1), finish(1, 1, SUCCESS)];
-        let results = core.commit(&batch, NOW_US, &mut || Ok(())).results;
+        let results = core.commit(&batch, at(NOW_US), &mut || Ok(())).results;
         assert!(
             matches!(&results[0], Err(QueueError::Full { reason }) if reason.contains("little"))
         );
@@ -343,7 +366,7 @@ fn a_full_disk_takes_nothing_in_closes_what_it_can_and_recovers() {
     claimed(one(&mut core, claim("f", 1), NOW_US));
     memory(&mut core).fail_commit(1, CommitFailure::Full);
     let batch = [accept([2], "f"), finish(1, 1, SUCCESS)];
-    let results = core.commit(&batch, NOW_US, &mut || Ok(())).results;
+    let results = core.commit(&batch, at(NOW_US), &mut || Ok(())).results;
     assert!(
         matches!(results[0], Err(QueueError::Full { .. })),
         "{results:?}"
@@ -413,7 +436,29 @@ fn a_batch_in_which_nothing_changes_is_not_committed() {
     over_each(|core| {
         one(core, accept([1], "f"), NOW_US).unwrap();
         let batch = [accept([1], "f"), claim("g", 5), finish(1, 1, SUCCESS)];
-        core.commit(&batch, NOW_US, &mut || Ok(()));
+        core.commit(&batch, at(NOW_US), &mut || Ok(()));
         assert_eq!(core.statistics().commits, 1);
+    });
+}
+
+#[test]
+fn what_becomes_of_one_event_leaves_the_payloads_of_others_alone() {
+    over_each(|core| {
+        let kept = |core: &mut Core, event: u64| {
+            use crate::queue::machine::Rows as _;
+            core.engine().payload(id(event)).unwrap()
+        };
+        // The first one ends before the second one comes, and is removed when that one waits.
+        one(core, accept([1], "f"), NOW_US).unwrap();
+        claimed(one(core, claim("f", 1), NOW_US));
+        one(core, finish(1, 1, SUCCESS), NOW_US).unwrap();
+        one(core, accept([2], "g"), NOW_US).unwrap();
+        assert_eq!(kept(core, 1), None);
+        let purge = Operation::Purge(Selection::Id(id(1)));
+        one(core, purge, NOW_US).unwrap();
+        assert_eq!(kept(core, 2), Some(payload(2)));
+        one(core, accept([3], "f"), NOW_US).unwrap();
+        let ran = claimed(one(core, claim("g", 1), NOW_US));
+        assert_eq!(ran[0].payload, payload(2));
     });
 }

@@ -182,7 +182,7 @@ fn a_disk_that_events_filled_has_space_again_when_they_are_gone() {
 /// Every write that a transaction makes meets a full disk once.
 #[test]
 fn a_disk_that_fills_up_at_any_page_loses_nothing_that_was_answered() {
-    let Some(disk) = SmallDisk::mount(4) else {
+    let Some(disk) = SmallDisk::mount(8) else {
         println!("skipped: no small file system can be mounted here");
         return;
     };

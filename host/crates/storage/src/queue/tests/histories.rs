@@ -58,7 +58,7 @@ proptest! {
                 model.now_us += i64::from(*later_s) * SECOND_US;
                 let operations: Vec<_> =
                     batch.iter().map(|asked| asked.operation(model.now_us)).collect();
-                let outcome = core.commit(&operations, model.now_us, &mut || Ok(()));
+                let outcome = core.commit(&operations, at(model.now_us), &mut || Ok(()));
                 for (asked, result) in batch.iter().zip(outcome.results) {
                     prop_assert_eq!(Answer::of(result), model.ask(asked), "{:?}", asked);
                 }
@@ -78,7 +78,7 @@ proptest! {
             if let (Engine::Memory(memory), true) = (core.engine(), *is_lost) {
                 memory.fail_commit(1, CommitFailure::Lost);
             }
-            let results = core.commit(&operations, model.now_us, &mut || Ok(())).results;
+            let results = core.commit(&operations, at(model.now_us), &mut || Ok(())).results;
             if core.health() == QueueHealth::Writable {
                 for (asked, result) in batch.iter().zip(results) {
                     prop_assert_eq!(Answer::of(result), model.ask(asked), "{:?}", asked);
