@@ -20,6 +20,8 @@ use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use storage::{Ledger, StorageError, SummaryQuery};
 
+use crate::time_text::day;
+
 /// All budgets of the process.
 #[derive(Debug)]
 pub(crate) struct Budgets {
@@ -63,8 +65,33 @@ pub(crate) struct Warning {
 
 /// A budget is spent, and was meant to stop what would be more.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the budget of {} for this month is spent", whose(.0.as_ref()))]
-pub(crate) struct BudgetSpent(pub(crate) Option<FunctionName>);
+#[error("the budget of {} is spent until {} (UTC)", whose(.function.as_ref()), day(*.until_us))]
+pub(crate) struct BudgetSpent {
+    /// `None` for the server's.
+    pub(crate) function: Option<FunctionName>,
+    /// When the month ends, in Unix microseconds.
+    pub(crate) until_us: i64,
+    /// After how many seconds to ask again: until then, at most [`RETRY_AFTER_S_MAX`], for the budget may
+    /// be raised.
+    pub(crate) retry_after_s: u64,
+}
+
+/// Most seconds that a caller is told to wait.
+const RETRY_AFTER_S_MAX: i64 = 3_600;
+
+impl BudgetSpent {
+    /// For callers from outside, who are not told how the function is called.
+    pub(crate) fn for_anybody(&self) -> String {
+        let whose = match self.function {
+            Some(_) => "this function",
+            None => "this server",
+        };
+        format!(
+            "The budget of {whose} is spent until {} (UTC)",
+            day(self.until_us)
+        )
+    }
+}
 
 /// A budget, as `mayfly billing budgets` shows it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -264,7 +291,21 @@ impl Spending {
         self.enter_month_of(now_us);
         match self.is_closed() {
             false => Ok(()),
-            true => Err(BudgetSpent(self.function.clone())),
+            true => Err(self.spent_at(now_us)),
+        }
+    }
+
+    fn spent_at(&self, now_us: i64) -> BudgetSpent {
+        let until_us = self.month_end_us.load(Ordering::Relaxed);
+        let left_s = until_us
+            .saturating_sub(now_us)
+            .div_euclid(1_000_000)
+            .saturating_add(1);
+        let retry_after_s = left_s.clamp(1, RETRY_AFTER_S_MAX);
+        BudgetSpent {
+            function: self.function.clone(),
+            until_us,
+            retry_after_s: u64::try_from(retry_after_s).unwrap_or(1),
         }
     }
 

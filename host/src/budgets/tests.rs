@@ -7,6 +7,9 @@ use super::*;
 /// 2026-11-30T23:59:59Z.
 const LAST_SECOND_US: i64 = 1_796_083_199_000_000;
 
+/// The first day after it.
+const NEXT_MONTH: &str = "2026-12-01";
+
 fn name(text: &str) -> FunctionName {
     FunctionName::parse(text).unwrap()
 }
@@ -70,7 +73,16 @@ fn it_warns_once_at_eighty_percent_once_at_all_and_then_refuses() {
     assert_eq!(site.spend("f", 199), []);
     assert_eq!(site.check("f"), Ok(()));
     assert_eq!(site.spend("f", 1), [Level::Spent]);
-    assert_eq!(site.check("f"), Err(BudgetSpent(Some(name("f")))));
+    let spent = site.check("f").unwrap_err();
+    assert_eq!(
+        spent.to_string(),
+        format!("the budget of function `f` is spent until {NEXT_MONTH} (UTC)")
+    );
+    assert_eq!(
+        spent.for_anybody(),
+        format!("The budget of this function is spent until {NEXT_MONTH} (UTC)")
+    );
+    assert!((1..=2).contains(&spent.retry_after_s), "{spent:?}");
     assert_eq!(site.spend("f", 500), []);
     // Others go on.
     assert_eq!(site.check("g"), Ok(()));
@@ -151,7 +163,7 @@ fn the_servers_budget_is_that_of_all_functions_together() {
     assert_eq!(site.spend("f", 100), [Level::Near]);
     assert_eq!(site.check("h"), Ok(()));
     assert_eq!(site.spend("g", 200), [Level::Spent]);
-    assert_eq!(site.check("h"), Err(BudgetSpent(None)));
+    assert_eq!(site.check("h").unwrap_err().function, None);
     let view = &site.budgets.list()[0];
     assert_eq!(
         (view.function.as_deref(), view.spent_picousd),

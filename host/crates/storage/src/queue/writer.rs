@@ -225,7 +225,7 @@ pub(super) fn start(
         view: Mutex::new(view),
         writing: Mutex::new(()),
     });
-    let writer = Writer {
+    let mut writer = Writer {
         core,
         ledger,
         time,
@@ -235,6 +235,9 @@ pub(super) fn start(
         settings,
         shared: Arc::clone(&shared),
     };
+    // Whoever starts it hears at once that space is short.
+    writer.look_at_space();
+    shared.view.lock().health = writer.core.health();
     let thread = std::thread::Builder::new()
         .name("queue-writer".to_owned())
         .spawn(move || writer.run())
@@ -318,9 +321,8 @@ impl Writer {
 
     fn look_at_space(&mut self) {
         self.space_at = Some(self.settings.clock.now());
-        let short = (!space::is_enough_for_others(&self.directory))
-            .then(|| format!("little space is left in `{}`", self.directory.display()));
-        self.core.note_space(short);
+        self.core
+            .note_space(space::shortage_for_others(&self.directory));
     }
 
     /// Looks whether there is space again, and forgets a part of the history; `true` when more of it is
