@@ -53,11 +53,7 @@ pub(super) fn run(send: &Send, places: &Places) -> anyhow::Result<ExitCode> {
         true => "application/cloudevents-batch+json",
         false => "application/cloudevents+json",
     };
-    let mut path = format!("/mayfly/events/{}", send.name.name);
-    if let Some(qualifier) = &send.name.qualifier {
-        path.push_str("?qualifier=");
-        path.push_str(&encode(&qualifier.to_string()));
-    }
+    let path = format!("/mayfly/events/{}", encode(&label(&send.name)));
     let ids = match client.post_as(&path, content_type, event)? {
         Taken::One(one) => vec![one],
         Taken::Batch { events } => events,
@@ -65,4 +61,33 @@ pub(super) fn run(send: &Send, places: &Places) -> anyhow::Result<ExitCode> {
     let lines = ids.iter().map(|one| format!("{}\n", one.request_id));
     answer(lines.collect::<String>())?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The function as it stands in the path. Two names are those of other requests there, unless a qualifier
+/// follows.
+fn label(function: &FunctionRef) -> String {
+    let name = &function.name;
+    match &function.qualifier {
+        Some(qualifier) => format!("{name}:{qualifier}"),
+        None if matches!(name.as_str(), "redrive" | "purge") => format!("{name}:$LATEST"),
+        None => name.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_function_that_is_called_as_another_request_is_not_that_request() {
+        for (name, expected) in [
+            ("f", "f"),
+            ("f:live", "f:live"),
+            ("purge", "purge:$LATEST"),
+            ("redrive", "redrive:$LATEST"),
+            ("purge:2", "purge:2"),
+        ] {
+            assert_eq!(label(&FunctionRef::parse(name).unwrap()), expected);
+        }
+    }
 }
