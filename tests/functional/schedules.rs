@@ -88,7 +88,10 @@ fn a_schedule_of_a_manifest_runs_and_goes_with_its_function() {
         serde_json::from_str(&host.cli(&["schedules", "show", "f/daily", "--json"]).ok()).unwrap();
     assert_eq!(shown["timezone"], "Europe/Berlin");
     let refused = host.cli(&["schedules", "show", "other"]).failed();
-    assert!(refused.contains("there is no schedule `other`"), "{refused}");
+    assert!(
+        refused.contains("there is no schedule `other`"),
+        "{refused}"
+    );
     host.site().manifest(
         "f",
         "[[schedule]]\nname = \"daily\"\nexpression = \"rate(7 days)\"\n",
