@@ -13,7 +13,9 @@ use domain::billing::{Tariff, signed_usd_text, usd_text};
 use domain::{FunctionName, Status};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
-use storage::{EntryQuery, Ledger, LedgerReader, Period, StorageError, SummaryQuery, SummaryRow};
+use storage::{
+    EntryQuery, Ledger, LedgerHead, LedgerReader, Period, StorageError, SummaryQuery, SummaryRow,
+};
 
 use crate::config::{Config, InvoiceConfig};
 use crate::time_text::rfc3339_ms;
@@ -116,6 +118,11 @@ pub(crate) struct LedgerView {
     pub(crate) records: u64,
     /// The charges of those records, in pico-dollars.
     pub(crate) charge_picousd: u128,
+    /// The records that the ledger held when it was read, with those that retention dropped: from the
+    /// first to this one. The billed ones are among them. `null` when there are none.
+    pub(crate) last_record: Option<u64>,
+    /// The digest of all of them, as `billing verify --head` takes it.
+    pub(crate) head: Option<String>,
 }
 
 /// What an invoice is asked for.
@@ -191,9 +198,10 @@ pub(crate) fn make(
         by_version: true,
         by_trigger: true,
     };
-    let rows = match source {
-        Source::Owned(ledger) => ledger.summary(&query)?,
-        Source::Read(ledger) => ledger.summary(&query)?,
+    // In this order: the head covers everything that was added up.
+    let (rows, head) = match source {
+        Source::Owned(ledger) => (ledger.summary(&query)?, ledger.head()?),
+        Source::Read(ledger) => (ledger.summary(&query)?, ledger.head()?),
     };
     let mut uses = BTreeMap::<LineKey, Use>::new();
     for row in rows {
@@ -210,7 +218,7 @@ pub(crate) fn make(
         Some(function) => whole.of_function(function, tariff),
         None => whole,
     };
-    Ok(view(&invoice, config, asked))
+    Ok(view(&invoice, config, asked, head))
 }
 
 fn used(row: &SummaryRow) -> Use {
@@ -222,7 +230,12 @@ fn used(row: &SummaryRow) -> Use {
     }
 }
 
-fn view(invoice: &Invoice, config: &Config, asked: &Asked) -> InvoiceView {
+fn view(
+    invoice: &Invoice,
+    config: &Config,
+    asked: &Asked,
+    head: Option<LedgerHead>,
+) -> InvoiceView {
     let month = invoice.month;
     let sums = sums(&invoice.used);
     InvoiceView {
@@ -244,6 +257,8 @@ fn view(invoice: &Invoice, config: &Config, asked: &Asked) -> InvoiceView {
         ledger: LedgerView {
             records: sums.requests,
             charge_picousd: sums.charge_picousd,
+            last_record: head.map(|head| head.sequence),
+            head: head.map(|head| head.to_string()),
         },
         sums,
     }

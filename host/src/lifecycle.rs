@@ -5,57 +5,36 @@
 //! priority) and control (the control listener, queries). The drop folder, the queue's writer and the
 //! ledger bring threads of their own.
 
+mod build;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use domain::Clock;
-use sandbox::{Compile, EngineSettings, Sandboxes};
-use storage::{
-    Artifacts, Audit, AuditSettings, DataDir, IdentityStore, Ledger, LedgerSettings, LogSettings,
-    Logs, Queue, QueueHealth, QueueSettings, Records,
-};
+use sandbox::Sandboxes;
+use storage::QueueHealth;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::{Notify, Semaphore, watch};
 
 use crate::api::Control;
-use crate::app::{App, Random, UPLOADS_MAX};
-use crate::audit::AuditLog;
-use crate::auth::authentication::Authentication;
-use crate::auth::identities::Identities;
-use crate::auth::key_sets::KeySets;
-use crate::auth::root_key::{Endpoint, KeyPlaces, RootKey};
+use crate::app::App;
 use crate::banner;
-use crate::budgets::Budgets;
-use crate::capacity::{System, Wanted};
-use crate::concurrency::Concurrency;
+use crate::capacity::System;
 use crate::config::{CertificateFiles, Config};
-use crate::faults::Faults;
-use crate::http::body::Room;
 use crate::http::dispatch::{Functions, WRITE_IDLE};
 use crate::http::listener::{ConnectionLimits, DrainControl, drain, prepare_thread, serve};
 use crate::http::tls::{Look, Tls};
-use crate::live_tails::LiveTails;
-use crate::metrics::Metrics;
 use crate::registry::drop_folder::DropFolder;
 use crate::registry::watcher::DropWatcher;
-use crate::registry::{Parts, Refusals, Registry};
-use crate::tokens::Tokens;
-use crate::trigger::queue::deliver::Deliveries;
+use crate::registry::{Refusals, Registry};
 use crate::trigger::queue::dispatch::Dispatch;
-use crate::trigger::schedule::{self, Schedules};
-
-const SECONDS_PER_DAY: u64 = 86_400;
+use crate::trigger::schedule;
 
 /// Nice value of the threads that run long guests.
 const BACKGROUND_NICE: i32 = 10;
-
-/// Sandboxes beyond the permits: one whose caller left, or whose time is over while its thread has no
-/// core, gives its permit back at once, and its slot when its thread comes to it.
-const SPARE_SANDBOXES: u32 = 64;
 
 /// How long to wait for each group of threads to end; a poll of a guest takes milliseconds.
 const STOP_TIMEOUT: Duration = Duration::from_secs(1);
@@ -89,7 +68,7 @@ pub(crate) fn run(config: Config) -> anyhow::Result<()> {
     let signals = runtimes.control.block_on(async { Signals::new() })?;
     let certificates = Certificates::load(&config)?;
     let sockets = runtimes.workers.block_on(Sockets::bind(&config))?;
-    let (app, data_dir) = build(config, system, &runtimes, &sockets)?;
+    let (app, data_dir) = build::build(config, system, &runtimes, &sockets)?;
     make_functions_dir(&app)?;
     banner::listening(&app);
 
@@ -293,166 +272,6 @@ fn warn_of_plain_listeners(app: &App, certificates: &Certificates) {
                 "{what} other machines at {address} without TLS; whoever is on the way can read and change everything. Set `tls.certificate` and `tls.key` (or the control_ ones), or put a proxy in front"
             );
         }
-    }
-}
-
-#[expect(
-    clippy::too_many_lines,
-    reason = "all that a process owns, part by part"
-)]
-fn build(
-    config: Config,
-    system: System,
-    runtimes: &Runtimes,
-    sockets: &Sockets,
-) -> anyhow::Result<(Arc<App>, DataDir)> {
-    let clock = Clock::system();
-    let random = Random::default();
-    let data_dir = DataDir::open(&config.data_dir)?;
-    let program = std::env::current_exe().context("finding this program's own file failed")?;
-    let sandboxes_max = config.sandbox.concurrency_max + SPARE_SANDBOXES;
-    let capacity = system.capacity(Wanted {
-        connections_max: config.http.connections_max,
-        sandboxes_max,
-        loaded_max: config.sandbox.loaded_max,
-    });
-    for warning in &capacity.warnings {
-        tracing::warn!("{warning}");
-    }
-    let sandboxes = Sandboxes::new(EngineSettings {
-        sandboxes_max,
-        loaded_max: capacity.loaded_max,
-        cache_dir: data_dir.cache_dir(),
-        compile: Compile::Child {
-            program,
-            args: vec!["compile-worker".into()],
-        },
-        background: runtimes.background.handle().clone(),
-        clock: clock.clone(),
-    })?;
-    let ledger = Ledger::open(&data_dir, ledger_settings(&config, &clock))?;
-    let queue_changed = Arc::new(Notify::new());
-    let queue = Queue::open(
-        &data_dir,
-        queue_settings(&config, &clock, &queue_changed),
-        ledger.clone(),
-    )?;
-    let deliveries = Deliveries::open(data_dir.path(), &config.destinations)?;
-    let logs = Logs::open(&data_dir, log_settings(&config))?;
-    let audit = Audit::open(&data_dir, audit_settings(&config))?;
-    let audit = AuditLog::new(audit, config.audit.invoke);
-    let metrics = Arc::new(Metrics::default());
-    let budgets = Arc::new(Budgets::open(clock.clone(), config.budget, &ledger)?);
-    let registry = Registry::open(Parts {
-        records: Records::open(&data_dir)?,
-        artifacts: Artifacts::open(&data_dir)?,
-        sandboxes: sandboxes.clone(),
-        metrics: Arc::clone(&metrics),
-        budgets: Arc::clone(&budgets),
-        clock: clock.clone(),
-        region: config.region.clone(),
-        concurrency_max: config.sandbox.concurrency_max,
-        destinations: config.destinations.allow.clone(),
-        log_stream_suffix: random.hex(),
-    })?;
-    let (authentication, identities) = callers(&config, &data_dir, sockets, &clock)?;
-    let memory_budget_bytes = config.sandbox.memory_budget_mb << 20;
-    let app = App {
-        listen: sockets.triggers.local_addr()?,
-        control: sockets.control.local_addr()?,
-        concurrency: Concurrency::new(config.sandbox.concurrency_max, memory_budget_bytes),
-        budgets,
-        key_sets: KeySets::new(config.functions_dir.clone(), clock.clone()),
-        schedules: Schedules::open(queue.clone(), clock.clone(), &config.region)?,
-        config,
-        clock,
-        identities,
-        authentication,
-        random,
-        tokens: Tokens::new().map_err(|error| anyhow::anyhow!("no random bytes: {error}"))?,
-        registry: Arc::new(registry),
-        refusals: Arc::default(),
-        sandboxes,
-        ledger,
-        queue,
-        queue_changed,
-        deliveries,
-        logs,
-        metrics,
-        faults: Faults::default(),
-        room: Room::default(),
-        audit,
-        backups: Arc::new(Semaphore::new(1)),
-        data_dir: data_dir.clone(),
-        live_tails: LiveTails::default(),
-        uploads: Arc::new(Semaphore::new(UPLOADS_MAX)),
-        draining: watch::Sender::new(false),
-        workers: runtimes.workers.handle().clone(),
-    };
-    Ok((Arc::new(app), data_dir))
-}
-
-/// Opens the keys, or makes them at the first start, and whoever may use some.
-fn callers(
-    config: &Config,
-    data_dir: &DataDir,
-    sockets: &Sockets,
-    clock: &Clock,
-) -> anyhow::Result<(Authentication, Arc<Identities>)> {
-    let control = sockets.control.local_addr()?;
-    let places = KeyPlaces {
-        data_dir: data_dir.path(),
-        key_file: &config.key_file,
-        credentials: &config.credentials,
-    };
-    let root = RootKey::open(&places, &Endpoint::of(config, control))?;
-    let store = IdentityStore::open(data_dir)?;
-    let identities = Identities::open(store, root.sealer().clone(), clock.clone())?;
-    let identities = Arc::new(identities);
-    let known = Arc::clone(&identities);
-    let authentication = Authentication::new(root, known, &config.auth, clock.clone());
-    Ok((authentication, identities))
-}
-
-fn ledger_settings(config: &Config, clock: &Clock) -> LedgerSettings {
-    let ledger = &config.ledger;
-    LedgerSettings {
-        retention_age: ledger
-            .retention_days
-            .map(|days| Duration::from_secs(u64::from(days) * SECONDS_PER_DAY)),
-        retention_bytes: ledger.retention_mb.map(|mb| mb << 20),
-        minutes_kept: Duration::from_secs(u64::from(ledger.minutes_days) * SECONDS_PER_DAY),
-        is_strict: ledger.is_strict,
-        clock: clock.clone(),
-        ..LedgerSettings::default()
-    }
-}
-
-fn queue_settings(config: &Config, clock: &Clock, changed: &Arc<Notify>) -> QueueSettings {
-    let changed = Arc::clone(changed);
-    let delays = &config.queue.delays;
-    let retry_max = delays.retries.iter().max().copied().unwrap_or_default();
-    QueueSettings {
-        quota: config.queue.quota,
-        wait_max: retry_max.max(delays.refused_max),
-        keep: config.queue.keep,
-        clock: clock.clone(),
-        on_change: Box::new(move || changed.notify_one()),
-    }
-}
-
-fn audit_settings(config: &Config) -> AuditSettings {
-    AuditSettings {
-        keep: Duration::from_secs(u64::from(config.audit.retention_days) * SECONDS_PER_DAY),
-        ..AuditSettings::default()
-    }
-}
-
-fn log_settings(config: &Config) -> LogSettings {
-    LogSettings {
-        segment_bytes: u64::from(config.logs.segment_kb) << 10,
-        segments_per_function: config.logs.segments_per_function,
-        ..LogSettings::default()
     }
 }
 

@@ -15,7 +15,7 @@ use domain::{FunctionName, Report, Status};
 use http::StatusCode;
 
 use self::events::EventMetrics;
-pub(crate) use self::events::waiting;
+pub(crate) use self::events::{forgotten, waiting};
 use crate::concurrency::Refused;
 
 /// Upper bounds of the duration histogram, in microseconds.
@@ -26,6 +26,10 @@ const DURATION_BOUNDS_US: [u64; 14] = [
 
 /// One counter of a function.
 type Field = fn(&FunctionMetrics) -> &AtomicU64;
+
+/// What somebody else counts: name, help, and how much it is now. Where the name ends in `_total`, it
+/// only grows.
+pub(crate) type Value = (&'static str, &'static str, u64);
 
 /// All counters of the process.
 #[derive(Debug, Default)]
@@ -111,8 +115,8 @@ impl Metrics {
         }
     }
 
-    /// Everything, in Prometheus's text format; `gauges` are name, help and value.
-    pub(crate) fn render(&self, gauges: &[(&str, &str, u64)]) -> String {
+    /// Everything, in Prometheus's text format, and `values`.
+    pub(crate) fn render(&self, values: &[Value]) -> String {
         let mut text = Text::default();
         let mut functions: Vec<_> = self
             .functions
@@ -170,12 +174,12 @@ impl Metrics {
             }
         }
         text.histograms(&functions);
-        text.0.push_str(&self.render_process(gauges));
+        text.0.push_str(&self.render_process(values));
         text.0
     }
 
-    /// What names no function, and `gauges`.
-    pub(crate) fn render_process(&self, gauges: &[(&str, &str, u64)]) -> String {
+    /// What names no function, and `values`.
+    pub(crate) fn render_process(&self, values: &[Value]) -> String {
         let mut text = Text::default();
         text.family(
             "mayfly_refused_total",
@@ -214,8 +218,9 @@ impl Metrics {
             text.sample("mayfly_http_refused_total", &labels, get(count));
         }
         self.events.render(&mut text);
-        for (name, help, value) in gauges {
-            text.family(name, "gauge", help);
+        for (name, help, value) in values {
+            let is_counter = name.ends_with("_total");
+            text.family(name, if is_counter { "counter" } else { "gauge" }, help);
             text.sample(name, "", *value);
         }
         text.0
@@ -295,7 +300,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_refusal_and_a_gauge_are_rendered_and_a_forgotten_function_is_not() {
+    fn refusals_gauges_and_counters_are_rendered_and_a_forgotten_function_is_not() {
         let metrics = Metrics::default();
         let name = FunctionName::parse("f").unwrap();
         let refused = Refused::Function {
@@ -306,12 +311,16 @@ mod tests {
         metrics.keep(&name, Arc::clone(&function));
         metrics.throttled(&function, &refused);
         metrics.answered(StatusCode::NOT_FOUND);
-        let text = metrics.render(&[("mayfly_up", "Always 1.", 1)]);
+        let values = [("mayfly_up", "Always 1.", 1), ("mayfly_c_total", "C.", 7)];
+        let text = metrics.render(&values);
         for line in [
             "mayfly_throttled_total{function=\"f\"} 1",
             "mayfly_http_responses_total{class=\"4xx\"} 1",
             "mayfly_duration_microseconds_bucket{function=\"f\",le=\"+Inf\"} 0",
+            "# TYPE mayfly_up gauge",
             "mayfly_up 1",
+            "# TYPE mayfly_c_total counter",
+            "mayfly_c_total 7",
         ] {
             assert!(text.lines().any(|l| l == line), "{line} is not in\n{text}");
         }

@@ -64,10 +64,8 @@ fn verified(site: &Site, data: &Path, more: &[&str]) -> (Option<i32>, Value) {
     let more = [&["--json"], more].concat();
     let finished = verify(site, data, &more);
     let json = serde_json::from_str(&finished.stdout);
-    (
-        finished.code,
-        json.unwrap_or_else(|_| panic!("{finished:?}")),
-    )
+    assert!(json.is_ok(), "{finished:?}");
+    (finished.code, json.unwrap())
 }
 
 fn called(count: u32) -> TestHost {

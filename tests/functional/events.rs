@@ -50,6 +50,11 @@ fn an_event_is_accepted_and_runs_under_the_id_of_its_request() {
     );
     host.wait_ended("succeeded", 1);
     assert_eq!(host.metric("mayfly_events_accepted_total", &[]), 1);
+    // It was taken in, claimed and closed, one after the other.
+    let commits = host.metric("mayfly_queue_commits_total", &[]);
+    assert!(commits >= 3, "{commits}");
+    assert!(host.metric("mayfly_queue_operations_total", &[]) >= commits);
+    assert!(host.metric("mayfly_queue_batch_max", &[]) >= 1);
 
     // What Event was called before there was Invoke.
     let old = host.control_send(&Request::post("/2014-11-13/functions/f/invoke-async", "{}"));

@@ -155,6 +155,7 @@ fn a_dead_letter_is_redriven_as_if_new_and_a_purged_event_is_gone() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table, one row for each rule")]
 fn what_selects_no_events_is_told_why_and_changes_nothing() {
     let host = patient().start();
     host.deploy_with(

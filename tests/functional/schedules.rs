@@ -173,7 +173,7 @@ fn a_schedule_of_the_api_is_made_read_changed_listed_and_deleted() {
     assert_eq!(made, json!({ "ScheduleArn": name }));
     // The same request again is answered, another one is not.
     assert_eq!(host.lambda_ok("POST", "/schedules/work", &asked, 200), made);
-    let other = with(asked.clone(), "ClientToken", json!("t2"));
+    let other = with(asked, "ClientToken", json!("t2"));
     let message = host.lambda_error(("POST", "/schedules/work"), &other, CONFLICT);
     assert_eq!(message, "Schedule work already exists.");
     let mut read = host.lambda_ok("GET", "/schedules/work", &Value::Null, 200);

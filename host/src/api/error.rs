@@ -213,11 +213,13 @@ impl From<AcceptError> for ApiError {
         let message = error.to_string();
         match error {
             AcceptError::TooLarge { .. } => Self::too_large(message),
-            AcceptError::Queue(QueueError::Quota { .. }) => Self::new(
-                StatusCode::TOO_MANY_REQUESTS,
-                "TooManyRequestsException",
-                message,
-            ),
+            AcceptError::Queue(QueueError::Quota { .. } | QueueError::DeadLetters { .. }) => {
+                Self::new(
+                    StatusCode::TOO_MANY_REQUESTS,
+                    "TooManyRequestsException",
+                    message,
+                )
+            }
             AcceptError::Queue(error) => {
                 // What is short or broken is ours; a caller hears that it may try again.
                 tracing::debug!("events were not taken in: {message}");
@@ -229,6 +231,7 @@ impl From<AcceptError> for ApiError {
                         "the queue of events failed, and the server's log says why"
                     }
                     QueueError::Quota { .. }
+                    | QueueError::DeadLetters { .. }
                     | QueueError::Storage(_)
                     | QueueError::Duplicate { .. }
                     | QueueError::NotRunning { .. } => {

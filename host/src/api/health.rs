@@ -8,12 +8,12 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Response, StatusCode};
 use http_body_util::Full;
 use serde_json::json;
-use storage::QueueHealth;
+use storage::{QueueHealth, QueueStatistics};
 
 use crate::app::App;
 use crate::http::error::{HttpResponse, json_response};
 use crate::invoke::ledger_failure;
-use crate::metrics::waiting;
+use crate::metrics::{Value, forgotten, waiting};
 
 /// 200 while invocations are taken, `degraded` while no events are; 503 with the reason when none are
 /// taken.
@@ -84,13 +84,24 @@ pub(super) async fn all_metrics(app: &Arc<App>) -> HttpResponse {
 }
 
 /// What is counted, for Prometheus.
-#[expect(clippy::too_many_lines, reason = "a list, one entry for each gauge")]
 pub(super) fn metrics(app: &App, series: &Series) -> HttpResponse {
-    let (queued, running) = app.queue.depths().values().fold((0, 0), |sums, depth| {
-        (sums.0 + depth.queued, sums.1 + depth.running)
-    });
-    let ledger_ok = u64::from(ledger_failure(&app.ledger.health()).is_none());
-    let gauges: &[(&str, &str, u64)] = &[
+    let values = [&of_functions(app)[..], &of_stores(app), &of_queue(app)].concat();
+    let events = forgotten(app.queue.statistics().forgotten) + &app.schedules.render();
+    let text = match series {
+        Series::OfTheProcess => app.metrics.render_process(&values) + &events,
+        Series::All(waiting) => {
+            app.metrics.render(&values) + waiting + &events + &app.budgets.render()
+        }
+    };
+    let mut response = Response::new(Full::new(Bytes::from(text)));
+    let content_type = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+    response.headers_mut().insert(CONTENT_TYPE, content_type);
+    response
+}
+
+/// Functions and what runs of them.
+fn of_functions(app: &App) -> [Value; 7] {
+    [
         (
             "mayfly_functions",
             "Functions that can be invoked.",
@@ -126,6 +137,12 @@ pub(super) fn metrics(app: &App, series: &Series) -> HttpResponse {
             "Memory that sandboxes hold.",
             app.sandboxes.memory_in_use_bytes(),
         ),
+    ]
+}
+
+/// The ledger and the logs.
+fn of_stores(app: &App) -> [Value; 3] {
+    [
         (
             "mayfly_ledger_records",
             "Records in the ledger.",
@@ -134,8 +151,28 @@ pub(super) fn metrics(app: &App, series: &Series) -> HttpResponse {
         (
             "mayfly_ledger_writable",
             "1 while the ledger takes records.",
-            ledger_ok,
+            u64::from(ledger_failure(&app.ledger.health()).is_none()),
         ),
+        (
+            "mayfly_log_events_dropped",
+            "Log events that were dropped.",
+            app.logs.dropped_total(),
+        ),
+    ]
+}
+
+/// Events, and how the queue writes them down.
+fn of_queue(app: &App) -> [Value; 6] {
+    let (queued, running) = app.queue.depths().values().fold((0, 0), |sums, depth| {
+        (sums.0 + depth.queued, sums.1 + depth.running)
+    });
+    let QueueStatistics {
+        commits,
+        operations,
+        largest_batch,
+        forgotten: _,
+    } = app.queue.statistics();
+    [
         ("mayfly_events_queued", "Events that wait.", queued),
         (
             "mayfly_events_running",
@@ -148,17 +185,19 @@ pub(super) fn metrics(app: &App, series: &Series) -> HttpResponse {
             u64::from(app.queue.health() == QueueHealth::Writable),
         ),
         (
-            "mayfly_log_events_dropped",
-            "Log events that were dropped.",
-            app.logs.dropped_total(),
+            "mayfly_queue_commits_total",
+            "Transactions of the queue, each synced once.",
+            commits,
         ),
-    ];
-    let text = match series {
-        Series::OfTheProcess => app.metrics.render_process(gauges),
-        Series::All(waiting) => app.metrics.render(gauges) + waiting + &app.budgets.render(),
-    };
-    let mut response = Response::new(Full::new(Bytes::from(text)));
-    let content_type = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
-    response.headers_mut().insert(CONTENT_TYPE, content_type);
-    response
+        (
+            "mayfly_queue_operations_total",
+            "Operations in them: events taken in, attempts begun or closed.",
+            operations,
+        ),
+        (
+            "mayfly_queue_batch_max",
+            "The most operations that shared a transaction.",
+            largest_batch,
+        ),
+    ]
 }

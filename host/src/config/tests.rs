@@ -1,5 +1,8 @@
 //! Which layer wins, and the exact words for what is wrong.
 
+use domain::billing::Prices;
+use domain::billing::plan::{FreeTier, Plan, Tier};
+
 use super::*;
 
 /// Resolves a file's text with variables and flags.

@@ -1,10 +1,10 @@
 //! Backups: everything that a site needs to go on elsewhere, in one file that `tar` can list.
 //!
-//! In it are the databases (copied as of one moment each), the artifacts, the ledger up to a record,
-//! and the audit log; last a manifest with the SHA-256 of each file. Not in it are compiled code, the
-//! ledger's catalogue and its roll-ups, which are made again from the rest; the logs of functions; and
-//! the key that secrets are sealed with, which lies outside the data directory and has to be kept
-//! elsewhere.
+//! In it are the databases (copied as of one moment each), the secret of the webhooks, the artifacts, the
+//! ledger up to a record, and the audit log; last a manifest with the SHA-256 of each file. Not in it are
+//! compiled code, the ledger's catalogue and its roll-ups, which are made again from the rest; the logs of
+//! functions; the files that records of events were delivered to; and the key that secrets are sealed
+//! with, which lies outside the data directory and has to be kept elsewhere.
 //!
 //! The databases are copied before the ledger, so what ran is never of a function that is not there. The
 //! queue is kept from changing while it is copied and the end of the ledger is marked: what it closed has a
@@ -42,6 +42,9 @@ pub(crate) const UNFINISHED: &str = "restore.tmp";
 const CATALOGUE: &str = "ledger.db";
 const ARTIFACTS: &str = "artifacts";
 const AUDIT: &str = "audit";
+/// Signs what is posted to destinations, in the data directory: whoever gets it checks with it, so it must
+/// outlive the disk.
+pub const WEBHOOK_SECRET: &str = "webhook-secret";
 /// Bytes that are read and written at once.
 const PIECE_BYTES: usize = 256 << 10;
 
@@ -146,6 +149,8 @@ impl Backup {
                 self.add_path(&name, &path, out)?;
             }
         }
+        let secret = self.data_dir.path().join(WEBHOOK_SECRET);
+        self.add_path(WEBHOOK_SECRET, &secret, out)?;
         for (name, path) in files::list(&self.work.0.join(ARTIFACTS))? {
             self.add_path(&format!("{ARTIFACTS}/{name}"), &path, out)?;
         }
@@ -180,7 +185,7 @@ impl Backup {
         out: &mut impl Write,
     ) -> Result<(), StorageError> {
         let file = match DiskFile::open_for_reading(path) {
-            // Dropped by retention meanwhile.
+            // Dropped by retention meanwhile, or never made.
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             opened => opened.map_err(StorageError::io("opening", path))?,
         };

@@ -206,11 +206,11 @@ impl Ledger {
         query::entries(query, &self.sources(query.filter())?)
     }
 
-    /// The records of `wanted` attempts, as far as there are any, that started at `since_us` (Unix
-    /// microseconds) or later.
+    /// The records of `wanted` attempts, as far as there are any, from sequence number
+    /// `from_sequence` on.
     ///
     /// For recovery: whoever accepted an event learns which attempts at it were closed. Reads whole
-    /// segments, newest first, only those that hold a record from then on, and only until all are
+    /// segments, newest first, only those that hold a record from there on, and only until all are
     /// found.
     ///
     /// # Errors
@@ -219,13 +219,13 @@ impl Ledger {
     pub fn find(
         &self,
         wanted: &HashSet<(RequestId, u32)>,
-        since_us: i64,
+        from_sequence: u64,
     ) -> Result<HashMap<(RequestId, u32), Report>, StorageError> {
         if wanted.is_empty() {
             return Ok(HashMap::new());
         }
         let filter = Filter {
-            since_us: Some(since_us),
+            from_sequence,
             ..Filter::default()
         };
         query::find(wanted, &self.sources(filter)?)
@@ -243,7 +243,10 @@ impl Ledger {
         let sealed = sealed
             .iter()
             .map(|row| Source::Path(segment::path(directory, row.first_sequence)));
-        let open = open.into_iter().map(|view| Source::Open {
+        let open = open
+            .into_iter()
+            .filter(|view| view.end.sequence > filter.from_sequence);
+        let open = open.map(|view| Source::Open {
             path: segment::path(directory, view.first_sequence),
             file: view.file,
             end: view.end.offset,
@@ -320,6 +323,13 @@ impl Ledger {
     #[must_use]
     pub fn records_total(&self) -> u64 {
         self.shared().journal.next_sequence() - 1
+    }
+
+    /// The first sequence number whose record may not be on disk yet. What is appended from now on gets
+    /// this one or a later one, also after a crash that cuts off what was not synced.
+    #[must_use]
+    pub(crate) fn synced_sequence(&self) -> u64 {
+        self.shared().journal.synced()
     }
 
     /// Waits until every record appended before this call is on disk.

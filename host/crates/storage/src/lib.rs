@@ -31,7 +31,7 @@ pub use domain::{ArtifactId, ArtifactIdError};
 
 pub use artifacts::Artifacts;
 pub use audit::{Audit, AuditDecision, AuditEntry, AuditPage, AuditQuery, AuditSettings};
-pub use backup::{Backup, BackupFile, BackupManifest, RestoreError, restore};
+pub use backup::{Backup, BackupFile, BackupManifest, RestoreError, WEBHOOK_SECRET, restore};
 pub use data_dir::DataDir;
 pub use error::StorageError;
 pub use identity::{IdentityChange, IdentityRecords, IdentityStore};
@@ -44,9 +44,9 @@ pub use logs::{
     ScannedBack, ScannedEvent, escape,
 };
 pub use queue::{
-    Claimed, Depth, Done, Ending, Event, EventPage, EventQuery, Failure, Finish, NewEvent,
-    Operation, Queue, QueueError, QueueHealth, QueueSettings, QueueStatistics, Quota,
-    ScheduleRecord, Selection,
+    Claimed, Depth, Done, Ending, Event, EventPage, EventQuery, Failure, Finish, FollowUp,
+    Forgotten, NewEvent, Operation, Queue, QueueError, QueueHealth, QueueSettings, QueueStatistics,
+    Quota, ScheduleRecord, Selection,
 };
 pub use records::{
     AliasRecord, FunctionRecord, NumberedRecord, Origin, Records, Stored, VersionRecord, Write,

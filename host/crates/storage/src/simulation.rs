@@ -80,6 +80,7 @@ fn every_mistake_is_found() {
         Mistake::TrustPageCache,
         Mistake::AnswerEarly,
         Mistake::CloseEarly,
+        Mistake::CountOnUnsynced,
     ] {
         let found = run(1, 1, POINTS_OF_MISTAKES, Some(mistake));
         assert!(found.is_err(), "{mistake:?} was not found: {found:?}");

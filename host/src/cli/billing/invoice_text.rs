@@ -138,6 +138,11 @@ fn how(invoice: &InvoiceView) -> String {
         usd_text(invoice.ledger.charge_picousd),
         outcomes(&invoice.sums)
     ));
+    if let (Some(last), Some(head)) = (invoice.ledger.last_record, &invoice.ledger.head) {
+        how.push_str(&format!(
+            "  The ledger held records 1 to {last} then, with the head\n  {head}\n"
+        ));
+    }
     how
 }
 
@@ -178,6 +183,8 @@ mod tests {
             "TOTAL                   0.000004366676\n",
             "To pay: 0.00 USD, rounded half up to cents\n",
             "  Read from the ledger: 3 records, 0.000004566676 USD.\n",
+            "  The ledger held records 1 to 5 then, with the head\n  ",
+            "@5\n",
             "Outcomes: host_crash 1, success 1, timeout 1; 1 not billed, since the host failed.\n",
         ] {
             assert!(text.contains(part), "{part} is not in\n{text}");

@@ -19,10 +19,6 @@ use storage::{Event, Failure, QueueError, StorageError};
 use super::attempt::{Made, close_once, finish};
 use crate::app::App;
 
-/// The clocks of the ledger (the wall's) and of the queue (steady) may differ by this much, in
-/// microseconds; further back only the newest segments are searched.
-const CLOCKS_APART_US: i64 = 3_600_000_000;
-
 /// Why attempts were not closed. They are still under way for the queue.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum RecoverError {
@@ -106,9 +102,8 @@ fn look_up(app: &App, events: Vec<Event>) -> Result<Vec<Interrupted>, StorageErr
     let wanted: HashSet<(RequestId, u32)> = of_functions
         .map(|event| (event.id, event.attempts))
         .collect();
-    let oldest_us = events.iter().map(|event| event.changed_at_us).min();
-    let since_us = oldest_us.unwrap_or(0).saturating_sub(CLOCKS_APART_US);
-    let mut reports: HashMap<_, _> = app.ledger.find(&wanted, since_us)?;
+    let from_sequence = events.iter().map(|event| event.ledger_from).min();
+    let mut reports: HashMap<_, _> = app.ledger.find(&wanted, from_sequence.unwrap_or(0))?;
     events
         .into_iter()
         .map(|event| {

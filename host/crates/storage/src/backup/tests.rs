@@ -2,6 +2,7 @@
 
 mod events;
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use domain::Clock;
@@ -108,6 +109,26 @@ fn a_backup_under_load_has_what_was_there_before_it_and_opens_without_damage() {
     let artifacts = Artifacts::open(&data_dir).unwrap();
     artifacts.read(domain::ArtifactId::of(b"\0asm")).unwrap();
     assert!(restored.join("audit/0000000001.jsonl").is_file());
+}
+
+#[test]
+fn the_secret_of_the_webhooks_is_in_it_and_delivered_records_are_not() {
+    let site = site();
+    let (_, without) = backup(&site);
+    assert!(without.files.iter().all(|file| file.name != WEBHOOK_SECRET));
+
+    fs::write(site.data_dir.path().join(WEBHOOK_SECRET), "5ec7e7").unwrap();
+    let sinks = site.data_dir.path().join("sinks");
+    fs::create_dir(&sinks).unwrap();
+    fs::write(sinks.join("failures.jsonl"), "{}").unwrap();
+    let (bytes, _) = backup(&site);
+    let restored = site.root.path().join("restored");
+    restore(&mut bytes.as_slice(), &restored).unwrap();
+    let secret = restored.join(WEBHOOK_SECRET);
+    assert_eq!(fs::read_to_string(&secret).unwrap(), "5ec7e7");
+    let mode = fs::metadata(&secret).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    assert!(!restored.join("sinks").exists());
 }
 
 #[test]

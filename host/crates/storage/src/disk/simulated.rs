@@ -68,6 +68,9 @@ pub(crate) enum Mistake {
     AnswerEarly,
     /// The queue closes an attempt before its record is on disk.
     CloseEarly,
+    /// The queue takes records for safe that are not on disk yet, when it notes where those of an
+    /// attempt begin.
+    CountOnUnsynced,
 }
 
 /// What happens at a step.

@@ -174,6 +174,8 @@ pub(super) struct Filter<'a> {
     pub(super) function: Option<&'a FunctionName>,
     pub(super) since_us: Option<i64>,
     pub(super) until_us: Option<i64>,
+    /// From this record on.
+    pub(super) from_sequence: u64,
 }
 
 /// Everything that the catalogue says, at one moment.
@@ -353,21 +355,26 @@ fn segments(connection: &Connection, filter: Filter<'_>) -> rusqlite::Result<Vec
          WHERE last_us >= ?1 AND first_us < ?2 AND (?3 IS NULL OR EXISTS (
              SELECT 1 FROM segment_functions AS f
              WHERE f.first_sequence = s.first_sequence AND f.function = ?3))
+             AND next_sequence > ?4
          ORDER BY first_sequence",
     )?;
     let since_us = filter.since_us.unwrap_or(i64::MIN);
     let until_us = filter.until_us.unwrap_or(i64::MAX);
     let function = filter.function.map(FunctionName::as_str);
-    let rows = statement.query_map(params![since_us, until_us, function], |row| {
-        Ok(Catalogued {
-            first_sequence: unsigned(row, 0)?,
-            next_sequence: unsigned(row, 1)?,
-            last_us: row.get(2)?,
-            bytes: row.get(3).and_then(|bytes: i64| in_range(3, bytes))?,
-            crc: row.get(4)?,
-            hash: row.get(5)?,
-        })
-    })?;
+    let from_sequence = signed(filter.from_sequence);
+    let rows = statement.query_map(
+        params![since_us, until_us, function, from_sequence],
+        |row| {
+            Ok(Catalogued {
+                first_sequence: unsigned(row, 0)?,
+                next_sequence: unsigned(row, 1)?,
+                last_us: row.get(2)?,
+                bytes: row.get(3).and_then(|bytes: i64| in_range(3, bytes))?,
+                crc: row.get(4)?,
+                hash: row.get(5)?,
+            })
+        },
+    )?;
     rows.collect()
 }
 

@@ -96,6 +96,7 @@ impl EntryQuery {
             function: self.function.as_ref(),
             since_us: self.since_us,
             until_us: self.until_us,
+            from_sequence: 0,
         }
     }
 

@@ -5,15 +5,10 @@
 //! the journal, all that wait at once. What is in a slot when the ledger is opened, and has no record,
 //! is what the host died under: it gets a record then.
 //!
-//! ```text
-//! 0   CRC32C of bytes 4 to 512, u32
-//! 4   payload length, u16
-//! 6   payload format, u16      1: postcard of `SlotV1`
-//! 8   payload, then zeros
-//! ```
-//!
 //! Slots are no records: they have no number, and neither sums nor queries know them. Knows nothing of
 //! guests and answers.
+
+pub(super) mod slot;
 
 use std::collections::HashSet;
 use std::fmt;
@@ -21,34 +16,16 @@ use std::future::poll_fn;
 use std::path::{Path, PathBuf};
 use std::task::{Context, Poll, Waker};
 
-use domain::{FunctionName, MemoryMb, Report, RequestId, Started, Trigger, VersionId};
+use domain::{Report, Started};
 use parking_lot::Mutex;
-use serde::{Deserialize, Serialize};
 
+use self::slot::{SLOT_BYTES, Slot};
 use super::journal::Journal;
 use super::{Ledger, Shared};
 use crate::disk::{self, DiskFile};
 use crate::{StorageError, files};
 
 const FILE: &str = "started";
-/// A sector: what a disk writes whole or not at all.
-const SLOT_BYTES: usize = 512;
-const HEADER_BYTES: usize = 8;
-const FORMAT: u16 = 1;
-/// Stands for `$LATEST`; published versions begin at 1.
-const LATEST: u64 = 0;
-
-/// A start as it is written.
-#[derive(Serialize, Deserialize)]
-struct SlotV1<'a> {
-    function: &'a str,
-    started_at_us: i64,
-    request_id: [u8; 16],
-    attempt: u32,
-    version: u64,
-    trigger: Trigger,
-    memory_mb: u32,
-}
 
 /// What strict mode keeps beside the journal.
 pub(super) struct Strict {
@@ -110,9 +87,9 @@ impl Strict {
         Ok(Self { path, file, state })
     }
 
-    /// Takes a slot for `started`, and says what must be synced until it is on disk.
-    fn write(&self, started: &Started) -> Result<(u64, u64), StorageError> {
-        let bytes = encode(started).map_err(|error| StorageError::Failed {
+    /// Takes a slot for `start`, and says what must be synced until it is on disk.
+    fn write(&self, start: &Slot) -> Result<(u64, u64), StorageError> {
+        let bytes = start.encode().map_err(|error| StorageError::Failed {
             reason: error.to_string(),
         })?;
         let mut state = self.state.lock();
@@ -257,7 +234,10 @@ impl Ledger {
         let Some(strict) = shared.strict.get() else {
             return Ok(None);
         };
-        let (slot, written) = strict.write(started)?;
+        let (slot, written) = strict.write(&Slot {
+            started: started.clone(),
+            ledger_from: shared.journal.synced(),
+        })?;
         // Until its end the slot belongs to nobody who could give it back.
         let mut start = Abandoned {
             strict,
@@ -332,19 +312,19 @@ pub(super) fn recover(ledger: &Ledger, directory: &Path) -> Result<(), StorageEr
         Err(error) => return Err(StorageError::io("reading", &path)(error)),
     };
     // A slot that can't be read was never synced, so nothing ran.
-    let started = bytes.chunks_exact(SLOT_BYTES).filter_map(decode);
-    let started = started.collect::<Vec<_>>();
-    let since_us = started.iter().map(|started| started.started_at_us).min();
-    if let Some(since_us) = since_us {
-        let keys = started
+    let slots = bytes.chunks_exact(SLOT_BYTES).filter_map(Slot::decode);
+    let slots = slots.collect::<Vec<_>>();
+    let ledger_from = slots.iter().map(|slot| slot.ledger_from).min();
+    if let Some(ledger_from) = ledger_from {
+        let keys = slots
             .iter()
-            .map(|started| (started.request_id, started.attempt))
+            .map(|Slot { started, .. }| (started.request_id, started.attempt))
             .collect::<HashSet<_>>();
         let mut known = ledger
-            .find(&keys, since_us)?
+            .find(&keys, ledger_from)?
             .into_keys()
             .collect::<HashSet<_>>();
-        for started in started {
+        for Slot { started, .. } in slots {
             if known.insert((started.request_id, started.attempt)) {
                 let (id, attempt) = (started.request_id, started.attempt);
                 tracing::warn!(%id, attempt, function = %started.function, "the server died under it");
@@ -355,51 +335,4 @@ pub(super) fn recover(ledger: &Ledger, directory: &Path) -> Result<(), StorageEr
     }
     files::remove(&path)?;
     files::sync_dir(directory)
-}
-
-fn encode(started: &Started) -> Result<[u8; SLOT_BYTES], postcard::Error> {
-    let mut bytes = [0; SLOT_BYTES];
-    let slot = SlotV1 {
-        function: started.function.as_str(),
-        started_at_us: started.started_at_us,
-        request_id: *started.request_id.as_bytes(),
-        attempt: started.attempt,
-        version: match started.version {
-            VersionId::Latest => LATEST,
-            VersionId::Number(number) => number,
-        },
-        trigger: started.trigger,
-        memory_mb: started.memory.get(),
-    };
-    let length = postcard::to_slice(&slot, &mut bytes[HEADER_BYTES..])?.len();
-    let length = u16::try_from(length).unwrap_or(u16::MAX);
-    bytes[4..6].copy_from_slice(&length.to_le_bytes());
-    bytes[6..8].copy_from_slice(&FORMAT.to_le_bytes());
-    let crc = crc32c::crc32c(&bytes[4..]);
-    bytes[..4].copy_from_slice(&crc.to_le_bytes());
-    Ok(bytes)
-}
-
-/// What is in a slot, if it was written whole.
-pub(super) fn decode(bytes: &[u8]) -> Option<Started> {
-    let (crc, rest) = bytes.split_first_chunk()?;
-    let (length, rest_after_length) = rest.split_first_chunk()?;
-    let (format, payload) = rest_after_length.split_first_chunk()?;
-    if crc32c::crc32c(rest) != u32::from_le_bytes(*crc) || u16::from_le_bytes(*format) != FORMAT {
-        return None;
-    }
-    let payload = payload.get(..usize::from(u16::from_le_bytes(*length)))?;
-    let slot: SlotV1<'_> = postcard::from_bytes(payload).ok()?;
-    Some(Started {
-        request_id: RequestId::from_bytes(slot.request_id),
-        attempt: slot.attempt,
-        function: FunctionName::parse(slot.function).ok()?,
-        version: match slot.version {
-            LATEST => VersionId::Latest,
-            number => VersionId::Number(number),
-        },
-        trigger: slot.trigger,
-        started_at_us: slot.started_at_us,
-        memory: MemoryMb::new(slot.memory_mb)?,
-    })
 }

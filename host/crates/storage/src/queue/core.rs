@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::engine::Engine;
-use super::machine::{self, Depth, Depths, Tally};
+use super::machine::{self, Depth, Depths, Moment, Tally};
 use super::operation::{Done, Operation};
 use super::{QueueError, QueueHealth, QueueStatistics, Quota};
 use crate::StorageError;
@@ -119,20 +119,20 @@ impl Core {
     pub(crate) fn commit(
         &mut self,
         operations: &[Operation],
-        now_us: i64,
+        moment: Moment,
         flush_ledger: &mut dyn FnMut() -> Result<(), StorageError>,
     ) -> Outcome {
         if let Some(reason) = &self.failed {
             let reason = reason.clone();
             return refuse_all(operations, &QueueError::Failed { reason });
         }
-        let mut tried = self.transact(operations, now_us, flush_ledger);
+        let mut tried = self.transact(operations, moment, flush_ledger);
         let was_full = self.full.is_some();
         let mut error = self.note_failure(&tried);
         let takes_in = operations.iter().any(Operation::takes_in);
         if matches!(error, Some(QueueError::Full { .. })) && !was_full && takes_in {
             // What only works off what is there may still fit.
-            tried = self.transact(operations, now_us, flush_ledger);
+            tried = self.transact(operations, moment, flush_ledger);
             error = self.note_failure(&tried);
         }
         match (tried, error) {
@@ -145,13 +145,14 @@ impl Core {
     fn transact(
         &mut self,
         operations: &[Operation],
-        now_us: i64,
+        moment: Moment,
         flush_ledger: &mut dyn FnMut() -> Result<(), StorageError>,
     ) -> Result<Outcome, Arc<StorageError>> {
         self.engine.begin()?;
         let mut tally = Tally::new(&self.depths);
         let mut results = Vec::with_capacity(operations.len());
         let (mut has_effects, mut has_attempt) = (false, false);
+        let mut forgotten = self.statistics.forgotten;
         for operation in operations {
             if let Some(reason) = self.full.as_ref().or(self.short.as_ref())
                 && operation.takes_in()
@@ -160,10 +161,13 @@ impl Core {
                 results.push(Err(QueueError::Full { reason }));
                 continue;
             }
-            match machine::step(&self.engine, &tally, self.quota, operation, now_us) {
+            match machine::step(&self.engine, &tally, self.quota, operation, moment) {
                 Ok((effects, done)) => {
                     self.engine.apply(&effects)?;
                     tally.count(&effects);
+                    if matches!(operation, Operation::Forget { .. }) {
+                        forgotten.count(&effects);
+                    }
                     has_effects |= !effects.is_empty();
                     has_attempt |= matches!(operation, Operation::Finish(finish) if finish.ran());
                     results.push(Ok(done));
@@ -188,7 +192,7 @@ impl Core {
         if has_attempt {
             flush_ledger()?;
         }
-        self.engine.commit(now_us)?;
+        self.engine.commit(moment.now_us)?;
         for Changed { queue, depth, .. } in &changed {
             if depth.is_empty() {
                 self.depths.remove(queue);
@@ -197,6 +201,7 @@ impl Core {
             }
         }
         self.statistics.count(operations.len());
+        self.statistics.forgotten = forgotten;
         self.note_space_again();
         Ok(Outcome { results, changed })
     }

@@ -95,7 +95,7 @@ impl Rows for Engine {
         each!(self, engine => engine.event(id))
     }
 
-    fn payload(&self, id: RequestId) -> Result<Bytes, StorageError> {
+    fn payload(&self, id: RequestId) -> Result<Option<Bytes>, StorageError> {
         each!(self, engine => engine.payload(id))
     }
 
@@ -114,6 +114,10 @@ impl Rows for Engine {
 
     fn succeeded_before(&self, before_us: i64, limit: u32) -> Result<Vec<RequestId>, StorageError> {
         each!(self, engine => engine.succeeded_before(before_us, limit))
+    }
+
+    fn given_up_before(&self, before_us: i64, limit: u32) -> Result<Vec<Event>, StorageError> {
+        each!(self, engine => engine.given_up_before(before_us, limit))
     }
 
     fn schedule(&self, key: &str) -> Result<Option<ScheduleRecord>, StorageError> {

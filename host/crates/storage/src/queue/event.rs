@@ -44,6 +44,9 @@ pub struct Event {
     pub condition: Option<Condition>,
     /// What failed last, if anything did.
     pub failure: Option<Failure>,
+    /// Records of the last attempt have this sequence number in the ledger or a later one, whatever the
+    /// clocks say and whatever a crash cuts off. 0 before the first attempt.
+    pub ledger_from: u64,
 }
 
 /// What failed.

@@ -211,8 +211,8 @@ impl Rows for Memory {
         Ok(number.map(|number| (*self.seen.events[number].0).clone()))
     }
 
-    fn payload(&self, id: RequestId) -> Result<Bytes, StorageError> {
-        Ok(self.seen.events[&self.seen.numbers[&id]].1.clone().unwrap())
+    fn payload(&self, id: RequestId) -> Result<Option<Bytes>, StorageError> {
+        Ok(self.seen.events[&self.seen.numbers[&id]].1.clone())
     }
 
     fn due(&self, queue: &str, now_us: i64, limit: u32) -> Result<Vec<Event>, StorageError> {
@@ -241,6 +241,17 @@ impl Rows for Memory {
         ended.sort_by_key(|event| event.changed_at_us);
         let ended = take(ended, limit).into_iter();
         Ok(ended.map(|event| event.id).collect())
+    }
+
+    fn given_up_before(&self, before_us: i64, limit: u32) -> Result<Vec<Event>, StorageError> {
+        let states = [EventState::Dead, EventState::Expired];
+        let mut ended: Vec<_> = states
+            .into_iter()
+            .flat_map(|state| self.of(None, state))
+            .filter(|event| event.changed_at_us < before_us)
+            .collect();
+        ended.sort_by_key(|event| event.changed_at_us);
+        Ok(take(ended, limit))
     }
 
     fn schedule(&self, key: &str) -> Result<Option<ScheduleRecord>, StorageError> {

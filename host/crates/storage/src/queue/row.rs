@@ -10,7 +10,7 @@ use super::Event;
 use super::operation::ScheduleRecord;
 
 /// How many columns [`event`] reads; what a question asks for besides comes after them.
-pub(super) const EVENT_COLUMNS: usize = 15;
+pub(super) const EVENT_COLUMNS: usize = 16;
 
 /// A value's number in the database: its place among all of its kind, which never changes.
 pub(super) fn place<T: PartialEq>(all: &[T], value: &T) -> i64 {
@@ -66,6 +66,7 @@ pub(super) fn event(row: &Row<'_>) -> rusqlite::Result<Event> {
             .map(|condition| at(&Condition::ALL, 13, condition))
             .transpose()?,
         failure: failure.map(|failure| from_json(14, &failure)).transpose()?,
+        ledger_from: row.get(15)?,
     })
 }
 

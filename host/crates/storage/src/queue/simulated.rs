@@ -8,6 +8,7 @@ use domain::Clock;
 
 use super::core::Core;
 use super::engine::Engine;
+use super::machine::Moment;
 use super::memory::Memory;
 use super::time::QueueTime;
 use super::{Done, Operation, QueueError, QueueHealth, Quota};
@@ -44,8 +45,14 @@ impl SimQueue {
             true => Ok(()),
             false => ledger.flush(),
         };
-        let now_us = self.time.now_us();
-        self.core.commit(operations, now_us, &mut flush).results
+        let moment = Moment {
+            now_us: self.time.now_us(),
+            ledger_from: match simulated::makes(Mistake::CountOnUnsynced) {
+                true => ledger.records_total() + 1,
+                false => ledger.synced_sequence(),
+            },
+        };
+        self.core.commit(operations, moment, &mut flush).results
     }
 
     /// Looks whether there is space again.

@@ -171,6 +171,12 @@ impl Sqlite {
                 depth.running += 1;
                 depth.bytes += bytes;
             }
+            for (queue, events, bytes) in self.all(sql::DEPTHS_KEPT, [], |row| {
+                Ok((row.get::<_, String>(0)?, row.get(1)?, row.get(2)?))
+            })? {
+                let depth = depths.entry(queue).or_default();
+                (depth.kept_events, depth.kept_bytes) = (events, bytes);
+            }
             Ok(depths)
         };
         read().map_err(self.error("counting events"))
@@ -239,6 +245,7 @@ impl Sqlite {
                 event.bytes,
                 condition(event),
                 event.failure.as_ref().map(json).transpose()?,
+                event.ledger_from,
                 event.target.queue(),
                 payload,
             ],
@@ -259,6 +266,7 @@ impl Sqlite {
                 event.changed_at_us,
                 condition(event),
                 event.failure.as_ref().map(json).transpose()?,
+                event.ledger_from,
             ],
         )
     }
@@ -285,13 +293,15 @@ impl Rows for Sqlite {
             .map_err(self.error("reading an event"))
     }
 
-    fn payload(&self, id: RequestId) -> Result<Bytes, StorageError> {
+    fn payload(&self, id: RequestId) -> Result<Option<Bytes>, StorageError> {
         self.connection
             .prepare_cached(sql::PAYLOAD)
             .and_then(|mut statement| {
-                statement.query_row([id.as_bytes()], |row| row.get::<_, Vec<u8>>(0))
+                statement
+                    .query_row([id.as_bytes()], |row| row.get::<_, Vec<u8>>(0))
+                    .optional()
             })
-            .map(Bytes::from)
+            .map(|payload| payload.map(Bytes::from))
             .map_err(self.error("reading a payload"))
     }
 
@@ -322,6 +332,12 @@ impl Rows for Sqlite {
             row.get(0).map(RequestId::from_bytes)
         })
         .map_err(self.error("reading ended events"))
+    }
+
+    fn given_up_before(&self, before_us: i64, limit: u32) -> Result<Vec<Event>, StorageError> {
+        let params = params![before_us, limit];
+        self.all(sql::GIVEN_UP_BEFORE, params, row::event)
+            .map_err(self.error("reading ended events"))
     }
 
     fn schedule(&self, key: &str) -> Result<Option<ScheduleRecord>, StorageError> {

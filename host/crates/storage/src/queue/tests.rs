@@ -17,6 +17,7 @@ use domain::event::{Condition, EventState, Target};
 use domain::{Clock, FunctionName, RequestId, Trigger};
 
 use super::core::{Core, Outcome};
+use super::machine::Moment;
 use super::memory::{CommitFailure, Memory};
 use super::*;
 use crate::ledger::LedgerSettings;
@@ -30,6 +31,7 @@ fn settings() -> QueueSettings {
         quota: Quota::default(),
         wait_max: WAIT_MAX,
         keep: Duration::from_secs(86_400),
+        keep_given_up: Duration::from_secs(86_400),
         clock: Clock::system(),
         on_change: Box::new(|| {}),
     }
@@ -61,6 +63,11 @@ fn to(function: &str) -> Target {
     }
 }
 
+/// Another one for each event, of two bytes.
+fn payload(number: u64) -> Bytes {
+    format!("{:02}", number % 100).into()
+}
+
 fn new_event(number: u64, function: &str) -> NewEvent {
     NewEvent {
         id: id(number),
@@ -68,8 +75,16 @@ fn new_event(number: u64, function: &str) -> NewEvent {
         trigger: Trigger::Event,
         source: None,
         depth: 0,
-        payload: Bytes::from_static(b"{}"),
+        payload: payload(number),
         delay: Duration::ZERO,
+    }
+}
+
+/// An event that comes of another one's end; its short form has one byte.
+fn follow_up(number: u64, function: &str) -> FollowUp {
+    FollowUp {
+        event: new_event(number, function),
+        brief: Bytes::from_static(b"0"),
     }
 }
 
@@ -108,9 +123,17 @@ fn claimed(done: Result<Done, QueueError>) -> Vec<Claimed> {
     }
 }
 
+/// A moment at which the next record is the first one.
+fn at(now_us: i64) -> Moment {
+    Moment {
+        now_us,
+        ledger_from: 1,
+    }
+}
+
 /// Does one operation; the ledger has nothing against it.
 fn one(core: &mut Core, operation: Operation, now_us: i64) -> Result<Done, QueueError> {
-    let Outcome { mut results, .. } = core.commit(&[operation], now_us, &mut || Ok(()));
+    let Outcome { mut results, .. } = core.commit(&[operation], at(now_us), &mut || Ok(()));
     results.pop().unwrap()
 }
 

@@ -13,7 +13,7 @@ use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use super::core::{Changed, Core};
 use super::engine::Engine;
-use super::machine::{Depth, SELECTED_MAX};
+use super::machine::{Depth, Moment, SELECTED_MAX};
 use super::operation::{Done, Operation};
 use super::time::QueueTime;
 use super::{
@@ -308,9 +308,12 @@ impl Writer {
     /// Commits, and shows what came of it.
     fn write(&mut self, operations: &[Operation]) -> Vec<Result<Done, QueueError>> {
         let _writing = self.shared.writing.lock();
-        let now_us = self.time.now_us();
         let ledger = &self.ledger;
-        let outcome = self.core.commit(operations, now_us, &mut || ledger.flush());
+        let moment = Moment {
+            now_us: self.time.now_us(),
+            ledger_from: ledger.synced_sequence(),
+        };
+        let outcome = self.core.commit(operations, moment, &mut || ledger.flush());
         self.core.checkpoint(false);
         let mut view = self.shared.view.lock();
         view.statistics = self.core.statistics();
@@ -337,9 +340,15 @@ impl Writer {
                 self.core.checkpoint(true);
             }
         }
-        let keep_us = i64::try_from(self.settings.keep.as_micros()).unwrap_or(i64::MAX);
-        let before_us = self.time.now_us().saturating_sub(keep_us);
-        let forgotten = self.write(&[Operation::Forget { before_us }]);
+        let now_us = self.time.now_us();
+        let before = |keep: Duration| {
+            let keep_us = i64::try_from(keep.as_micros()).unwrap_or(i64::MAX);
+            now_us.saturating_sub(keep_us)
+        };
+        let forgotten = self.write(&[Operation::Forget {
+            succeeded_before_us: before(self.settings.keep),
+            given_up_before_us: before(self.settings.keep_given_up),
+        }]);
         let step = Done::Changed(u64::from(SELECTED_MAX));
         matches!(forgotten.as_slice(), [Ok(done)] if *done == step)
     }

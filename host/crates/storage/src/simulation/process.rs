@@ -120,7 +120,8 @@ impl Process {
             .map(|event| (event.id, event.attempts))
             .collect::<HashSet<_>>();
         // Whatever the clock said when they were written: it jumps.
-        let mut found = match self.ledger.find(&wanted, i64::MIN) {
+        let from_sequence = interrupted.iter().map(|event| event.ledger_from).min();
+        let mut found = match self.ledger.find(&wanted, from_sequence.unwrap_or(0)) {
             Ok(found) => found,
             Err(error) => {
                 may_fail(world, &error)?;
@@ -237,6 +238,7 @@ impl Process {
             Err(QueueError::Duplicate { .. }) => wanted == Answer::Duplicate,
             Err(QueueError::NotRunning { .. }) => wanted == Answer::NotRunning,
             Err(QueueError::Quota { .. }) => wanted == Answer::Quota,
+            Err(QueueError::DeadLetters { .. }) => wanted == Answer::DeadLetters,
             Err(_) => false,
         };
         if !is_right {
@@ -411,7 +413,8 @@ impl Process {
             }
             94..97 => Some(Operation::Purge(Selection::Id(any(world)?.0))),
             _ => Some(Operation::Forget {
-                before_us: world.model.now_us - 5_000_000,
+                succeeded_before_us: world.model.now_us - 5_000_000,
+                given_up_before_us: world.model.now_us - 20_000_000,
             }),
         }
     }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use domain::Clock;
 
+use super::choices::jump;
 use super::model::Model;
 use super::process::Process;
 use super::random::Random;
@@ -267,6 +268,10 @@ impl World {
             if self.disk.is_dead() {
                 break;
             }
+        }
+        if self.random.one_in(4) {
+            // Before it is started again.
+            jump(self);
         }
         self.summary.troubles += self.disk.troubles();
         self.disk.die();

@@ -130,6 +130,7 @@ mod tests {
             bytes: 2,
             condition: None,
             failure: Some(Failure::new(200, Some("Oops".to_owned()), "no".to_owned())),
+            ledger_from: 1,
         }
     }
 

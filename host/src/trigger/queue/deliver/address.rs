@@ -16,14 +16,12 @@ use http::header::{CONTENT_TYPE, USER_AGENT};
 use http::{HeaderValue, Request};
 use http_body_util::Full;
 use sha2::Sha256;
+use storage::WEBHOOK_SECRET;
 use tokio::time::timeout;
 
 use crate::auth::key_file::secret_at;
 use crate::auth::secret::Secret;
 use crate::outgoing::{Outgoing, Reach};
-
-/// The file with the secret.
-const SECRET_FILE: &str = "webhook-secret";
 
 /// For one delivery, from the name to the last byte of the answer.
 const POST_TIMEOUT: Duration = Duration::from_secs(10);
@@ -52,7 +50,7 @@ pub(super) struct Message<'a> {
 impl Poster {
     /// With the secret of a data directory, which is made when there is none.
     pub(super) fn open(data_dir: &Path) -> anyhow::Result<Self> {
-        let path = data_dir.join(SECRET_FILE);
+        let path = data_dir.join(WEBHOOK_SECRET);
         let secret = secret_at(&path)
             .with_context(|| format!("the secret in {} can't be had", path.display()))?;
         Ok(Self {
@@ -135,7 +133,7 @@ mod tests {
         let first = Poster::open(root.path()).unwrap();
         let again = Poster::open(root.path()).unwrap();
         assert_eq!(first.secret, again.secret);
-        let path = root.path().join(SECRET_FILE);
+        let path = root.path().join(WEBHOOK_SECRET);
         let text = std::fs::read_to_string(&path).unwrap();
         assert_eq!(text.trim_end(), first.secret.expose());
         assert_eq!(text.trim_end().len(), 64);

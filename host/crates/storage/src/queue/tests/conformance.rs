@@ -1,12 +1,12 @@
 //! What holds over every engine, one promise each.
 
 use super::*;
+use crate::queue::machine::Rows as _;
 
 const MINUTE: Duration = Duration::from_secs(60);
 const MINUTE_US: i64 = 60_000_000;
 
 fn event(core: &mut Core, number: u64) -> Event {
-    use crate::queue::machine::Rows as _;
     core.engine().event(id(number)).unwrap().unwrap()
 }
 
@@ -34,9 +34,32 @@ fn events_are_claimed_by_due_time_and_only_when_they_are_due() {
         let last = claimed(one(core, claim("f", 9), later));
         assert_eq!(
             (&last[0].payload[..], last[0].event.attempts),
-            (&b"{}"[..], 1)
+            (&payload(1)[..], 1)
         );
         assert_eq!(depth(core, "f"), (0, 3, 6));
+    });
+}
+
+#[test]
+fn a_claim_notes_from_where_on_the_ledger_has_its_record() {
+    over_each(|core| {
+        one(core, accept([1], "f"), NOW_US).unwrap();
+        assert_eq!(event(core, 1).ledger_from, 0);
+        for ledger_from in [7, 40] {
+            let moment = Moment {
+                now_us: NOW_US,
+                ledger_from,
+            };
+            let mut outcome = core.commit(&[claim("f", 1)], moment, &mut || Ok(()));
+            let taken = claimed(outcome.results.pop().unwrap());
+            assert_eq!(taken[0].event.ledger_from, ledger_from);
+            assert_eq!(event(core, 1), taken[0].event);
+            let refuse = Ending::Refuse {
+                after: Duration::ZERO,
+                ran: false,
+            };
+            one(core, finish(1, 1, refuse), NOW_US).unwrap();
+        }
     });
 }
 
@@ -120,7 +143,7 @@ fn the_ledger_is_on_disk_before_an_attempt_that_ran_is_closed_and_only_then_aske
             claimed(one(core, claim("f", 1), NOW_US));
             let mut asked = 0;
             let finish = [finish(1, 1, ending)];
-            core.commit(&finish, NOW_US, &mut || {
+            core.commit(&finish, at(NOW_US), &mut || {
                 asked += 1;
                 Ok(())
             });
@@ -139,7 +162,7 @@ fn a_ledger_that_does_not_reach_the_disk_stops_the_queue_and_the_attempt_stays_o
             Err(StorageError::Failed { reason })
         };
         let batch = [accept([2], "f"), finish(1, 1, SUCCESS)];
-        let outcome = core.commit(&batch, NOW_US, &mut { failed });
+        let outcome = core.commit(&batch, at(NOW_US), &mut { failed });
         for result in outcome.results {
             assert!(
                 matches!(result, Err(QueueError::Failed { .. })),
@@ -157,7 +180,7 @@ fn a_ledger_that_does_not_reach_the_disk_stops_the_queue_and_the_attempt_stays_o
 }
 
 #[test]
-fn follow_ups_come_with_the_end_whatever_the_quota_and_never_twice() {
+fn follow_ups_come_with_the_end_as_far_as_there_is_room_and_never_twice() {
     for engine in engines().1 {
         let quota = Quota {
             events: 1,
@@ -175,16 +198,67 @@ fn follow_ups_come_with_the_end_whatever_the_quota_and_never_twice() {
                 follow_ups,
             })
         };
-        let repeated = ending(vec![new_event(7, "g"), new_event(1, "g")]);
+        let repeated = ending(vec![follow_up(7, "g"), follow_up(1, "g")]);
         assert!(matches!(
             one(core, repeated, NOW_US),
             Err(QueueError::Duplicate { id }) if id == super::id(1)
         ));
         assert_eq!(event(core, 1).state, EventState::Running);
-        let two = ending(vec![new_event(7, "g"), new_event(8, "g")]);
-        one(core, two, NOW_US).unwrap();
-        assert_eq!(depth(core, "g"), (2, 0, 4));
+        // The first as it is, the second in short, and the third not at all.
+        let three = ending([7, 8, 9].map(|number| follow_up(number, "g")).to_vec());
+        assert!(matches!(one(core, three, NOW_US), Ok(Done::Changed(3))));
+        assert_eq!(depth(core, "g"), (2, 0, 3));
         assert_eq!(depth(core, "f"), (0, 0, 0));
+        assert_eq!(core.engine().payload(id(7)).unwrap(), Some(payload(7)));
+        assert_eq!(
+            core.engine().payload(id(8)).unwrap(),
+            Some(Bytes::from_static(b"0"))
+        );
+        assert_eq!(core.engine().event(id(9)).unwrap(), None);
+    }
+}
+
+#[test]
+fn what_died_fills_a_queue_until_it_is_redriven_or_purged_and_no_other_one() {
+    for engine in engines().1 {
+        let quota = Quota {
+            events: 2,
+            bytes: 100,
+        };
+        let core = &mut core_over(engine, quota);
+        for number in [1, 2] {
+            one(core, accept([number], "f"), NOW_US).unwrap();
+            claimed(one(core, claim("f", 1), NOW_US));
+            let condition = Condition::RetriesExhausted;
+            let ran = true;
+            let dead = finish(number, 1, Ending::End { condition, ran });
+            one(core, dead, NOW_US).unwrap();
+        }
+        let refused = one(core, accept([3], "f"), NOW_US).unwrap_err();
+        assert!(matches!(&refused, QueueError::DeadLetters { queue, .. } if queue == "f"));
+        assert!(
+            refused.to_string().contains("Redrive them, purge them"),
+            "{refused}"
+        );
+        one(core, accept([3], "g"), NOW_US).unwrap();
+        // What ends elsewhere finds no room either, and is taken in short while there is some.
+        claimed(one(core, claim("g", 1), NOW_US));
+        let Operation::Finish(mut ending) = finish(3, 1, SUCCESS) else {
+            unreachable!()
+        };
+        ending.follow_ups = [7, 8, 9].map(|number| follow_up(number, "f")).to_vec();
+        let done = one(core, Operation::Finish(ending), NOW_US);
+        assert!(matches!(done, Ok(Done::Changed(3))), "{done:?}");
+        assert_eq!(depth(core, "f"), (2, 0, 2));
+
+        let purge = |number| Operation::Purge(Selection::Id(id(number)));
+        for number in [7, 8, 1] {
+            one(core, purge(number), NOW_US).unwrap();
+        }
+        one(core, accept([4], "f"), NOW_US).unwrap();
+        one(core, Operation::Redrive(Selection::Id(id(2))), NOW_US).unwrap();
+        assert_eq!(depth(core, "f"), (2, 0, 4));
+        assert_eq!(core.depths()["f"].kept_events, 0);
     }
 }
 
@@ -204,7 +278,7 @@ fn quotas_count_what_waits_and_what_runs_within_a_batch_too() {
             accept([5], "f"),
             accept([6], "g"),
         ];
-        let results = core.commit(&batch, NOW_US, &mut || Ok(())).results;
+        let results = core.commit(&batch, at(NOW_US), &mut || Ok(())).results;
         let is_over = |result: &Result<Done, QueueError>| matches!(result, Err(QueueError::Quota { queue, .. }) if queue == "f");
         assert!(is_over(&results[0]) && is_over(&results[2]), "{results:?}");
         assert!(results[1].is_ok() && results[3].is_ok(), "{results:?}");
@@ -296,7 +370,7 @@ fn without_space_nothing_is_taken_in_and_what_is_there_is_worked_off() {
         core.note_space(Some("little space is left".to_owned()));
         assert!(matches!(core.health(), QueueHealth::Full { .. }));
         let batch = [accept([3], "f"), claim("f", 1), finish(1, 1, SUCCESS)];
-        let results = core.commit(&batch, NOW_US, &mut || Ok(())).results;
+        let results = core.commit(&batch, at(NOW_US), &mut || Ok(())).results;
         assert!(
             matches!(&results[0], Err(QueueError::Full { reason }) if reason.contains("little"))
         );
@@ -343,7 +417,7 @@ fn a_full_disk_takes_nothing_in_closes_what_it_can_and_recovers() {
     claimed(one(&mut core, claim("f", 1), NOW_US));
     memory(&mut core).fail_commit(1, CommitFailure::Full);
     let batch = [accept([2], "f"), finish(1, 1, SUCCESS)];
-    let results = core.commit(&batch, NOW_US, &mut || Ok(())).results;
+    let results = core.commit(&batch, at(NOW_US), &mut || Ok(())).results;
     assert!(
         matches!(results[0], Err(QueueError::Full { .. })),
         "{results:?}"
@@ -413,7 +487,29 @@ fn a_batch_in_which_nothing_changes_is_not_committed() {
     over_each(|core| {
         one(core, accept([1], "f"), NOW_US).unwrap();
         let batch = [accept([1], "f"), claim("g", 5), finish(1, 1, SUCCESS)];
-        core.commit(&batch, NOW_US, &mut || Ok(()));
+        core.commit(&batch, at(NOW_US), &mut || Ok(()));
         assert_eq!(core.statistics().commits, 1);
+    });
+}
+
+#[test]
+fn what_becomes_of_one_event_leaves_the_payloads_of_others_alone() {
+    over_each(|core| {
+        let kept = |core: &mut Core, event: u64| {
+            use crate::queue::machine::Rows as _;
+            core.engine().payload(id(event)).unwrap()
+        };
+        // The first one ends before the second one comes, and is removed when that one waits.
+        one(core, accept([1], "f"), NOW_US).unwrap();
+        claimed(one(core, claim("f", 1), NOW_US));
+        one(core, finish(1, 1, SUCCESS), NOW_US).unwrap();
+        one(core, accept([2], "g"), NOW_US).unwrap();
+        assert_eq!(kept(core, 1), None);
+        let purge = Operation::Purge(Selection::Id(id(1)));
+        one(core, purge, NOW_US).unwrap();
+        assert_eq!(kept(core, 2), Some(payload(2)));
+        one(core, accept([3], "f"), NOW_US).unwrap();
+        let ran = claimed(one(core, claim("g", 1), NOW_US));
+        assert_eq!(ran[0].payload, payload(2));
     });
 }

@@ -19,7 +19,7 @@ fn any_ending() -> impl Strategy<Value = Ending> {
 }
 
 fn any_asked() -> impl Strategy<Value = Asked> {
-    let number = 0_u64..12;
+    let number = 0_u64..16;
     let queue = prop::sample::select(&QUEUES[..]);
     let some = (
         prop::option::of(queue.clone()),
@@ -37,7 +37,7 @@ fn any_asked() -> impl Strategy<Value = Asked> {
         2 => number.clone().prop_map(Asked::RedriveOne),
         1 => some.prop_map(|(queue, states, limit)| Asked::Purge(queue, states, limit)),
         1 => number.prop_map(Asked::PurgeOne),
-        1 => (0_u8..5).prop_map(Asked::Forget),
+        1 => (0_u8..5, 0_u8..9).prop_map(|(one, other)| Asked::Forget(one, other)),
     ]
 }
 
@@ -58,7 +58,7 @@ proptest! {
                 model.now_us += i64::from(*later_s) * SECOND_US;
                 let operations: Vec<_> =
                     batch.iter().map(|asked| asked.operation(model.now_us)).collect();
-                let outcome = core.commit(&operations, model.now_us, &mut || Ok(()));
+                let outcome = core.commit(&operations, at(model.now_us), &mut || Ok(()));
                 for (asked, result) in batch.iter().zip(outcome.results) {
                     prop_assert_eq!(Answer::of(result), model.ask(asked), "{:?}", asked);
                 }
@@ -78,7 +78,7 @@ proptest! {
             if let (Engine::Memory(memory), true) = (core.engine(), *is_lost) {
                 memory.fail_commit(1, CommitFailure::Lost);
             }
-            let results = core.commit(&operations, model.now_us, &mut || Ok(())).results;
+            let results = core.commit(&operations, at(model.now_us), &mut || Ok(())).results;
             if core.health() == QueueHealth::Writable {
                 for (asked, result) in batch.iter().zip(results) {
                     prop_assert_eq!(Answer::of(result), model.ask(asked), "{:?}", asked);

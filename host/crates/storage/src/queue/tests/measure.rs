@@ -34,7 +34,7 @@ fn fill(path: &Path) {
                 Operation::Accept(vec![event])
             })
             .collect();
-        let outcome = core.commit(&batch, NOW_US, &mut || Ok(()));
+        let outcome = core.commit(&batch, at(NOW_US), &mut || Ok(()));
         assert!(outcome.results.iter().all(Result::is_ok));
         core.checkpoint(false);
     }
@@ -42,13 +42,13 @@ fn fill(path: &Path) {
         let batch: Vec<_> = (first..first + 1_000)
             .map(|number| accept([2_000_000 + number], "ended"))
             .collect();
-        core.commit(&batch, NOW_US, &mut || Ok(()));
+        core.commit(&batch, at(NOW_US), &mut || Ok(()));
         let taken = claimed(one(&mut core, claim("ended", 1_000), NOW_US));
         let batch: Vec<_> = taken
             .iter()
             .map(|taken| finish(number(taken.event.id), 1, SUCCESS))
             .collect();
-        core.commit(&batch, NOW_US, &mut || Ok(()));
+        core.commit(&batch, at(NOW_US), &mut || Ok(()));
         core.checkpoint(false);
     }
 }
