@@ -84,10 +84,9 @@ impl Oracle {
     #[track_caller]
     fn judge(&mut self, how: &str, host: &TestHost, round: &str) -> Value {
         let said = self.tell(&format!("{how} {} {}", host.http(), host.control()));
-        match said.strip_prefix("ok ") {
-            Some(figures) => serde_json::from_str(figures).unwrap(),
-            None => panic!("{round}: {said}\n{}", host.diagnosis()),
-        }
+        let figures = said.strip_prefix("ok ");
+        assert!(figures.is_some(), "{round}: {said}\n{}", host.diagnosis());
+        serde_json::from_str(figures.unwrap()).unwrap()
     }
 }
 
@@ -98,7 +97,7 @@ impl Drop for Oracle {
     }
 }
 
-/// Random numbers that are the same for the same seed (SplitMix64).
+/// Random numbers that are the same for the same seed (`SplitMix64`).
 struct Random(u64);
 
 impl Random {
@@ -188,7 +187,8 @@ fn end(host: TestHost, random: &mut Random) -> &'static str {
 #[test]
 fn a_server_that_is_killed_again_and_again_keeps_every_promise() {
     let seed = number("MAYFLY_SEED").unwrap_or_else(any_seed);
-    let kills = number("MAYFLY_KILLS").unwrap_or(if is_long() { 1_000 } else { KILLS });
+    let usual = if is_long() { 1_000 } else { KILLS };
+    let kills = number("MAYFLY_KILLS").unwrap_or(usual);
     let rate = if kills > 100 { RATE_LONG } else { RATE_SHORT };
     report("seed of the kills (MAYFLY_SEED)", seed);
     let mut random = Random(seed);

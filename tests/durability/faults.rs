@@ -116,10 +116,8 @@ fn endings(host: &TestHost, ids: &[String], wrong_by_s: i64) -> Vec<String> {
     });
     let ending = |id: &String| {
         let found = ended.iter().find(|event| event["request_id"] == **id);
-        let Some(event) = found else {
-            panic!("the accepted event {id} is lost");
-        };
-        event["state"].as_str().unwrap().to_owned()
+        assert!(found.is_some(), "the accepted event {id} is lost");
+        found.unwrap()["state"].as_str().unwrap().to_owned()
     };
     ids.iter().map(ending).collect()
 }

@@ -84,13 +84,12 @@ impl Sender {
     }
 
     fn send(&self, function: &str, connection: &mut Option<Connection>) {
-        let open = match connection
+        let open = connection
             .take()
-            .map_or_else(|| Connection::open(self.address), Ok)
-        {
-            Ok(open) => open,
+            .map_or_else(|| Connection::open(self.address), Ok);
+        let Ok(open) = open else {
             // Nobody listens: nothing was sent.
-            Err(_) => return,
+            return;
         };
         let number = self.journal.sending(self.kind, function);
         let request = match self.kind {

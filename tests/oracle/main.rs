@@ -62,7 +62,9 @@ fn main() {
                 "started".to_owned()
             }
             ["stop"] => {
-                load.take().map(Load::stop);
+                if let Some(load) = load.take() {
+                    load.stop();
+                }
                 journal.sync();
                 format!("stopped {}", journal.figures())
             }
