@@ -240,10 +240,13 @@ fn what_died_fills_a_queue_until_it_is_redriven_or_purged_and_no_other_one() {
         one(core, accept([3], "g"), NOW_US).unwrap();
         // What ends elsewhere finds no room either, and is taken in short while there is some.
         claimed(one(core, claim("g", 1), NOW_US));
-        let Operation::Finish(mut ending) = finish(3, 1, SUCCESS) else {
-            unreachable!()
+        let ending = Finish {
+            id: id(3),
+            attempt: 1,
+            ending: SUCCESS,
+            failure: None,
+            follow_ups: [7, 8, 9].map(|number| follow_up(number, "f")).to_vec(),
         };
-        ending.follow_ups = [7, 8, 9].map(|number| follow_up(number, "f")).to_vec();
         let done = one(core, Operation::Finish(ending), NOW_US);
         assert!(matches!(done, Ok(Done::Changed(3))), "{done:?}");
         assert_eq!(depth(core, "f"), (2, 0, 2));
