@@ -408,7 +408,15 @@ fn close(
         from: EventState::Running,
         event: Box::new(event),
     });
-    effects.extend(follow(rows, tally, quota, &effects, finish, now_us)?);
+    if !finish.follow_ups.is_empty() {
+        // The attempt is closed already when they come.
+        let mut tally = Tally {
+            before: tally.before,
+            touched: tally.touched.clone(),
+        };
+        tally.count(&effects);
+        effects.extend(follow(rows, tally, quota, finish, now_us)?);
+    }
     Ok(effects)
 }
 
@@ -416,22 +424,12 @@ fn close(
 /// form, and nothing once it holds twice what may wait.
 fn follow(
     rows: &impl Rows,
-    tally: &Tally<'_>,
+    mut tally: Tally<'_>,
     quota: Quota,
-    closing: &[Effect],
     finish: &Finish,
     now_us: i64,
 ) -> Result<Vec<Effect>, QueueError> {
-    if finish.follow_ups.is_empty() {
-        return Ok(Vec::new());
-    }
     check_new(rows, finish.follow_ups.iter().map(|new| new.event.id))?;
-    // The attempt is closed already when they come.
-    let mut tally = Tally {
-        before: tally.before,
-        touched: tally.touched.clone(),
-    };
-    tally.count(closing);
     let mut effects = Vec::with_capacity(finish.follow_ups.len());
     for FollowUp { event, brief } in &finish.follow_ups {
         let mut event = event.clone();

@@ -120,7 +120,9 @@ pub struct Finish {
     pub follow_ups: Vec<FollowUp>,
 }
 
-/// An event that comes of another one's end. Where the quota of its queue is used up, its short form is
+/// An event that comes of another one's end.
+///
+/// Where the quota of its queue is used up, its short form is
 /// taken in; where the queue holds twice its quota, with what died and expired there, it is left out.
 /// [`Done::Changed`] counts the event that ended and those that were taken in.
 #[derive(Debug, Clone, PartialEq, Eq)]
