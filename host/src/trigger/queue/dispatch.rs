@@ -190,7 +190,7 @@ impl Dispatcher {
                     claimed += events.len();
                     events.into_iter().for_each(|event| self.start(event));
                 }
-                Ok(Done::Changed(_)) => {}
+                Ok(Done::Changed(_) | Done::Published(_)) => {}
                 Err(error) => self.note(&error),
             }
         }
