@@ -299,6 +299,15 @@ impl Queue {
         read::events(&self.0.path, query)
     }
 
+    /// One event, without its payload.
+    ///
+    /// # Errors
+    ///
+    /// [`StorageError::Database`] when it can't be read.
+    pub fn event_alone(&self, id: RequestId) -> Result<Option<Event>, StorageError> {
+        read::event_alone(&self.0.path, id)
+    }
+
     /// One event, with its payload while that is kept.
     ///
     /// # Errors

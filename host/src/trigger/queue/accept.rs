@@ -68,7 +68,10 @@ fn check_lengths(events: &[NewEvent]) -> Result<(), AcceptError> {
 
 /// Tells the log of what is ours: a full queue is not.
 fn note(app: &App, error: &QueueError) {
-    if !matches!(error, QueueError::Quota { .. }) {
+    if !matches!(
+        error,
+        QueueError::Quota { .. } | QueueError::DeadLetters { .. }
+    ) {
         app.faults.note(&app.clock, error);
     }
 }

@@ -100,6 +100,15 @@ pub(super) fn events(path: &Path, query: &EventQuery) -> Result<EventPage, Stora
     })
 }
 
+pub(super) fn event_alone(path: &Path, id: RequestId) -> Result<Option<Event>, StorageError> {
+    ask(path, |connection| {
+        connection
+            .prepare(sql::EVENT)?
+            .query_row([id.as_bytes()], row::event)
+            .optional()
+    })
+}
+
 pub(super) fn event(
     path: &Path,
     id: RequestId,

@@ -36,7 +36,7 @@ pub(super) const SCHEMA: &[&str] = &["
     CREATE INDEX by_state ON events (state, number);
     CREATE INDEX by_queue ON events (queue, state, number);
     CREATE INDEX succeeded ON events (changed_at_us) WHERE state = 2;
-    CREATE INDEX kept ON events (queue, bytes) WHERE state > 2;
+    CREATE INDEX kept ON events (queue, bytes, state) WHERE state > 2;
     CREATE INDEX given_up ON events (changed_at_us) WHERE state > 2;
     CREATE INDEX by_schedule ON events (source) WHERE state < 2 AND trigger = 3;
     CREATE TABLE payloads (number INTEGER PRIMARY KEY, payload BLOB NOT NULL) STRICT;

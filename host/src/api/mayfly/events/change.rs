@@ -192,7 +192,7 @@ pub(in crate::api::mayfly) async fn change_events(
 }
 
 async fn one(app: &App, change: Change, named: &Named) -> Result<HttpResponse, ApiError> {
-    let Some((event, _)) = &named.found else {
+    let Some(event) = &named.found else {
         return Err(named.missing());
     };
     let operation = change.operation(Selection::Id(named.id));
