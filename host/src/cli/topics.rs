@@ -17,7 +17,7 @@ const PATH: &str = "/mayfly/topics";
 
 /// Publishes to topics, and shows who subscribes.
 ///
-/// A function subscribes in its manifest, with [[subscribe]] topic = "orders.*". Each subscriber gets
+/// A function subscribes in its manifest, with a table `[[subscribe]]`. Each subscriber gets
 /// what is published as an event of its own, with its own request id and its own attempts.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\

@@ -148,13 +148,15 @@ pub enum Condition {
     RecursionDetected,
     /// Who was to get the record does not take it.
     DeliveryFailed,
+    /// What the function was to get is not there any more.
+    PayloadLost,
     /// There was no room in its queue when it was published.
     QueueFull,
 }
 
 impl Condition {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Success,
         Self::RetriesExhausted,
         Self::EventAgeExceeded,
@@ -162,6 +164,7 @@ impl Condition {
         Self::FunctionNotFound,
         Self::RecursionDetected,
         Self::DeliveryFailed,
+        Self::PayloadLost,
         Self::QueueFull,
     ];
 
@@ -176,6 +179,7 @@ impl Condition {
             Self::FunctionNotFound => "FunctionNotFound",
             Self::RecursionDetected => "RecursionDetected",
             Self::DeliveryFailed => "DeliveryFailed",
+            Self::PayloadLost => "PayloadLost",
             Self::QueueFull => "QueueFull",
         }
     }
@@ -191,6 +195,7 @@ impl Condition {
             | Self::FunctionNotFound
             | Self::RecursionDetected
             | Self::DeliveryFailed
+            | Self::PayloadLost
             | Self::QueueFull => EventState::Dead,
         }
     }

@@ -102,6 +102,7 @@ pub(crate) fn follow_ups(app: &App, closed: &Closed<'_>) -> Vec<FollowUp> {
         | Condition::FunctionNotFound
         | Condition::RecursionDetected
         | Condition::DeliveryFailed
+        | Condition::PayloadLost
         | Condition::QueueFull => policy.on_failure,
     };
     let Some(target) = wanted else {

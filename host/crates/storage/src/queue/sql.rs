@@ -5,8 +5,8 @@
 
 /// States are numbers: the place in `EventState::ALL`. So are triggers and conditions.
 ///
-/// * Payloads have a table of their own, so that a change of state does not write them again. The key
-///   is the event's first number, which `payload` keeps: a redriven event gets a new number.
+/// * Payloads have a table of their own, so that a change of state does not write them again. Their
+///   numbers are never used twice: an event that succeeded keeps the number of its payload, which is gone.
 /// * Events are numbered as they are taken in, so that the oldest of a queue is its first.
 /// * `due` is what claims, due times and, when the queue is opened, depths are answered from; `kept` is for
 ///   depths alone.
@@ -39,7 +39,7 @@ pub(super) const SCHEMA: &[&str] = &["
     CREATE INDEX kept ON events (queue, bytes, state) WHERE state > 2;
     CREATE INDEX given_up ON events (changed_at_us) WHERE state > 2;
     CREATE INDEX by_schedule ON events (source) WHERE state < 2 AND trigger = 3;
-    CREATE TABLE payloads (number INTEGER PRIMARY KEY, payload BLOB NOT NULL) STRICT;
+    CREATE TABLE payloads (number INTEGER PRIMARY KEY AUTOINCREMENT, payload BLOB NOT NULL) STRICT;
     CREATE TABLE schedules (
         key TEXT PRIMARY KEY,
         document TEXT NOT NULL,

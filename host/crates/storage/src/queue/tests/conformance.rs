@@ -34,7 +34,7 @@ fn events_are_claimed_by_due_time_and_only_when_they_are_due() {
         let last = claimed(one(core, claim("f", 9), later));
         assert_eq!(
             (&last[0].payload[..], last[0].event.attempts),
-            (&b"{}"[..], 1)
+            (&payload(1)[..], 1)
         );
         assert_eq!(depth(core, "f"), (0, 3, 6));
     });
@@ -209,8 +209,11 @@ fn follow_ups_come_with_the_end_as_far_as_there_is_room_and_never_twice() {
         assert!(matches!(one(core, three, NOW_US), Ok(Done::Changed(3))));
         assert_eq!(depth(core, "g"), (2, 0, 3));
         assert_eq!(depth(core, "f"), (0, 0, 0));
-        assert_eq!(core.engine().payload(id(7)).unwrap(), "{}");
-        assert_eq!(core.engine().payload(id(8)).unwrap(), "0");
+        assert_eq!(core.engine().payload(id(7)).unwrap(), Some(payload(7)));
+        assert_eq!(
+            core.engine().payload(id(8)).unwrap(),
+            Some(Bytes::from_static(b"0"))
+        );
         assert_eq!(core.engine().event(id(9)).unwrap(), None);
     }
 }
@@ -490,6 +493,28 @@ fn a_batch_in_which_nothing_changes_is_not_committed() {
 }
 
 #[test]
+fn what_becomes_of_one_event_leaves_the_payloads_of_others_alone() {
+    over_each(|core| {
+        let kept = |core: &mut Core, event: u64| {
+            use crate::queue::machine::Rows as _;
+            core.engine().payload(id(event)).unwrap()
+        };
+        // The first one ends before the second one comes, and is removed when that one waits.
+        one(core, accept([1], "f"), NOW_US).unwrap();
+        claimed(one(core, claim("f", 1), NOW_US));
+        one(core, finish(1, 1, SUCCESS), NOW_US).unwrap();
+        one(core, accept([2], "g"), NOW_US).unwrap();
+        assert_eq!(kept(core, 1), None);
+        let purge = Operation::Purge(Selection::Id(id(1)));
+        one(core, purge, NOW_US).unwrap();
+        assert_eq!(kept(core, 2), Some(payload(2)));
+        one(core, accept([3], "f"), NOW_US).unwrap();
+        let ran = claimed(one(core, claim("g", 1), NOW_US));
+        assert_eq!(ran[0].payload, payload(2));
+    });
+}
+
+#[test]
 fn what_is_published_reaches_everybody_whose_queue_has_room() {
     use Published::{Dead, Queued, Refused};
     let quota = Quota {
@@ -521,7 +546,7 @@ fn what_is_published_reaches_everybody_whose_queue_has_room() {
         let failure = dead.failure.unwrap();
         assert_eq!(failure.code, 429);
         assert!(failure.message.contains("is full"), "{failure:?}");
-        assert_eq!(core.engine().payload(id(3)).unwrap(), "{}");
+        assert_eq!(core.engine().payload(id(3)).unwrap(), Some(payload(3)));
         assert_eq!(publish(core, [5, 6, 7]), [Dead, Refused, Queued]);
         assert_eq!(core.engine().event(id(6)).unwrap(), None);
         // An id that is there already is nobody's fault but ours: nothing is taken in.
