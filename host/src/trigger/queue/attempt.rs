@@ -373,7 +373,7 @@ pub(super) async fn close_once(app: &App, finish: &Finish) -> Result<(), QueueEr
         Done::Changed(changed) => usize::try_from(changed)
             .unwrap_or(usize::MAX)
             .saturating_sub(1),
-        Done::Claimed(_) => 0,
+        Done::Claimed(_) | Done::Published(_) => 0,
     };
     app.metrics.events.closed(&finish.ending, taken);
     let left_out = finish.follow_ups.len().saturating_sub(taken);

@@ -6,10 +6,13 @@
 //!
 //! Invariants:
 //! * claims do not outrun permits: what is claimed could be admitted a moment ago;
-//! * no queue holds all places, so one that is slow keeps no other waiting for ever;
+//! * no queue holds more than half of the places that the others leave, and all deliveries together no more
+//!   than a quarter, so what is slow keeps no other waiting for ever;
 //! * nothing is claimed before the attempts of the last process are closed, or once a drain has started.
 //!
 //! Knows nothing of what an attempt does.
+
+mod in_flight;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -22,6 +25,7 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::{Id, JoinError, JoinHandle, JoinSet};
 
+use self::in_flight::InFlight;
 use super::accept::perform;
 use super::attempt::{self, Starting};
 use super::recover;
@@ -34,8 +38,6 @@ const BLOCKED_LOOK: Duration = Duration::from_millis(20);
 const FAILED_LOOK: Duration = Duration::from_millis(500);
 /// How often to look in any case: a machine that slept has timers that did too.
 const LOOK_MAX: Duration = Duration::from_secs(1);
-/// Records on their way to one destination at once.
-const DELIVERIES_MAX: u32 = 16;
 
 /// The dispatcher, from outside.
 #[derive(Debug)]
@@ -79,8 +81,8 @@ pub(super) struct Dispatcher {
     attempts: JoinSet<()>,
     /// Their events.
     under_way: HashMap<Id, Event>,
-    /// How many they are, by queue.
-    in_flight: HashMap<String, u32>,
+    /// The places that they hold.
+    in_flight: InFlight,
     /// How many of them have no permit yet.
     starting: Arc<AtomicU32>,
     /// The queue that had its turn last.
@@ -103,7 +105,7 @@ impl Dispatcher {
             cut,
             attempts: JoinSet::new(),
             under_way: HashMap::new(),
-            in_flight: HashMap::new(),
+            in_flight: InFlight::new(app.config.queue.concurrency_max),
             starting: Arc::default(),
             last: String::new(),
         }
@@ -188,7 +190,7 @@ impl Dispatcher {
                     claimed += events.len();
                     events.into_iter().for_each(|event| self.start(event));
                 }
-                Ok(Done::Changed(_)) => {}
+                Ok(Done::Changed(_) | Done::Published(_)) => {}
                 Err(error) => self.note(&error),
             }
         }
@@ -214,20 +216,23 @@ impl Dispatcher {
                 continue;
             }
             free -= at_most;
+            // As if all of them were there, until the round knows.
+            self.in_flight.add(&queue, at_most);
             self.last.clone_from(&queue);
             shares.push((queue, at_most));
+        }
+        for (queue, at_most) in &shares {
+            self.in_flight.remove(queue, *at_most);
         }
         shares
     }
 
     /// How many more of a queue's events could run now.
     fn free(&self, queue: &str) -> u32 {
-        let places = self.app.config.queue.concurrency_max;
-        let in_flight = self.in_flight.get(queue).copied().unwrap_or(0);
-        let of_queue = (places - places / 4).saturating_sub(in_flight);
-        // What is no name of a function is the address of a destination.
+        let of_queue = self.in_flight.free(queue);
+        // What is no name of a function is a destination.
         let Ok(name) = FunctionName::parse(queue) else {
-            return DELIVERIES_MAX.saturating_sub(in_flight).min(of_queue);
+            return of_queue;
         };
         let Some(function) = self.app.registry.function(&name) else {
             return of_queue;
@@ -254,7 +259,7 @@ impl Dispatcher {
         let app = Arc::clone(&self.app);
         let attempt = attempt::run(app, claimed, starting, self.cut.clone());
         let task = self.attempts.spawn(attempt);
-        *self.in_flight.entry(event.target.queue()).or_default() += 1;
+        self.in_flight.add(&event.target.queue(), 1);
         self.under_way.insert(task.id(), event);
     }
 
@@ -267,13 +272,7 @@ impl Dispatcher {
         let Some(event) = self.under_way.remove(&id) else {
             return;
         };
-        let queue = event.target.queue();
-        if let Some(in_flight) = self.in_flight.get_mut(&queue) {
-            *in_flight -= 1;
-            if *in_flight == 0 {
-                self.in_flight.remove(&queue);
-            }
-        }
+        self.in_flight.remove(&event.target.queue(), 1);
         if panicked {
             tracing::error!("attempt {} at event {} panicked", event.attempts, event.id);
             if let Err(error) = recover::reconcile(&self.app, vec![event]).await {

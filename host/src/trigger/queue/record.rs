@@ -16,6 +16,7 @@ use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 use storage::{Event, FollowUp, NewEvent};
 
+use super::destination::shown;
 use super::policy::EventPolicy;
 use crate::answer::is_json;
 use crate::app::App;
@@ -101,7 +102,8 @@ pub(crate) fn follow_ups(app: &App, closed: &Closed<'_>) -> Vec<FollowUp> {
         | Condition::FunctionNotFound
         | Condition::RecursionDetected
         | Condition::DeliveryFailed
-        | Condition::PayloadLost => policy.on_failure,
+        | Condition::PayloadLost
+        | Condition::QueueFull => policy.on_failure,
     };
     let Some(target) = wanted else {
         return Vec::new();
@@ -110,7 +112,7 @@ pub(crate) fn follow_ups(app: &App, closed: &Closed<'_>) -> Vec<FollowUp> {
         tracing::warn!(
             "event {} of function `{name}` is the end of a chain of {DEPTH_MAX} events; its record is not sent to `{}`",
             event.id,
-            target.queue()
+            shown(&target)
         );
         return Vec::new();
     };

@@ -162,7 +162,7 @@ impl Site {
         };
         match self.app.queue.perform(claim).unwrap() {
             Done::Claimed(mut claimed) => claimed.pop().unwrap(),
-            done @ Done::Changed(_) => panic!("{done:?}"),
+            done @ (Done::Changed(_) | Done::Published(_)) => panic!("{done:?}"),
         }
     }
 
@@ -293,14 +293,21 @@ fn every_queue_that_is_due_gets_a_share_in_turn_and_none_gets_all() {
         site.dispatcher.shares(due)
     };
     // There are no such functions: nothing but the places bounds how many of their events are given up.
-    assert_eq!(shares(&["a"]), [("a".to_owned(), places - places / 4)]);
+    let (half, quarter) = (places / 2, places / 4);
+    assert_eq!(shares(&["a"]), [("a".to_owned(), half)]);
     let both = shares(&["a", "b"]);
-    let half = places / 2;
-    assert_eq!(both, [("b".to_owned(), half), ("a".to_owned(), half)]);
+    assert_eq!(both, [("b".to_owned(), half), ("a".to_owned(), quarter)]);
     assert_eq!(shares(&["b"]).len(), 1);
     assert_eq!(shares(&["a", "b"])[0].0, "a");
     let address = "https://hooks.example.com/x";
     assert_eq!(shares(&[address]), [(address.to_owned(), 16)]);
+    // Of one origin, whatever the paths; and a quarter of the places for all.
+    let same = "https://hooks.example.com/y";
+    assert_eq!(shares(&[address, same]), [(same.to_owned(), 16)]);
+    let hosts: Vec<String> = (0..places).map(|host| format!("http://h{host}/")).collect();
+    let hosts: Vec<&str> = hosts.iter().map(String::as_str).collect();
+    let taken: u32 = shares(&hosts).iter().map(|(_, at_most)| at_most).sum();
+    assert_eq!(taken, quarter);
 }
 
 #[test]

@@ -4,6 +4,8 @@
 //! them, and effects are applied by it, those of one operation together. An operation that is refused
 //! has no effects.
 
+mod publish;
+
 use std::collections::{BTreeMap, HashSet};
 
 use bytes::Bytes;
@@ -195,6 +197,7 @@ pub(super) fn step(
             check_quota(tally, quota, events)?;
             accept(rows, events, now_us).map(changed)
         }
+        Operation::Publish(events) => publish::publish(rows, tally, quota, events, now_us),
         Operation::Claim { queue, at_most } => claim(rows, queue, *at_most, moment),
         Operation::Finish(finish) => close(rows, tally, quota, finish, now_us).map(changed),
         Operation::Redrive(selection) => {
@@ -296,7 +299,12 @@ fn check_new(
 }
 
 fn insert(new: &NewEvent, now_us: i64) -> Effect {
-    let event = Event {
+    Effect::Insert(Box::new(row(new, now_us)), new.payload.clone())
+}
+
+/// A new event that waits.
+fn row(new: &NewEvent, now_us: i64) -> Event {
+    Event {
         id: new.id,
         target: new.target.clone(),
         trigger: new.trigger,
@@ -313,8 +321,7 @@ fn insert(new: &NewEvent, now_us: i64) -> Effect {
         condition: None,
         failure: None,
         ledger_from: 0,
-    };
-    Effect::Insert(Box::new(event), new.payload.clone())
+    }
 }
 
 fn claim(

@@ -225,7 +225,9 @@ async fn one(app: &App, change: Change, named: &Named) -> Result<HttpResponse, A
 async fn perform_one(app: &App, operation: Operation) -> Result<u64, ApiError> {
     match perform(app, operation).await {
         Ok(Done::Changed(changed)) => Ok(changed),
-        Ok(Done::Claimed(_)) => Err(ApiError::service(StatusCode::INTERNAL_SERVER_ERROR)),
+        Ok(Done::Claimed(_) | Done::Published(_)) => {
+            Err(ApiError::service(StatusCode::INTERNAL_SERVER_ERROR))
+        }
         Err(error) => {
             app.faults.note(&app.clock, &error);
             Err(AcceptError::from(error).into())

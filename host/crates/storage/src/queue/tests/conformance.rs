@@ -510,3 +510,54 @@ fn what_becomes_of_one_event_leaves_the_payloads_of_others_alone() {
         assert_eq!(ran[0].payload, payload(2));
     });
 }
+
+#[test]
+fn what_is_published_reaches_everybody_whose_queue_has_room() {
+    use Published::{Dead, Queued, Refused};
+    let quota = Quota {
+        events: 2,
+        bytes: 1_000,
+    };
+    for engine in engines().1 {
+        let mut core = core_over(engine, quota);
+        let core = &mut core;
+        let publish = |core: &mut Core, numbers: [u64; 3]| {
+            let [first, second, third] = numbers;
+            let events = vec![
+                new_event(first, "full"),
+                new_event(second, "full"),
+                new_event(third, "free"),
+            ];
+            match one(core, Operation::Publish(events), NOW_US) {
+                Ok(Done::Published(published)) => published,
+                other => panic!("{other:?}"),
+            }
+        };
+        one(core, accept([1], "full"), NOW_US).unwrap();
+        assert_eq!(publish(core, [2, 3, 4]), [Queued, Dead, Queued]);
+        let dead = core.engine().event(id(3)).unwrap().unwrap();
+        assert_eq!(
+            (dead.state, dead.condition, dead.attempts),
+            (EventState::Dead, Some(Condition::QueueFull), 0)
+        );
+        let failure = dead.failure.unwrap();
+        assert_eq!(failure.code, 429);
+        assert!(failure.message.contains("is full"), "{failure:?}");
+        assert_eq!(core.engine().payload(id(3)).unwrap(), Some(payload(3)));
+        assert_eq!(publish(core, [5, 6, 7]), [Dead, Refused, Queued]);
+        assert_eq!(core.engine().event(id(6)).unwrap(), None);
+        // An id that is there already is nobody's fault but ours: nothing is taken in.
+        let twice = vec![new_event(8, "other"), new_event(4, "free")];
+        let refused = one(core, Operation::Publish(twice), NOW_US);
+        assert!(matches!(refused, Err(QueueError::Duplicate { .. })));
+        assert_eq!(core.engine().event(id(8)).unwrap(), None);
+        // What became a dead letter is run when it is redriven.
+        one(core, Operation::Redrive(Selection::Id(id(3))), NOW_US).unwrap();
+        let claimed = claimed(one(core, claim("full", 10), NOW_US));
+        let numbers: Vec<_> = claimed
+            .iter()
+            .map(|claimed| number(claimed.event.id))
+            .collect();
+        assert_eq!(numbers, [1, 2, 3]);
+    }
+}
