@@ -140,8 +140,8 @@ fn who_subscribes_follows_the_functions() {
     assert_eq!(publish(&host, "b", "{}").json(), json!({"events": []}));
     let of_alias = "[[subscribe]]\ntopic = \"b\"\nqualifier = \"live\"\n";
     host.deploy_with("g", of_alias, &printing("1"));
-    host.cli(&["publish", "g"]).ok();
-    host.cli(&["alias", "g", "live", "1"]).ok();
+    let _published = host.cli(&["publish", "g"]).ok();
+    let _alias = host.cli(&["alias", "g", "live", "1"]).ok();
     assert_eq!(names(&published(&publish(&host, "b", "{}"))), ["g:live"]);
 }
 
@@ -258,7 +258,7 @@ fn a_subscriber_that_is_full_keeps_no_other_from_its_event() {
     assert_eq!(listed["events"].as_array().unwrap().len(), 2);
 
     // It can be run later.
-    host.cli(&["dlq", "purge", &second["full"]]).ok();
+    let _purged = host.cli(&["dlq", "purge", &second["full"]]).ok();
     let answer = publish(&host, "both", "{}");
     assert_eq!(answer.json()["events"][1]["state"], "dead");
 }
