@@ -95,7 +95,7 @@ pub(super) fn attempt(root: &Path, registry: &Registry, job: &Job, effort: Effor
         }
         let draft = draft.map_err(|error| Refused::Files(error.to_string()))?;
         let prepared = registry.prepare(&draft, effort);
-        Ok(prepared.map_err(|error| match &error {
+        prepared.map_err(|error| match &error {
             PublishError::Destination {
                 place: Some((line, column)),
                 ..
@@ -104,7 +104,7 @@ pub(super) fn attempt(root: &Path, registry: &Registry, job: &Job, effort: Effor
                 Refused::Files(format!("{}:{line}:{column}: {error}", file.display()))
             }
             _ => Refused::from(error),
-        })?)
+        })
     };
     // A panic ends this attempt and nothing else.
     match catch_unwind(AssertUnwindSafe(prepare)) {
