@@ -21,6 +21,7 @@ pub(crate) struct EventMetrics {
     refused: AtomicU64,
     returned: AtomicU64,
     deliveries_failed: AtomicU64,
+    closes_failed: AtomicU64,
 }
 
 impl EventMetrics {
@@ -48,6 +49,11 @@ impl EventMetrics {
     /// Counts a destination that did not take a record.
     pub(crate) fn delivery_failed(&self) {
         add(&self.deliveries_failed, 1);
+    }
+
+    /// Counts a try to close an attempt that failed.
+    pub(crate) fn close_failed(&self) {
+        add(&self.closes_failed, 1);
     }
 
     pub(super) fn render(&self, text: &mut Text) {
@@ -92,6 +98,16 @@ impl EventMetrics {
             "mayfly_deliveries_failed_total",
             "",
             get(&self.deliveries_failed),
+        );
+        text.family(
+            "mayfly_events_close_failed_total",
+            "counter",
+            "Tries to close an attempt that failed; its event runs for the queue until one succeeds.",
+        );
+        text.sample(
+            "mayfly_events_close_failed_total",
+            "",
+            get(&self.closes_failed),
         );
     }
 }

@@ -7,7 +7,7 @@
 //! nothing of when events are claimed.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -23,11 +23,14 @@ use super::policy::EventPolicy;
 use super::record::{Answered, Closed, follow_ups};
 use crate::answer::Answer;
 use crate::app::App;
-use crate::concurrency::Refused;
+use crate::concurrency::{Promised, Refused};
 use crate::invoke::{Completed, InvokeError, begin};
 
 /// Between two tries to close an attempt that the queue can't take now.
-const CLOSE_AGAIN: Duration = Duration::from_millis(200);
+pub(super) const CLOSE_AGAIN: Duration = Duration::from_millis(200);
+/// Tries to close an attempt that the queue has trouble with. Together longer than another process holds
+/// the database for a change.
+const CLOSE_TRIES_MAX: u32 = 25;
 
 /// What came of an attempt.
 #[derive(Debug)]
@@ -51,20 +54,49 @@ impl Made {
     }
 }
 
-/// An attempt that was claimed and has not begun. Counts itself out when it has.
+/// Attempts that were claimed, need a permit, and have none yet.
+#[derive(Debug, Default)]
+pub(super) struct Promises {
+    count: AtomicU32,
+    memory_bytes: AtomicU64,
+}
+
+impl Promises {
+    pub(super) fn sum(&self) -> Promised {
+        Promised {
+            count: self.count.load(Ordering::Acquire),
+            memory_bytes: self.memory_bytes.load(Ordering::Acquire),
+        }
+    }
+}
+
+/// One of them. Counts itself out when it has begun.
 #[derive(Debug)]
-pub(super) struct Starting(Arc<AtomicU32>);
+pub(super) struct Starting {
+    promises: Arc<Promises>,
+    memory_bytes: u64,
+}
 
 impl Starting {
-    pub(super) fn new(count: &Arc<AtomicU32>) -> Self {
-        count.fetch_add(1, Ordering::AcqRel);
-        Self(Arc::clone(count))
+    /// One that is expected to hold `memory_bytes`.
+    pub(super) fn new(promises: &Arc<Promises>, memory_bytes: u64) -> Self {
+        promises.count.fetch_add(1, Ordering::AcqRel);
+        promises
+            .memory_bytes
+            .fetch_add(memory_bytes, Ordering::AcqRel);
+        Self {
+            promises: Arc::clone(promises),
+            memory_bytes,
+        }
     }
 }
 
 impl Drop for Starting {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::AcqRel);
+        self.promises.count.fetch_sub(1, Ordering::AcqRel);
+        self.promises
+            .memory_bytes
+            .fetch_sub(self.memory_bytes, Ordering::AcqRel);
     }
 }
 
@@ -84,7 +116,7 @@ enum End {
 pub(super) async fn run(
     app: Arc<App>,
     claimed: Claimed,
-    starting: Starting,
+    starting: Option<Starting>,
     mut cut: watch::Receiver<bool>,
 ) {
     let Claimed { event, payload } = &claimed;
@@ -104,7 +136,7 @@ pub(super) async fn run(
 async fn make(
     app: &App,
     claimed: &Claimed,
-    starting: Starting,
+    starting: Option<Starting>,
     cut: &mut watch::Receiver<bool>,
 ) -> End {
     if app.is_draining() {
@@ -137,7 +169,7 @@ fn hopeless(app: &App, event: &Event) -> Option<Made> {
         let hopeless = Attempted::Hopeless(Condition::RecursionDetected);
         return Some(Made::not(hopeless, Some(failure)));
     }
-    if age(app, event) > policy(app, event).retry.age_max {
+    if age(app, event.accepted_at_us) > policy(app, event).retry.age_max {
         let hopeless = Attempted::Hopeless(Condition::EventAgeExceeded);
         return Some(Made::not(hopeless, event.failure.clone()));
     }
@@ -148,7 +180,7 @@ async fn run_function(
     app: &App,
     (function, qualifier): (&FunctionName, Option<&Qualifier>),
     Claimed { event, payload }: &Claimed,
-    starting: Starting,
+    starting: Option<Starting>,
     cut: &mut watch::Receiver<bool>,
 ) -> End {
     let began = begin(
@@ -271,9 +303,9 @@ fn policy(app: &App, event: &Event) -> EventPolicy {
     }
 }
 
-/// Since it was accepted, in the queue's time.
-fn age(app: &App, event: &Event) -> Duration {
-    let age_us = app.queue.now_us().saturating_sub(event.accepted_at_us);
+/// Since something was accepted, in the queue's time.
+pub(super) fn age(app: &App, accepted_at_us: i64) -> Duration {
+    let age_us = app.queue.now_us().saturating_sub(accepted_at_us);
     Duration::from_micros(u64::try_from(age_us).unwrap_or(0))
 }
 
@@ -288,7 +320,7 @@ pub(super) fn finish(app: &App, event: &Event, payload: &Bytes, made: Made) -> F
     let progress = Progress {
         failures: event.failures,
         refusals: event.refusals.saturating_add(1),
-        age: age(app, event),
+        age: age(app, event.accepted_at_us),
     };
     let retry = policy(app, event).retry;
     let decision = decide(attempted, progress, &retry, &app.config.queue.delays);
@@ -333,32 +365,72 @@ fn in_words_of(target: &Target, condition: Condition) -> Condition {
 
 /// Closes an attempt. While there is no space it is tried again; what can't be closed at all is found
 /// by the next start.
-async fn close(app: &App, finish: Finish, cut: &mut watch::Receiver<bool>) {
+async fn close(app: &App, mut finish: Finish, cut: &mut watch::Receiver<bool>) {
+    let mut tries = 0;
     loop {
         let was_cut = *cut.borrow();
         let Err(error) = close_once(app, &finish).await else {
             return;
         };
         app.faults.note(&app.clock, &error);
-        let may_pass = matches!(
-            error,
-            QueueError::Busy | QueueError::Full { .. } | QueueError::Storage(_)
-        );
-        if was_cut || !may_pass {
+        tries += 1;
+        if was_cut || !may_close(app, &mut finish, &error, tries) {
+            leave_open(&finish, &error);
             return;
         }
         drop(tokio::time::timeout(CLOSE_AGAIN, cut_short(cut)).await);
     }
 }
 
-/// Closes an attempt, and counts it once that is durable.
+/// Tells the log of an attempt that stays open until the next start.
+pub(super) fn leave_open(finish: &Finish, error: &QueueError) {
+    tracing::error!(
+        "attempt {} at event {} could not be closed, which is left to the next start: {error}",
+        finish.attempt,
+        finish.id
+    );
+}
+
+/// Whether it is of use to try again to close an attempt, the `tries`-th try having failed of `error`.
+pub(super) fn may_close(app: &App, finish: &mut Finish, error: &QueueError, tries: u32) -> bool {
+    match error {
+        QueueError::Busy | QueueError::Full { .. } => true,
+        QueueError::Duplicate { .. } => {
+            // It is about what comes of it: that has no id yet that anybody knows.
+            for follow_up in &mut finish.follow_ups {
+                follow_up.id = app.request_id();
+            }
+            tries < CLOSE_TRIES_MAX
+        }
+        // Another process may hold the database, or there is something wrong with this event.
+        QueueError::Storage(_) => tries < CLOSE_TRIES_MAX,
+        QueueError::Quota { .. }
+        | QueueError::NotRunning { .. }
+        | QueueError::Failed { .. }
+        | QueueError::Closed => false,
+    }
+}
+
+/// Closes an attempt, and counts it once that is durable. The queue is asked at once; the future only
+/// waits.
 ///
 /// # Errors
 ///
 /// What the queue refuses it for; the attempt is still under way then.
-pub(super) async fn close_once(app: &App, finish: &Finish) -> Result<(), QueueError> {
-    perform(app, Operation::Finish(finish.clone())).await?;
-    let follow_ups = finish.follow_ups.len();
-    app.metrics.events.closed(&finish.ending, follow_ups);
-    Ok(())
+pub(super) fn close_once<'a>(
+    app: &'a App,
+    finish: &Finish,
+) -> impl Future<Output = Result<(), QueueError>> + use<'a> {
+    let closing = perform(app, Operation::Finish(finish.clone()));
+    let (ending, follow_ups) = (finish.ending, finish.follow_ups.len());
+    async move {
+        match closing.await {
+            Ok(_) => app.metrics.events.closed(&ending, follow_ups),
+            Err(error) => {
+                app.metrics.events.close_failed();
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
 }

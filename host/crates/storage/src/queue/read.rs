@@ -83,9 +83,8 @@ pub(super) fn count(
         let mut count = 0;
         for state in states.iter().copied().map(row::state) {
             count += match queue {
-                None => connection.query_row(sql::COUNT_OF_STATE, [state], |row| {
-                    row.get::<_, u64>(0)
-                })?,
+                None => connection
+                    .query_row(sql::COUNT_OF_STATE, [state], |row| row.get::<_, u64>(0))?,
                 Some(queue) => connection.query_row(
                     sql::COUNT_OF_QUEUE_AND_STATE,
                     params![state, queue],
