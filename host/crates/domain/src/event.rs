@@ -148,11 +148,13 @@ pub enum Condition {
     RecursionDetected,
     /// Who was to get the record does not take it.
     DeliveryFailed,
+    /// What the function was to get is not there any more.
+    PayloadLost,
 }
 
 impl Condition {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Success,
         Self::RetriesExhausted,
         Self::EventAgeExceeded,
@@ -160,6 +162,7 @@ impl Condition {
         Self::FunctionNotFound,
         Self::RecursionDetected,
         Self::DeliveryFailed,
+        Self::PayloadLost,
     ];
 
     /// The word used in records, in the API and in lists.
@@ -173,6 +176,7 @@ impl Condition {
             Self::FunctionNotFound => "FunctionNotFound",
             Self::RecursionDetected => "RecursionDetected",
             Self::DeliveryFailed => "DeliveryFailed",
+            Self::PayloadLost => "PayloadLost",
         }
     }
 
@@ -186,7 +190,8 @@ impl Condition {
             | Self::ZeroReservedConcurrency
             | Self::FunctionNotFound
             | Self::RecursionDetected
-            | Self::DeliveryFailed => EventState::Dead,
+            | Self::DeliveryFailed
+            | Self::PayloadLost => EventState::Dead,
         }
     }
 }

@@ -100,7 +100,8 @@ pub(crate) fn follow_ups(app: &App, closed: &Closed<'_>) -> Vec<NewEvent> {
         | Condition::ZeroReservedConcurrency
         | Condition::FunctionNotFound
         | Condition::RecursionDetected
-        | Condition::DeliveryFailed => policy.on_failure,
+        | Condition::DeliveryFailed
+        | Condition::PayloadLost => policy.on_failure,
     };
     let Some(target) = wanted else {
         return Vec::new();

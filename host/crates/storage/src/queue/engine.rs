@@ -95,7 +95,7 @@ impl Rows for Engine {
         each!(self, engine => engine.event(id))
     }
 
-    fn payload(&self, id: RequestId) -> Result<Bytes, StorageError> {
+    fn payload(&self, id: RequestId) -> Result<Option<Bytes>, StorageError> {
         each!(self, engine => engine.payload(id))
     }
 

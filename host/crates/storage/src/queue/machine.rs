@@ -8,12 +8,12 @@ use std::collections::{BTreeMap, HashSet};
 
 use bytes::Bytes;
 use domain::RequestId;
-use domain::event::EventState;
+use domain::event::{Condition, EventState};
 
 use super::operation::{
     Claimed, Done, Ending, Finish, NewEvent, Operation, ScheduleRecord, Selection,
 };
-use super::{Event, QueueError, Quota};
+use super::{Event, Failure, QueueError, Quota};
 use crate::StorageError;
 
 /// Events that one transaction may redrive, purge or forget.
@@ -22,7 +22,8 @@ pub(super) const SELECTED_MAX: u32 = 1_000;
 /// What the machine reads.
 pub(super) trait Rows {
     fn event(&self, id: RequestId) -> Result<Option<Event>, StorageError>;
-    fn payload(&self, id: RequestId) -> Result<Bytes, StorageError>;
+    /// What the target gets; none only if it was lost.
+    fn payload(&self, id: RequestId) -> Result<Option<Bytes>, StorageError>;
     /// Queued events that are due at `now_us`, by due time, then as they were taken in.
     fn due(&self, queue: &str, now_us: i64, limit: u32) -> Result<Vec<Event>, StorageError>;
     /// Events in one state, oldest first.
@@ -287,19 +288,36 @@ fn claim(
     let mut effects = Vec::with_capacity(due.len());
     let mut claimed = Vec::with_capacity(due.len());
     for mut event in due {
-        event.state = EventState::Running;
-        event.attempts += 1;
-        event.failures += 1;
         event.changed_at_us = moment.now_us;
-        event.ledger_from = moment.ledger_from;
-        let payload = rows.payload(event.id)?;
-        effects.push(Effect::Update {
-            from: EventState::Queued,
-            event: Box::new(event.clone()),
-        });
-        claimed.push(Claimed { event, payload });
+        match rows.payload(event.id)? {
+            Some(payload) => {
+                event.state = EventState::Running;
+                event.attempts += 1;
+                event.failures += 1;
+                event.ledger_from = moment.ledger_from;
+                let event_now = event.clone();
+                claimed.push(Claimed { event, payload });
+                effects.push(Effect::Update {
+                    from: EventState::Queued,
+                    event: Box::new(event_now),
+                });
+            }
+            None => effects.push(lost(event)),
+        }
     }
     Ok((effects, Done::Claimed(claimed)))
+}
+
+/// An event whose payload is not there any more, which should never be: it keeps no other from running.
+fn lost(mut event: Event) -> Effect {
+    let message = "the event's payload is not in the database any more";
+    event.failure = Some(Failure::new(500, None, message.to_owned()));
+    event.condition = Some(Condition::PayloadLost);
+    event.state = EventState::Dead;
+    Effect::Update {
+        from: EventState::Queued,
+        event: Box::new(event),
+    }
 }
 
 fn close(rows: &impl Rows, finish: &Finish, now_us: i64) -> Result<Vec<Effect>, QueueError> {

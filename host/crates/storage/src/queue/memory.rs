@@ -215,8 +215,8 @@ impl Rows for Memory {
         Ok(number.map(|number| (*self.seen.events[number].0).clone()))
     }
 
-    fn payload(&self, id: RequestId) -> Result<Bytes, StorageError> {
-        Ok(self.seen.events[&self.seen.numbers[&id]].1.clone().unwrap())
+    fn payload(&self, id: RequestId) -> Result<Option<Bytes>, StorageError> {
+        Ok(self.seen.events[&self.seen.numbers[&id]].1.clone())
     }
 
     fn due(&self, queue: &str, now_us: i64, limit: u32) -> Result<Vec<Event>, StorageError> {

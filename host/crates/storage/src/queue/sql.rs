@@ -5,8 +5,8 @@
 
 /// States are numbers: the place in `EventState::ALL`. So are triggers and conditions.
 ///
-/// * Payloads have a table of their own, so that a change of state does not write them again. The key
-///   is the event's first number, which `payload` keeps: a redriven event gets a new number.
+/// * Payloads have a table of their own, so that a change of state does not write them again. Their
+///   numbers are never used twice: an event that succeeded keeps the number of its payload, which is gone.
 /// * Events are numbered as they are taken in, so that the oldest of a queue is its first.
 /// * `due` is what claims, due times and, when the queue is opened, depths are answered from.
 pub(super) const SCHEMA: &[&str] = &["
@@ -36,7 +36,7 @@ pub(super) const SCHEMA: &[&str] = &["
     CREATE INDEX by_queue ON events (queue, state, number);
     CREATE INDEX succeeded ON events (changed_at_us) WHERE state = 2;
     CREATE INDEX by_source ON events (source) WHERE state < 2 AND source IS NOT NULL;
-    CREATE TABLE payloads (number INTEGER PRIMARY KEY, payload BLOB NOT NULL) STRICT;
+    CREATE TABLE payloads (number INTEGER PRIMARY KEY AUTOINCREMENT, payload BLOB NOT NULL) STRICT;
     CREATE TABLE schedules (
         key TEXT PRIMARY KEY,
         document TEXT NOT NULL,

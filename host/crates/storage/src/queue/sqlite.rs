@@ -293,13 +293,15 @@ impl Rows for Sqlite {
             .map_err(self.error("reading an event"))
     }
 
-    fn payload(&self, id: RequestId) -> Result<Bytes, StorageError> {
+    fn payload(&self, id: RequestId) -> Result<Option<Bytes>, StorageError> {
         self.connection
             .prepare_cached(sql::PAYLOAD)
             .and_then(|mut statement| {
-                statement.query_row([id.as_bytes()], |row| row.get::<_, Vec<u8>>(0))
+                statement
+                    .query_row([id.as_bytes()], |row| row.get::<_, Vec<u8>>(0))
+                    .optional()
             })
-            .map(Bytes::from)
+            .map(|payload| payload.map(Bytes::from))
             .map_err(self.error("reading a payload"))
     }
 

@@ -62,6 +62,11 @@ fn to(function: &str) -> Target {
     }
 }
 
+/// Another one for each event, of two bytes.
+fn payload(number: u64) -> Bytes {
+    format!("{:02}", number % 100).into()
+}
+
 fn new_event(number: u64, function: &str) -> NewEvent {
     NewEvent {
         id: id(number),
@@ -69,7 +74,7 @@ fn new_event(number: u64, function: &str) -> NewEvent {
         trigger: Trigger::Event,
         source: None,
         depth: 0,
-        payload: Bytes::from_static(b"{}"),
+        payload: payload(number),
         delay: Duration::ZERO,
     }
 }

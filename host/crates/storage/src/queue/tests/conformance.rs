@@ -34,7 +34,7 @@ fn events_are_claimed_by_due_time_and_only_when_they_are_due() {
         let last = claimed(one(core, claim("f", 9), later));
         assert_eq!(
             (&last[0].payload[..], last[0].event.attempts),
-            (&b"{}"[..], 1)
+            (&payload(1)[..], 1)
         );
         assert_eq!(depth(core, "f"), (0, 3, 6));
     });
@@ -438,5 +438,27 @@ fn a_batch_in_which_nothing_changes_is_not_committed() {
         let batch = [accept([1], "f"), claim("g", 5), finish(1, 1, SUCCESS)];
         core.commit(&batch, at(NOW_US), &mut || Ok(()));
         assert_eq!(core.statistics().commits, 1);
+    });
+}
+
+#[test]
+fn what_becomes_of_one_event_leaves_the_payloads_of_others_alone() {
+    over_each(|core| {
+        let kept = |core: &mut Core, event: u64| {
+            use crate::queue::machine::Rows as _;
+            core.engine().payload(id(event)).unwrap()
+        };
+        // The first one ends before the second one comes, and is removed when that one waits.
+        one(core, accept([1], "f"), NOW_US).unwrap();
+        claimed(one(core, claim("f", 1), NOW_US));
+        one(core, finish(1, 1, SUCCESS), NOW_US).unwrap();
+        one(core, accept([2], "g"), NOW_US).unwrap();
+        assert_eq!(kept(core, 1), None);
+        let purge = Operation::Purge(Selection::Id(id(1)));
+        one(core, purge, NOW_US).unwrap();
+        assert_eq!(kept(core, 2), Some(payload(2)));
+        one(core, accept([3], "f"), NOW_US).unwrap();
+        let ran = claimed(one(core, claim("g", 1), NOW_US));
+        assert_eq!(ran[0].payload, payload(2));
     });
 }

@@ -154,7 +154,7 @@ fn a_full_disk_refuses_events_loses_none_and_recovers_without_being_asked() {
 /// Every write that a transaction makes meets a full disk once.
 #[test]
 fn a_disk_that_fills_up_at_any_page_loses_nothing_that_was_answered() {
-    let Some(disk) = SmallDisk::mount(4) else {
+    let Some(disk) = SmallDisk::mount(8) else {
         println!("skipped: no small file system can be mounted here");
         return;
     };

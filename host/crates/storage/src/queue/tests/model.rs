@@ -361,9 +361,8 @@ impl Model {
             let expected_times = (expected.accepted_us, expected.due_us, expected.changed_us);
             assert_eq!(times, expected_times, "{expected:?}");
             assert_eq!(event.condition.is_some(), event.state.is_final());
-            if expected.has_payload {
-                assert_eq!(engine.payload(event.id).unwrap(), "{}");
-            }
+            let is_kept = expected.has_payload.then(|| payload(expected.number));
+            assert_eq!(engine.payload(event.id).unwrap(), is_kept, "{expected:?}");
         }
     }
 }

@@ -209,7 +209,7 @@ fn pages_hold_every_event_once_newest_first_and_only_what_was_asked_for() {
     });
     assert_eq!(page.unwrap().events[0].id, id(4));
     let (_, payload) = queue.event(id(4)).unwrap().unwrap();
-    assert_eq!(payload.unwrap(), "{}");
+    assert_eq!(payload.unwrap(), super::payload(4));
 }
 
 #[test]
