@@ -22,6 +22,7 @@ mod billing;
 mod build;
 mod create;
 mod delete;
+mod destinations;
 mod dev;
 mod events;
 mod invoke;
@@ -84,6 +85,7 @@ enum Command {
     Delete(delete::Delete),
     Events(events::Events),
     Dlq(events::Dlq),
+    Destinations(destinations::Destinations),
     Queues(queues::Queues),
     Topics(topics::Topics),
     Billing(billing::Billing),
@@ -146,6 +148,7 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Rollback(command) => rollback::run(&command, places),
         Command::Events(command) => events::run(&command, places),
         Command::Dlq(command) => events::run_dlq(&command, places),
+        Command::Destinations(command) => destinations::run(&command, places),
         Command::Queues(command) => queues::run(&command, places),
         Command::Topics(command) => topics::run(&command, places),
         Command::Billing(command) => billing::run(&command, places),

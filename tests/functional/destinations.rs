@@ -141,6 +141,8 @@ fn an_address_gets_a_signed_record_until_it_takes_it() {
     assert_eq!(mode & 0o777, 0o600);
     let secret = std::fs::read_to_string(&path).unwrap();
     let secret = secret.trim_end();
+    let key = webhook.key(secret);
+    let other = Webhook::start().key(secret);
     for post in &posts {
         assert_eq!(post.line, "POST /hooks/orders?key=k HTTP/1.1");
         assert_eq!(post.header("content-type"), "application/json");
@@ -151,20 +153,107 @@ fn an_address_gets_a_signed_record_until_it_takes_it() {
         );
         assert_eq!(
             post.header("x-mayfly-signature"),
-            post.expected_signature(secret)
+            post.expected_signature(&key)
         );
         assert_eq!(post.body, posts[0].body);
-        assert_ne!(
-            post.expected_signature("another"),
-            post.expected_signature(secret)
-        );
+        // Neither what all keys come from nor another receiver's key does it.
+        for wrong in [secret, other.as_str()] {
+            assert_ne!(
+                post.header("x-mayfly-signature"),
+                post.expected_signature(wrong)
+            );
+        }
+    }
+    let printed = host.cli(&["destinations", "key", &webhook.url("/hooks/x")]);
+    assert_eq!(printed.ok(), format!("{key}\n"));
+    for (bad, part) in [("hooks.example.com", "must begin with"), ("http://", "URL")] {
+        let refused = host.cli(&["destinations", "key", bad]);
+        assert_eq!(refused.code, Some(2), "{refused:?}");
+        assert!(refused.stderr.contains(part), "{refused:?}");
     }
     assert_ne!(posts[0].header("x-mayfly-event-id"), id);
     assert_eq!(posts[0].json()["requestContext"]["requestId"], json!(id));
     let said = host.process().stderr.all().concat() + &host.process().stdout.all().concat();
-    assert!(!said.contains(secret), "the secret is in the log");
+    assert!(
+        !said.contains(secret) && !said.contains(&key),
+        "a secret is in the log"
+    );
     // A delivery is no invocation.
     assert_eq!(host.attempts(posts[0].header("x-mayfly-event-id")).len(), 0);
+}
+
+#[test]
+fn no_list_and_no_error_shows_the_path_of_an_address() {
+    let webhook = Webhook::start();
+    webhook.answer_always("500 Oops");
+    let host = Site::builder()
+        .env("MAYFLY_QUEUE_REFUSED_MS", "3600000")
+        .env("MAYFLY_QUEUE_REFUSED_MAX_MS", "3600000")
+        .env("MAYFLY_DESTINATIONS_ALLOW", &webhook.url(""))
+        .start();
+    for (name, token) in [("f", "hunter2"), ("g", "hunter3")] {
+        let to = webhook.url(&format!("/{token}?key={token}"));
+        let manifest = format!("[async]\non_success = \"{to}\"\n");
+        host.deploy_with(name, &manifest, &printing("1"));
+        let _id = host.accepted(name, "{}");
+    }
+    let listed = until("both records to have been refused", || {
+        let listed = host.control_json("/mayfly/events?state=queued");
+        let events = listed["events"].as_array().unwrap();
+        let refused = events.iter().filter(|event| event.get("error").is_some());
+        (refused.count() == 2).then_some(listed)
+    });
+    let queues = host.control_json("/mayfly/queues");
+    let shown: Vec<&str> = queues["queues"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|queue| queue["queue"].as_str())
+        .collect();
+    let start = format!("{}/…#", webhook.url(""));
+    assert_eq!(shown.len(), 2, "{queues}");
+    assert!(
+        shown.iter().all(|queue| queue.starts_with(&start)),
+        "{queues}"
+    );
+    assert_ne!(shown[0], shown[1], "two queues can be told apart");
+    assert!(shown.contains(&listed["events"][0]["target"].as_str().unwrap()));
+    let metrics = host.control_send(&Request::get("/metrics")).text();
+    assert!(
+        metrics.contains("mayfly_queue_queued{target=\"http://"),
+        "{metrics}"
+    );
+    let said = host.process().stderr.all().concat() + &host.process().stdout.all().concat();
+    for text in [listed.to_string(), queues.to_string(), metrics, said] {
+        assert!(!text.contains("hunter"), "{text}");
+    }
+}
+
+#[test]
+fn a_name_that_leads_to_this_machine_is_followed_only_where_the_operator_says_so() {
+    let webhook = Webhook::start();
+    // A name that is resolved to 127.0.0.1, and is not that address.
+    let url = webhook.url("/x").replace("127.0.0.1", "127.1");
+    let manifest = format!("[async]\non_success = \"{url}\"\n");
+    let host = impatient().env("MAYFLY_DESTINATIONS_ALLOW", &url).start();
+    host.deploy_with("f", &manifest, &printing("1"));
+    let _id = host.accepted("f", "{}");
+    let message = until("the record to be refused", || {
+        let listed = host.control_json("/mayfly/events?state=queued");
+        let message = listed["events"][0]["error"]["message"].as_str();
+        message.map(str::to_owned)
+    });
+    assert!(message.contains("of this machine"), "{message}");
+    assert_eq!(webhook.posts().len(), 0);
+
+    let host = impatient()
+        .env("MAYFLY_DESTINATIONS_ALLOW", &url)
+        .env("MAYFLY_DESTINATIONS_PRIVATE", "true")
+        .start();
+    host.deploy_with("f", &manifest, &printing("1"));
+    let _id = host.accepted("f", "{}");
+    host.wait_ended("succeeded", 2);
+    assert_eq!(webhook.posts().len(), 1);
 }
 
 #[test]
@@ -243,6 +332,7 @@ fn a_manifest_names_destinations_that_are_there_and_allowed() {
             "`async.on_failure`: `https://hooks.example.com/` is not among the destinations",
         ),
         ("https://hooks.example.com/team/../x", "no `..`"),
+        ("https://hooks.example.com/team/..%2fx", "percent-encoded"),
         (
             "file:other",
             "not among the destinations that the operator of this server allows; they are listed in mayfly.toml",

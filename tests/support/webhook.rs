@@ -49,17 +49,15 @@ impl Post {
         serde_json::from_slice(&self.body).unwrap()
     }
 
-    /// What `x-mayfly-signature` has to be, with the time that it says.
+    /// What `x-mayfly-signature` has to be with this key, at the time that it says.
     #[must_use]
-    pub fn expected_signature(&self, secret: &str) -> String {
+    pub fn expected_signature(&self, key: &str) -> String {
         let said = self.header("x-mayfly-signature");
         let (time, _) = said.strip_prefix("t=").unwrap().split_once(",v1=").unwrap();
-        let signed = [time.as_bytes(), b".", &self.body].concat();
-        let hex: String = hmac_sha256(secret.as_bytes(), &signed)
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
-        format!("t={time},v1={hex}")
+        let event = self.header("x-mayfly-event-id");
+        let start = format!("{time}.{event}.");
+        let signed = [start.as_bytes(), &self.body].concat();
+        format!("t={time},v1={}", hmac_hex(key, &signed))
     }
 }
 
@@ -88,6 +86,12 @@ impl Webhook {
     #[must_use]
     pub fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
+    }
+
+    /// The key of a server with this secret for this receiver.
+    #[must_use]
+    pub fn key(&self, secret: &str) -> String {
+        hmac_hex(secret, self.url("").as_bytes())
     }
 
     /// Answers the next post with this status line and these headers, such as `500 Oops`.
@@ -145,6 +149,11 @@ impl Webhook {
         let answer = format!("HTTP/1.1 {head}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
         let _written = reader.get_mut().write_all(answer.as_bytes());
     }
+}
+
+fn hmac_hex(key: &str, message: &[u8]) -> String {
+    let code = hmac_sha256(key.as_bytes(), message);
+    code.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// RFC 2104, written out: what is checked was made by a library.

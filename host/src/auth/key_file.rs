@@ -97,9 +97,17 @@ pub(crate) fn secret_at(path: &Path) -> Result<Secret, KeyFileError> {
             source,
         })?;
     }
+    secret_if_any(path)?.ok_or_else(|| KeyFileError::Missing(path.to_owned()))
+}
+
+/// The digits in the file at `path`, if there is such a file.
+///
+/// # Errors
+///
+/// Those of a key file.
+pub(crate) fn secret_if_any(path: &Path) -> Result<Option<Secret>, KeyFileError> {
     let digits = read_digits(path, geteuid())?;
-    let digits = digits.ok_or_else(|| KeyFileError::Missing(path.to_owned()))?;
-    Ok(Secret::new(digits.to_string()))
+    Ok(digits.map(|digits| Secret::new(digits.to_string())))
 }
 
 /// The key in a file that must belong to `user`.

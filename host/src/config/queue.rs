@@ -71,6 +71,11 @@ pub(crate) struct DestinationsConfig {
     /// `MAYFLY_DESTINATIONS_ALLOW`, with commas between.
     pub(crate) allow: AllowList,
 
+    /// Whether the names in that list may stand for addresses of this machine and of private networks, default
+    /// `false`. An address that is listed itself, or `localhost`, may always be. Key `destinations.private`,
+    /// variable `MAYFLY_DESTINATIONS_PRIVATE`.
+    pub(crate) private: bool,
+
     /// Largest file, in MB, range 1 to 1,048,576, default 1,024; what does not fit waits. Key
     /// `destinations.file_mb_max`, variable `MAYFLY_DESTINATIONS_FILE_MB_MAX`.
     pub(crate) file_bytes_max: u64,
@@ -87,6 +92,7 @@ impl DestinationsConfig {
         let file_mb_max = destinations.integer("file_mb_max", 1..=1_048_576);
         Self {
             allow: AllowList::new(destinations.list("allow", allowed)),
+            private: destinations.flag("private").unwrap_or(false),
             file_bytes_max: file_mb_max.unwrap_or(1_024) << 20,
         }
     }

@@ -11,6 +11,7 @@ use super::events::{function, json, reading};
 use crate::app::App;
 use crate::http::error::HttpResponse;
 use crate::time_text::rfc3339_ms;
+use crate::trigger::queue::destination::shown_address;
 
 #[derive(Serialize)]
 struct Listing {
@@ -20,7 +21,7 @@ struct Listing {
 /// What waits in one queue.
 #[derive(Serialize)]
 struct QueueView {
-    /// The function's name, an address, or `file:NAME`.
+    /// The function's name, an address without what may be a secret, or `file:NAME`.
     queue: String,
     /// Null for addresses and files.
     function: Option<String>,
@@ -60,7 +61,7 @@ pub(super) async fn list_queues(app: &App, query: &Query) -> Result<HttpResponse
             function: FunctionName::parse(&queue)
                 .ok()
                 .map(|name| name.to_string()),
-            queue,
+            queue: shown_address(&queue),
             queued: depth.queued,
             running: depth.running,
             bytes: depth.bytes,

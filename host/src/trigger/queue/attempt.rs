@@ -14,10 +14,10 @@ use bytes::Bytes;
 use domain::event::{Condition, DEPTH_MAX, Target};
 use domain::retry::{Attempted, Decision, Progress, decide};
 use domain::{FunctionName, Invocation, Qualifier};
-use storage::{Claimed, Ending, Event, Failure, Finish, Operation, QueueError};
+use storage::{Claimed, Ending, Event, Failure, Finish};
 use tokio::sync::watch;
 
-use super::accept::perform;
+use super::close::close;
 use super::deliver;
 use super::policy::EventPolicy;
 use super::record::{Answered, Closed, follow_ups};
@@ -25,12 +25,6 @@ use crate::answer::Answer;
 use crate::app::App;
 use crate::concurrency::{Promised, Refused};
 use crate::invoke::{Completed, InvokeError, begin};
-
-/// Between two tries to close an attempt that the queue can't take now.
-pub(super) const CLOSE_AGAIN: Duration = Duration::from_millis(200);
-/// Tries to close an attempt that the queue has trouble with. Together longer than another process holds
-/// the database for a change.
-const CLOSE_TRIES_MAX: u32 = 25;
 
 /// What came of an attempt.
 #[derive(Debug)]
@@ -221,7 +215,7 @@ async fn run_function(
     }
 }
 
-async fn cut_short(cut: &mut watch::Receiver<bool>) {
+pub(super) async fn cut_short(cut: &mut watch::Receiver<bool>) {
     // Without a sender nobody is left to wait for us.
     drop(cut.wait_for(|cut| *cut).await);
 }
@@ -360,77 +354,5 @@ fn in_words_of(target: &Target, condition: Condition) -> Condition {
             Condition::DeliveryFailed
         }
         (_, condition) => condition,
-    }
-}
-
-/// Closes an attempt. While there is no space it is tried again; what can't be closed at all is found
-/// by the next start.
-async fn close(app: &App, mut finish: Finish, cut: &mut watch::Receiver<bool>) {
-    let mut tries = 0;
-    loop {
-        let was_cut = *cut.borrow();
-        let Err(error) = close_once(app, &finish).await else {
-            return;
-        };
-        app.faults.note(&app.clock, &error);
-        tries += 1;
-        if was_cut || !may_close(app, &mut finish, &error, tries) {
-            leave_open(&finish, &error);
-            return;
-        }
-        drop(tokio::time::timeout(CLOSE_AGAIN, cut_short(cut)).await);
-    }
-}
-
-/// Tells the log of an attempt that stays open until the next start.
-pub(super) fn leave_open(finish: &Finish, error: &QueueError) {
-    tracing::error!(
-        "attempt {} at event {} could not be closed, which is left to the next start: {error}",
-        finish.attempt,
-        finish.id
-    );
-}
-
-/// Whether it is of use to try again to close an attempt, the `tries`-th try having failed of `error`.
-pub(super) fn may_close(app: &App, finish: &mut Finish, error: &QueueError, tries: u32) -> bool {
-    match error {
-        QueueError::Busy | QueueError::Full { .. } => true,
-        QueueError::Duplicate { .. } => {
-            // It is about what comes of it: that has no id yet that anybody knows.
-            for follow_up in &mut finish.follow_ups {
-                follow_up.id = app.request_id();
-            }
-            tries < CLOSE_TRIES_MAX
-        }
-        // Another process may hold the database, or there is something wrong with this event.
-        QueueError::Storage(_) => tries < CLOSE_TRIES_MAX,
-        QueueError::Quota { .. }
-        | QueueError::NotRunning { .. }
-        | QueueError::Failed { .. }
-        | QueueError::Closed => false,
-    }
-}
-
-/// Closes an attempt, and counts it once that is durable. The queue is asked at once; the future only
-/// waits.
-///
-/// # Errors
-///
-/// What the queue refuses it for; the attempt is still under way then.
-pub(super) fn close_once<'a>(
-    app: &'a App,
-    finish: &Finish,
-) -> impl Future<Output = Result<(), QueueError>> + use<'a> {
-    let closing = perform(app, Operation::Finish(finish.clone()));
-    let (ending, follow_ups) = (finish.ending, finish.follow_ups.len());
-    async move {
-        match closing.await {
-            Ok(_) => app.metrics.events.closed(&ending, follow_ups),
-            Err(error) => {
-                app.metrics.events.close_failed();
-                return Err(error);
-            }
-        }
-        Ok(())
     }
 }

@@ -7,6 +7,7 @@
 
 mod address;
 mod file;
+pub(crate) mod signing;
 
 use std::path::Path;
 
@@ -16,14 +17,17 @@ use storage::{Claimed, Failure};
 
 use self::address::{Message, Poster};
 use self::file::Sinks;
-use super::destination::{AllowList, shown};
+use super::destination::{AllowList, Origin, shown};
 use crate::app::App;
 use crate::config::DestinationsConfig;
+use crate::outgoing::Reach;
 
 /// What deliveries need.
 #[derive(Debug)]
 pub(crate) struct Deliveries {
     allowed: AllowList,
+    /// Whether names may stand for addresses of private networks.
+    is_private: bool,
     poster: Poster,
     sinks: Sinks,
 }
@@ -37,9 +41,19 @@ impl Deliveries {
     pub(crate) fn open(data_dir: &Path, config: &DestinationsConfig) -> anyhow::Result<Self> {
         Ok(Self {
             allowed: config.allow.clone(),
+            is_private: config.private,
             poster: Poster::open(data_dir)?,
             sinks: Sinks::new(data_dir, config.file_bytes_max),
         })
+    }
+
+    async fn post(&self, url: &str, message: &Message<'_>) -> Result<(), (u16, String)> {
+        let origin = Origin::parse(url).map_err(|error| (500, error.to_string()))?;
+        let reach = match self.is_private {
+            true => Reach::Any,
+            false => origin.reach(),
+        };
+        self.poster.post(url, (&origin, reach), message).await
     }
 }
 
@@ -59,7 +73,7 @@ pub(crate) async fn deliver(app: &App, claimed: &Claimed) -> (Attempted, Option<
                 unix_s: app.clock.unix_us().div_euclid(1_000_000),
                 body: &claimed.payload,
             };
-            deliveries.poster.post(url, &message).await
+            deliveries.post(url, &message).await
         }
         Target::File { name } => deliveries.sinks.append(name, &claimed.payload).await,
         Target::Function { .. } => Err((500, "a function is invoked".to_owned())),

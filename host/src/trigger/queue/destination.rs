@@ -2,16 +2,18 @@
 //!
 //! Knows nothing of which functions there are and of how a record gets there.
 
+mod origin;
 #[cfg(test)]
 mod tests;
 
 use domain::FunctionRef;
 use domain::event::Target;
 use domain::function_ref::FunctionRefError;
-use http::Uri;
-use http::uri::Scheme;
 
 use crate::manifest::document::quoted;
+
+use self::origin::address;
+pub(crate) use self::origin::{Origin, shown_address};
 
 /// Longest destination, in characters. The rule of Lambda's `DestinationArn`.
 pub(crate) const DESTINATION_CHARS_MAX: usize = 350;
@@ -67,15 +69,6 @@ pub(crate) enum Allowed {
     File(String),
 }
 
-/// Who answers at an address.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Origin {
-    is_tls: bool,
-    /// In lower case.
-    host: String,
-    port: u16,
-}
-
 /// Reads a destination.
 ///
 /// # Errors
@@ -83,7 +76,7 @@ pub(crate) struct Origin {
 /// [`DestinationError`] says what there is to choose from.
 pub(crate) fn parse(text: &str) -> Result<Target, DestinationError> {
     if text.chars().count() > DESTINATION_CHARS_MAX {
-        let text = quoted(text);
+        let text = quoted(&shown_address(text));
         return Err(DestinationError::TooLong { text });
     }
     if let Some(name) = text.strip_prefix("file:") {
@@ -125,61 +118,9 @@ fn file(text: &str, name: &str) -> Result<String, DestinationError> {
     Err(DestinationError::File { text })
 }
 
-/// Where an address leads, and its path.
-fn address(text: &str) -> Result<(Origin, Uri), DestinationError> {
-    let wrong = |rule| DestinationError::Url {
-        text: quoted(text),
-        rule,
-    };
-    let uri: Uri = text.parse().map_err(|_| wrong("is no URL"))?;
-    let is_tls = match uri.scheme() {
-        Some(scheme) if *scheme == Scheme::HTTPS => true,
-        Some(scheme) if *scheme == Scheme::HTTP => false,
-        _ => return Err(wrong("must begin with `https://` or `http://`")),
-    };
-    if text.contains(['#', '\\']) {
-        return Err(wrong("must have no `#` and no `\\`"));
-    }
-    let authority = uri.authority().ok_or_else(|| wrong("has no host"))?;
-    if authority.as_str().contains('@') {
-        return Err(wrong("must have no user name and no password"));
-    }
-    let host = authority.host().to_ascii_lowercase();
-    if host.is_empty() {
-        return Err(wrong("has no host"));
-    }
-    let written = authority.as_str().get(host.len()..).unwrap_or_default();
-    let port = match authority.port_u16() {
-        Some(0) => return Err(wrong("has a port that is none")),
-        Some(port) => port,
-        None if !written.is_empty() => return Err(wrong("has a port that is none")),
-        None if is_tls => 443,
-        None => 80,
-    };
-    let is_dots = |part: &str| {
-        let plain = part.to_ascii_lowercase().replace("%2e", ".");
-        plain == "." || plain == ".."
-    };
-    if uri.path().split('/').any(is_dots) {
-        return Err(wrong("must have no `.` and no `..` in its path"));
-    }
-    let origin = Origin { is_tls, host, port };
-    Ok((origin, uri))
-}
-
-/// A target as people see it, without what may be a secret: of an address, where it leads.
+/// A target as people see it: of an address, see [`shown_address`].
 pub(crate) fn shown(target: &Target) -> String {
-    match target {
-        Target::Function { .. } | Target::File { .. } => target.queue(),
-        Target::Http { url } => match url.parse::<Uri>() {
-            Ok(uri) => {
-                let scheme = uri.scheme_str().unwrap_or_default();
-                let authority = uri.authority().map_or("", http::uri::Authority::as_str);
-                format!("{scheme}://{authority}{}", uri.path())
-            }
-            Err(_) => quoted(url),
-        },
-    }
+    shown_address(&target.queue())
 }
 
 impl Allowed {
@@ -194,7 +135,7 @@ impl Allowed {
         }
         let (origin, uri) = address(text)?;
         if uri.query().is_some() {
-            let text = quoted(text);
+            let text = shown_address(text);
             let rule = "must end with the path: what follows a `?` is not looked at";
             return Err(DestinationError::Url { text, rule });
         }
@@ -235,7 +176,7 @@ impl AllowList {
         if target.function().is_some() || self.0.iter().any(|allowed| allowed.allows(target)) {
             return Ok(());
         }
-        let text = quoted(&shown(target));
+        let text = shown(target);
         Err(DestinationError::NotAllowed { text })
     }
 

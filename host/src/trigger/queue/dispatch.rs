@@ -8,21 +8,25 @@
 //! * claims do not outrun permits: what is claimed could be admitted a moment ago, with all that was
 //!   claimed before it and has no permit yet;
 //! * a round costs what it looks at, which is bounded, however many queues are due;
-//! * no queue holds all places, so one that is slow keeps no other waiting for ever;
+//! * no queue holds more than half of the places that the others leave, and all deliveries together no more
+//!   than a quarter, so what is slow keeps no other waiting for ever;
 //! * nothing is claimed before the attempts of the last process are closed, or once a drain has started.
 //!
 //! Knows nothing of what an attempt does.
+
+mod in_flight;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use domain::FunctionName;
-use storage::{Claimed, Done, Due, Event, Operation, QueueError};
+use storage::{Claimed, Done, Due, Event, Operation, QueueError, QueueHealth};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::{Id, JoinError, JoinHandle, JoinSet};
 
+use self::in_flight::InFlight;
 use super::accept::perform;
 use super::attempt::{self, Promises, Starting};
 use super::policy::EventPolicy;
@@ -41,8 +45,6 @@ const LOOK_MAX: Duration = Duration::from_secs(1);
 const QUEUES_LOOKED_AT: usize = 256;
 /// What is said of dispatching before the attempts of the last process are closed.
 pub(crate) const NOT_RECOVERED: &str = "closing the attempts that the last process left";
-/// Records on their way to one destination at once.
-const DELIVERIES_MAX: u32 = 16;
 
 /// The dispatcher, from outside.
 #[derive(Debug)]
@@ -86,14 +88,14 @@ pub(super) struct Dispatcher {
     attempts: JoinSet<()>,
     /// What they are about.
     under_way: HashMap<Id, UnderWay>,
-    /// How many they are, by queue.
-    in_flight: HashMap<String, u32>,
+    /// The places that they hold.
+    in_flight: InFlight,
     /// Those of them that have no permit yet.
     promises: Arc<Promises>,
     /// Queues of which a claim failed, and from when on they are asked again.
     set_aside: HashMap<String, Instant>,
     /// The queue that had its turn last.
-    last: String,
+    pub(super) last: String,
 }
 
 /// What a task is about.
@@ -130,7 +132,7 @@ impl Dispatcher {
             cut,
             attempts: JoinSet::new(),
             under_way: HashMap::new(),
-            in_flight: HashMap::new(),
+            in_flight: InFlight::new(app.config.queue.concurrency_max),
             promises: Arc::default(),
             set_aside: HashMap::new(),
             last: String::new(),
@@ -167,7 +169,15 @@ impl Dispatcher {
     }
 
     /// Closes what the last process left, and waits until functions are there.
-    pub(super) async fn prepare(&self) {
+    async fn prepare(&self) {
+        self.recover().await;
+        while !self.app.is_draining() && !self.app.registry.is_ready() {
+            self.pause(BLOCKED_LOOK).await;
+        }
+    }
+
+    /// Closes what the last process left, however often that has to be tried.
+    pub(super) async fn recover(&self) {
         while !self.app.is_draining() {
             match recover::recover(&self.app).await {
                 Ok(count) => {
@@ -186,9 +196,6 @@ impl Dispatcher {
             }
             self.pause(FAILED_LOOK).await;
         }
-        while !self.app.is_draining() && !self.app.registry.is_ready() {
-            self.pause(BLOCKED_LOOK).await;
-        }
     }
 
     async fn pause(&self, time: Duration) {
@@ -201,7 +208,7 @@ impl Dispatcher {
     /// Claims what is due and could run now, and starts it. While space is short, what was taken in
     /// before is worked off.
     pub(super) async fn round(&mut self) -> Round {
-        if self.app.queue.is_failed() || !self.app.ledger.is_writable() {
+        if !is_worked_off(&self.app.queue.health()) || !self.app.ledger.is_writable() {
             return Round::Wait(FAILED_LOOK);
         }
         if self.places_left() == 0 {
@@ -277,6 +284,8 @@ impl Dispatcher {
                 continue;
             }
             left -= at_most;
+            // As if all of them were there, until the round knows.
+            self.in_flight.add(queue, at_most);
             if let Some(memory_bytes) = memory_bytes {
                 let all_bytes = memory_bytes.saturating_mul(u64::from(at_most));
                 promised.count = promised.count.saturating_add(at_most);
@@ -294,19 +303,20 @@ impl Dispatcher {
         if let Some(last) = last.or(due.last().map(|due| &due.queue)) {
             self.last.clone_from(last);
         }
+        for share in &shares {
+            self.in_flight.remove(&share.queue, share.at_most);
+        }
         shares
     }
 
     /// How many more of a queue's events could run now, whose first one was accepted then, and what each
     /// is expected to hold, if it needs a permit.
     fn free(&self, queue: &str, accepted_at_us: i64, promised: Promised) -> (u32, Option<u64>) {
-        let places = self.app.config.queue.concurrency_max;
-        let in_flight = self.in_flight.get(queue).copied().unwrap_or(0);
-        let of_queue = (places - places / 4).saturating_sub(in_flight);
-        // What is no name of a function is the address of a destination.
+        let of_queue = self.in_flight.free(queue);
+        let in_flight = self.in_flight.of(queue);
+        // What is no name of a function is a destination.
         let Ok(name) = FunctionName::parse(queue) else {
-            let of_address = DELIVERIES_MAX.saturating_sub(in_flight);
-            return (of_address.min(of_queue), None);
+            return (of_queue, None);
         };
         let Some(function) = self.app.registry.function(&name) else {
             return (of_queue, None);
@@ -349,7 +359,7 @@ impl Dispatcher {
     /// Has a task go on with an event that is under way.
     fn spawn(&mut self, what: UnderWay, task: impl Future<Output = ()> + Send + 'static) {
         let task = self.attempts.spawn(task);
-        *self.in_flight.entry(what.event.target.queue()).or_default() += 1;
+        self.in_flight.add(&what.event.target.queue(), 1);
         self.under_way.insert(task.id(), what);
     }
 
@@ -363,13 +373,7 @@ impl Dispatcher {
         let Some(UnderWay { event, is_closing }) = self.under_way.remove(&id) else {
             return;
         };
-        let queue = event.target.queue();
-        if let Some(in_flight) = self.in_flight.get_mut(&queue) {
-            *in_flight -= 1;
-            if *in_flight == 0 {
-                self.in_flight.remove(&queue);
-            }
-        }
+        self.in_flight.remove(&event.target.queue(), 1);
         if !panicked {
             return;
         }
@@ -390,6 +394,14 @@ impl Dispatcher {
     pub(super) fn start_panicking(&mut self, event: Event) {
         let is_closing = false;
         self.spawn(UnderWay { event, is_closing }, async { panic!("told to") });
+    }
+}
+
+/// Whether what was taken in runs: while space is short, that is all that is done.
+pub(super) fn is_worked_off(health: &QueueHealth) -> bool {
+    match health {
+        QueueHealth::Writable | QueueHealth::Full { .. } => true,
+        QueueHealth::Failed { .. } => false,
     }
 }
 

@@ -16,6 +16,7 @@ use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 use storage::{Event, NewEvent};
 
+use super::destination::shown;
 use super::policy::EventPolicy;
 use crate::answer::is_json;
 use crate::app::App;
@@ -110,7 +111,7 @@ pub(crate) fn follow_ups(app: &App, closed: &Closed<'_>) -> Vec<NewEvent> {
         tracing::warn!(
             "event {} of function `{name}` is the end of a chain of {DEPTH_MAX} events; its record is not sent to `{}`",
             event.id,
-            target.queue()
+            shown(&target)
         );
         return Vec::new();
     };

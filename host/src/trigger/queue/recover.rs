@@ -16,7 +16,8 @@ use domain::retry::Attempted;
 use domain::{FunctionName, MemoryMb, Qualifier, Report, RequestId, Status, VersionId};
 use storage::{Event, Failure, Finish, QueueError, StorageError};
 
-use super::attempt::{CLOSE_AGAIN, Made, close_once, finish, leave_open, may_close};
+use super::attempt::{Made, finish};
+use super::close::{CLOSE_AGAIN, close_once, leave_open, may_close};
 use crate::app::App;
 
 /// Why attempts were not closed. They are still under way for the queue.

@@ -9,6 +9,7 @@ use storage::Event;
 
 use crate::answer::is_json;
 use crate::time_text::rfc3339_ms;
+use crate::trigger::queue::destination::shown;
 
 /// An event without its payload. What there is nothing to say of is left out, but for the function,
 /// which is null for a record on its way to an address or a file.
@@ -18,7 +19,7 @@ pub(super) struct EventView<'a> {
     function: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     qualifier: Option<String>,
-    /// `NAME[:QUALIFIER]`, an address, or `file:NAME`.
+    /// `NAME[:QUALIFIER]`, an address without what may be a secret, or `file:NAME`.
     target: String,
     state: &'static str,
     attempts: u32,
@@ -52,7 +53,7 @@ impl<'a> EventView<'a> {
             Target::Function { qualifier, .. } => qualifier.as_ref().map(ToString::to_string),
             Target::Http { .. } | Target::File { .. } => None,
         };
-        let queue = event.target.queue();
+        let queue = shown(&event.target);
         let due = (event.state == EventState::Queued).then_some(event.due_at_us);
         Self {
             request_id: event.id.to_string(),

@@ -1,6 +1,7 @@
 //! What is a destination, what is none, and what a list of them allows.
 
 use super::*;
+use crate::outgoing::Reach;
 
 #[test]
 fn each_kind_is_read_as_it_is_written() {
@@ -60,6 +61,19 @@ fn what_is_none_is_refused_with_what_there_is() {
         ("https://example.com/a/../b", "no `..`"),
         ("https://example.com/a/%2E%2e/b", "no `..`"),
         ("https://example.com/a#b", "no `#`"),
+        ("https://example.com/a%2fb", "percent-encoded"),
+        ("https://example.com/a/..%2Fb", "percent-encoded"),
+        ("https://example.com/a%5cb", "percent-encoded"),
+        ("https://example.com/a%5C..%5Cb", "percent-encoded"),
+        ("https://example.com/a/..%3b/b", "percent-encoded"),
+        ("https://example.com/a/..;/b", "no `;`"),
+        ("https://example.com/a\\b", "no `\\`"),
+        ("https://example.com/a%00", "no control character"),
+        ("https://example.com/a%0D%0Ab", "no control character"),
+        ("https://example.com/a%1fb", "no control character"),
+        ("https://example.com/a/%2e/b", "no `.`"),
+        ("https://example.com/a/.%2E", "no `..`"),
+        ("https://example.com/%/%2E%2E", "no `..`"),
         ("file:", "1 to 64"),
         ("file:../x", "1 to 64"),
         ("file:.x", "not a dot first"),
@@ -112,12 +126,80 @@ fn a_list_allows_an_origin_a_path_of_it_or_a_file() {
 }
 
 #[test]
-fn what_is_not_allowed_is_told_without_what_may_be_secret() {
+fn a_path_that_a_server_reads_otherwise_is_never_below_what_is_allowed() {
+    let list = AllowList::new(vec![Allowed::parse("https://a.example/team").unwrap()]);
+    // As a server may have stored it before there was this rule.
+    for path in [
+        "/team/..%2fx",
+        "/team/%2e%2E/x",
+        "/team/..;/x",
+        "/team/..%5cx",
+    ] {
+        let url = format!("https://a.example{path}");
+        list.check(&Target::Http { url }).unwrap_err();
+    }
+}
+
+#[test]
+fn an_address_is_shown_without_what_may_be_secret() {
+    let shown_of = |text: &str| {
+        shown(&Target::Http {
+            url: text.to_owned(),
+        })
+    };
+    let hook = shown_of("https://example.com/hook?token=hunter2");
+    let other = shown_of("https://example.com/hook?token=hunter3");
+    for text in [&hook, &other] {
+        let (origin, hash) = text.split_once("/…#").unwrap();
+        assert_eq!((origin, hash.len()), ("https://example.com", 6), "{text}");
+    }
+    assert_ne!(hook, other);
+    assert_eq!(hook, shown_of("https://example.com/hook?token=hunter2"));
+    assert_eq!(
+        shown_of("https://example.com:8443/"),
+        "https://example.com:8443/"
+    );
+    assert_eq!(shown_of("http://[::1]:80"), "http://[::1]:80");
+    assert_eq!(shown(&parse("file:x").unwrap()), "file:x");
+    assert_eq!(shown(&parse("f:live").unwrap()), "f");
+
     let target = parse("https://example.com/hook?token=hunter2").unwrap();
     let message = AllowList::default().check(&target).unwrap_err().to_string();
-    assert!(message.contains("`https://example.com/hook`"), "{message}");
+    assert!(message.contains(&format!("`{hook}`")), "{message}");
     assert!(message.contains("[destinations] allow"), "{message}");
-    assert!(!message.contains("hunter2"), "{message}");
+    // Neither does what is no address say more.
+    let long = format!("https://example.com/hunter2{}", "x".repeat(400));
+    for bad in [
+        "https://me:hunter2@example.com/",
+        "https://example.com/..;/hunter2",
+        "https://example.com/a b?hunter2",
+        "ftp://example.com/hunter2",
+        &long,
+    ] {
+        let message = parse(bad).unwrap_err().to_string();
+        assert!(message.contains("example.com"), "{message}");
+        assert!(!message.contains("hunter2"), "{message}");
+    }
+    let entry = Allowed::parse("https://example.com/a?hunter2").unwrap_err();
+    assert!(!entry.to_string().contains("hunter2"), "{entry}");
+}
+
+#[test]
+fn only_who_names_an_address_reaches_what_not_everybody_can() {
+    for (text, reach) in [
+        ("http://127.0.0.1:80/", Reach::Any),
+        ("http://[::1]/", Reach::Any),
+        ("http://LOCALHOST:8080/", Reach::Any),
+        ("http://10.0.0.1/", Reach::Any),
+        ("https://hooks.example.com/", Reach::Public),
+        ("http://localhost.example.com/", Reach::Public),
+        // Resolved to 127.0.0.1, and no address as it is written.
+        ("http://127.1/", Reach::Public),
+        ("http://2130706433/", Reach::Public),
+        ("http://0x7f000001/", Reach::Public),
+    ] {
+        assert_eq!(Origin::parse(text).unwrap().reach(), reach, "{text}");
+    }
 }
 
 #[test]
