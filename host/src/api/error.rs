@@ -181,11 +181,13 @@ impl From<AcceptError> for ApiError {
         let message = error.to_string();
         match error {
             AcceptError::TooLarge { .. } => Self::too_large(message),
-            AcceptError::Queue(QueueError::Quota { .. }) => Self::new(
-                StatusCode::TOO_MANY_REQUESTS,
-                "TooManyRequestsException",
-                message,
-            ),
+            AcceptError::Queue(QueueError::Quota { .. } | QueueError::DeadLetters { .. }) => {
+                Self::new(
+                    StatusCode::TOO_MANY_REQUESTS,
+                    "TooManyRequestsException",
+                    message,
+                )
+            }
             AcceptError::Queue(
                 QueueError::Busy
                 | QueueError::Full { .. }

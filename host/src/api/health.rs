@@ -13,7 +13,7 @@ use storage::{QueueHealth, QueueStatistics};
 use crate::app::App;
 use crate::http::error::{HttpResponse, json_response};
 use crate::invoke::ledger_failure;
-use crate::metrics::{Value, waiting};
+use crate::metrics::{Value, forgotten, waiting};
 
 /// 200 while invocations are taken; 503 with the reason when they are not.
 pub(super) fn health(app: &App) -> HttpResponse {
@@ -82,9 +82,12 @@ pub(super) async fn all_metrics(app: &Arc<App>) -> HttpResponse {
 /// What is counted, for Prometheus.
 pub(super) fn metrics(app: &App, series: &Series) -> HttpResponse {
     let values = [&of_functions(app)[..], &of_stores(app), &of_queue(app)].concat();
+    let events = forgotten(app.queue.statistics().forgotten) + &app.schedules.render();
     let text = match series {
-        Series::OfTheProcess => app.metrics.render_process(&values),
-        Series::All(waiting) => app.metrics.render(&values) + waiting + &app.budgets.render(),
+        Series::OfTheProcess => app.metrics.render_process(&values) + &events,
+        Series::All(waiting) => {
+            app.metrics.render(&values) + waiting + &events + &app.budgets.render()
+        }
     };
     let mut response = Response::new(Full::new(Bytes::from(text)));
     let content_type = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
@@ -163,6 +166,7 @@ fn of_queue(app: &App) -> [Value; 7] {
         commits,
         operations,
         largest_batch,
+        forgotten: _,
     } = app.queue.statistics();
     [
         ("mayfly_events_queued", "Events that wait.", queued),

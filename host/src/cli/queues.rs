@@ -41,6 +41,8 @@ struct Queue {
     queued: u64,
     running: u64,
     bytes: u64,
+    #[serde(default)]
+    kept_events: u64,
     oldest_accepted_at: Option<String>,
     age_s: Option<i64>,
     quota: Quota,
@@ -78,6 +80,7 @@ fn table(queues: Vec<Queue>) -> String {
         ("BYTES", Align::Right),
         ("OLDEST", Align::Left),
         ("AGE S", Align::Right),
+        ("DEAD", Align::Right),
         ("EVENTS MAX", Align::Right),
         ("BYTES MAX", Align::Right),
     ];
@@ -93,6 +96,7 @@ fn table(queues: Vec<Queue>) -> String {
                 queue
                     .age_s
                     .map_or_else(|| "-".to_owned(), |age_s| age_s.to_string()),
+                queue.kept_events.to_string(),
                 queue.quota.events.to_string(),
                 queue.quota.bytes.to_string(),
             ]

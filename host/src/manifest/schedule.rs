@@ -93,19 +93,22 @@ fn schedule(entry: &Table<'_>) -> Option<ManifestSchedule> {
         entry.wrong_at(name, "name", &rule);
     }
     let expression = required(entry, "expression", "cron(0 9 ? * MON-FRI *)");
-    if let Some(expression) = &expression
-        && let Err(error) = Expression::parse(expression.value)
-    {
-        entry.wrong_at(
-            expression,
-            "expression",
-            &format!("is no schedule: {error}"),
-        );
-    }
     let timezone = entry.text("timezone");
-    if let Some(timezone) = &timezone
-        && let Err(error) = Zone::named(timezone.value)
-    {
+    let zone = Zone::named(timezone.as_ref().map_or("UTC", |zone| zone.value));
+    if let Some(expression) = &expression {
+        match (Expression::parse(expression.value), &zone) {
+            (Err(error), _) => {
+                let rule = format!("is no schedule: {error}");
+                entry.wrong_at(expression, "expression", &rule);
+            }
+            (Ok(parsed), Ok(zone)) if !parsed.is_ever_due(zone) => {
+                let rule = format!("is never due: {}", never_due(zone));
+                entry.wrong_at(expression, "expression", &rule);
+            }
+            (Ok(_), _) => {}
+        }
+    }
+    if let (Some(timezone), Err(error)) = (&timezone, &zone) {
         entry.wrong_at(timezone, "timezone", &format!("is unknown: {error}"));
     }
     let input = entry.text("input");
@@ -140,6 +143,11 @@ fn schedule(entry: &Table<'_>) -> Option<ManifestSchedule> {
         start_us,
         end_us,
     })
+}
+
+/// Why an expression is never due in a zone, although there are such days.
+pub(crate) fn never_due(zone: &Zone) -> String {
+    format!("clocks in {} leap over all of its times", zone.name())
 }
 
 fn required<'d>(entry: &Table<'d>, key: &'static str, example: &str) -> Option<At<&'d str>> {
@@ -250,6 +258,13 @@ mod tests {
             "name = \"n\"\nexpression = \"cron(0 25 * * ? *)\"",
             "3:14: `schedule[1].expression` is no schedule: column 8: expected an hour from 0 to 23, found `25`; an example is `cron(0 9 ? * MON-FRI *)`",
         );
+        let leapt_over = "name = \"n\"\nexpression = \"cron(30 2 29 3 ? 2026)\"";
+        check_refused(
+            &format!("{leapt_over}\ntimezone = \"Europe/Berlin\""),
+            "3:14: `schedule[1].expression` is never due: clocks in Europe/Berlin leap over all of its times",
+        );
+        let text = format!("[[schedule]]\n{leapt_over}\n");
+        assert!(Manifest::parse(&text).is_ok(), "UTC leaps over nothing");
         check_refused(
             "name = \"a/b\"\nexpression = \"rate(1 day)\"",
             "2:8: `schedule[1].name` must be 1 to 64 letters, digits, `-`, `_` and `.`, not \"a/b\"",

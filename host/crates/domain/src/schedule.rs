@@ -137,6 +137,17 @@ impl Expression {
         matches!(self.kind, Kind::Rate(_))
     }
 
+    /// Whether it is ever due in this zone: a `cron` that names only times that the clock leaps over is
+    /// not.
+    #[must_use]
+    pub fn is_ever_due(&self, zone: &Zone) -> bool {
+        match self.kind {
+            // No year before 1970 can be named; no zone is a day from UTC.
+            Kind::Cron(_) => self.next_after(-24 * 60 * MINUTE_US, zone, 0).is_some(),
+            Kind::Rate(_) | Kind::At(_) => true,
+        }
+    }
+
     /// The first time that it is due after `after_us`, in Unix microseconds. A rate is due at
     /// `anchor_us` and then again and again; for others the anchor makes no difference. `None` when it
     /// is never due any more.

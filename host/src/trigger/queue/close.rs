@@ -4,7 +4,8 @@
 
 use std::time::Duration;
 
-use storage::{Finish, Operation, QueueError};
+use domain::RequestId;
+use storage::{Done, Finish, Operation, QueueError};
 use tokio::sync::watch;
 
 use super::accept::perform;
@@ -36,6 +37,16 @@ pub(super) async fn close(app: &App, mut finish: Finish, cut: &mut watch::Receiv
     }
 }
 
+/// A destination did not hear of an event's end, and will not.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the record of the end of event {event} was not made: the queue of its destination holds twice what may wait \
+     there; redrive or purge its dead letters"
+)]
+struct RecordLeftOut {
+    event: RequestId,
+}
+
 /// Tells the log of an attempt that stays open until the next start.
 pub(super) fn leave_open(finish: &Finish, error: &QueueError) {
     tracing::error!(
@@ -52,13 +63,14 @@ pub(super) fn may_close(app: &App, finish: &mut Finish, error: &QueueError, trie
         QueueError::Duplicate { .. } => {
             // It is about what comes of it: that has no id yet that anybody knows.
             for follow_up in &mut finish.follow_ups {
-                follow_up.id = app.request_id();
+                follow_up.event.id = app.request_id();
             }
             tries < CLOSE_TRIES_MAX
         }
         // Another process may hold the database, or there is something wrong with this event.
         QueueError::Storage(_) => tries < CLOSE_TRIES_MAX,
         QueueError::Quota { .. }
+        | QueueError::DeadLetters { .. }
         | QueueError::NotRunning { .. }
         | QueueError::Failed { .. }
         | QueueError::Closed => false,
@@ -76,14 +88,24 @@ pub(super) fn close_once<'a>(
     finish: &Finish,
 ) -> impl Future<Output = Result<(), QueueError>> + use<'a> {
     let closing = perform(app, Operation::Finish(finish.clone()));
-    let (ending, follow_ups) = (finish.ending, finish.follow_ups.len());
+    let (event, ending, asked) = (finish.id, finish.ending, finish.follow_ups.len());
     async move {
-        match closing.await {
-            Ok(_) => app.metrics.events.closed(&ending, follow_ups),
-            Err(error) => {
-                app.metrics.events.close_failed();
-                return Err(error);
-            }
+        let done = closing
+            .await
+            .inspect_err(|_| app.metrics.events.close_failed())?;
+        // The event itself is one of them.
+        let taken = match done {
+            Done::Changed(changed) => usize::try_from(changed)
+                .unwrap_or(usize::MAX)
+                .saturating_sub(1),
+            Done::Claimed(_) => 0,
+        };
+        app.metrics.events.closed(&ending, taken);
+        let left_out = asked.saturating_sub(taken);
+        if left_out > 0 {
+            app.metrics.events.records_left_out(left_out);
+            let error = RecordLeftOut { event };
+            app.records_left_out.note(&app.clock, &error);
         }
         Ok(())
     }

@@ -105,7 +105,10 @@ async fn settle(
             | QueueError::Full { .. }
             | QueueError::Failed { .. }
             | QueueError::Closed => return Err(error.into()),
-            QueueError::Duplicate { .. } | QueueError::Quota { .. } | QueueError::Storage(_) => {}
+            QueueError::Duplicate { .. }
+            | QueueError::Quota { .. }
+            | QueueError::DeadLetters { .. }
+            | QueueError::Storage(_) => {}
         }
         if !may_close(app, &mut finish, &error, tries) {
             leave_open(&finish, &error);

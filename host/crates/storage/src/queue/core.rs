@@ -141,6 +141,7 @@ impl Core {
         let mut tally = Tally::new(&self.depths);
         let mut results = Vec::with_capacity(operations.len());
         let (mut has_effects, mut has_attempt) = (false, false);
+        let mut forgotten = self.statistics.forgotten;
         for operation in operations {
             if let Some(reason) = self.full.as_ref().or(self.short.as_ref())
                 && operation.takes_in()
@@ -153,6 +154,9 @@ impl Core {
                 Ok((effects, done)) => {
                     self.engine.apply(&effects)?;
                     tally.count(&effects);
+                    if matches!(operation, Operation::Forget { .. }) {
+                        forgotten.count(&effects);
+                    }
                     has_effects |= !effects.is_empty();
                     has_attempt |= matches!(operation, Operation::Finish(finish) if finish.ran());
                     results.push(Ok(done));
@@ -186,6 +190,7 @@ impl Core {
             }
         }
         self.statistics.count(operations.len());
+        self.statistics.forgotten = forgotten;
         self.note_space_again();
         Ok(Outcome { results, changed })
     }

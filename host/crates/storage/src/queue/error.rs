@@ -21,6 +21,18 @@ pub enum QueueError {
         /// What may wait there.
         quota: Quota,
     },
+    /// So many events died or expired in one queue that it takes no more.
+    #[error(
+        "the queue of `{queue}` takes no more events: those that failed there fill it; at most {} of together {} \
+         bytes are kept. Redrive them, purge them, or wait until they are forgotten",
+        quota.events, quota.bytes
+    )]
+    DeadLetters {
+        /// Which queue.
+        queue: String,
+        /// What may be kept there.
+        quota: Quota,
+    },
     /// An event has this id already.
     #[error("there is an event {id} already")]
     Duplicate {

@@ -293,9 +293,15 @@ impl Writer {
                 self.core.checkpoint(true);
             }
         }
-        let keep_us = i64::try_from(self.settings.keep.as_micros()).unwrap_or(i64::MAX);
-        let before_us = self.time.now_us().saturating_sub(keep_us);
-        let forgotten = self.write(&[Operation::Forget { before_us }]);
+        let now_us = self.time.now_us();
+        let before = |keep: Duration| {
+            let keep_us = i64::try_from(keep.as_micros()).unwrap_or(i64::MAX);
+            now_us.saturating_sub(keep_us)
+        };
+        let forgotten = self.write(&[Operation::Forget {
+            succeeded_before_us: before(self.settings.keep),
+            given_up_before_us: before(self.settings.keep_given_up),
+        }]);
         let step = Done::Changed(u64::from(SELECTED_MAX));
         matches!(forgotten.as_slice(), [Ok(done)] if *done == step)
     }

@@ -230,7 +230,7 @@ impl Steps {
 }
 
 async fn one(app: &App, change: Change, named: &Named) -> Result<HttpResponse, ApiError> {
-    let Some((event, _)) = &named.found else {
+    let Some(event) = &named.found else {
         return Err(named.missing());
     };
     let operation = change.operation(Selection::Id(named.id));

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use storage::{Ending, Finish, QueueError, StorageError};
+use storage::{Ending, Finish, FollowUp, QueueError, StorageError};
 
 use super::super::close::{close, may_close};
 use super::super::dispatch::NOT_RECOVERED;
@@ -75,7 +75,10 @@ fn an_id_that_is_taken_keeps_no_attempt_open() {
         attempt: 1,
         ending: Ending::Retry(Duration::ZERO),
         failure: None,
-        follow_ups: vec![follow_up],
+        follow_ups: vec![FollowUp {
+            brief: follow_up.payload.clone(),
+            event: follow_up,
+        }],
     };
     let mut cut = site.cut.subscribe();
     site.runtime.block_on(close(&site.app, finish, &mut cut));
