@@ -1,9 +1,10 @@
 //! What functions and the whole server have spent this month, and what they may.
 //!
 //! An admission costs one relaxed load here, a record an addition and comparisons; only crossing 80 or
-//! 100 % and the first record of a month take a lock. What is spent is added up from charges, before
-//! free use and price tiers; the ledger has the exact sums, and a start takes them from there. Records
-//! that are made while one month becomes the next may count for either.
+//! 100 % takes a lock. What is spent is added up from charges, before free use and price tiers; the ledger
+//! has the exact sums. They are taken from there at a start, and whenever it is another month by the clock
+//! than the one that is counted: a later one as a rule, or whichever it was when the clock was wrong.
+//! Records that are made at that moment may count for either month, or twice.
 //!
 //! Knows nothing of triggers and of how an invocation runs.
 
@@ -26,6 +27,13 @@ pub(crate) struct Budgets {
     functions: DashMap<FunctionName, Arc<Spending>>,
     /// Of all functions together; only counted where there is a budget for it.
     server: Option<Arc<Spending>>,
+    /// The month that is counted: its first microsecond, and the first one after it.
+    month_start_us: AtomicI64,
+    month_end_us: AtomicI64,
+    /// Held while another month begins.
+    turning: Mutex<()>,
+    /// Has the exact sums; without it a month begins with nothing.
+    ledger: Option<Ledger>,
     clock: Clock,
 }
 
@@ -39,8 +47,6 @@ pub(crate) struct Spending {
     watch_from: AtomicU64,
     /// Whether nothing more may run this month.
     is_closed: AtomicBool,
-    month_start_us: AtomicI64,
-    month_end_us: AtomicI64,
     state: Mutex<State>,
 }
 
@@ -95,19 +101,11 @@ impl Budgets {
         server: Option<Budget>,
         ledger: &Ledger,
     ) -> Result<Self, StorageError> {
-        let month = Month::of(clock.unix_us());
-        let rows = ledger.summary(&SummaryQuery {
-            since_us: Some(month.start_us()),
-            until_us: Some(month.end_us()),
-            ..SummaryQuery::default()
-        })?;
-        let mut spent: HashMap<FunctionName, PicoUsd> = HashMap::new();
-        for row in rows {
-            let charge = PicoUsd::try_from(row.charge_picousd).unwrap_or(PicoUsd::MAX);
-            let sum = spent.entry(row.function).or_default();
-            *sum = sum.saturating_add(charge);
-        }
-        Ok(Self::new(clock, server, &spent))
+        let spent = spent_in(ledger, Month::of(clock.unix_us()))?;
+        Ok(Self {
+            ledger: Some(ledger.clone()),
+            ..Self::new(clock, server, &spent)
+        })
     }
 
     /// Budgets, with what each function has spent this month until now, in pico-dollars.
@@ -116,30 +114,31 @@ impl Budgets {
         server: Option<Budget>,
         spent: &HashMap<FunctionName, PicoUsd>,
     ) -> Self {
-        let now_us = clock.unix_us();
+        let month = Month::of(clock.unix_us());
         let functions = spent.iter().map(|(name, spent)| {
-            let spending = Spending::new(Some(name.clone()), now_us, *spent);
+            let spending = Spending::new(Some(name.clone()), *spent);
             (name.clone(), Arc::new(spending))
         });
         let functions = functions.collect();
         let server = server.map(|budget| {
-            let all = spent
-                .values()
-                .fold(0, |sum: u64, one| sum.saturating_add(*one));
-            let spending = Spending::new(None, now_us, all);
+            let spending = Spending::new(None, sum_of(spent));
             tell(spending.set_budget(Some(budget)));
             Arc::new(spending)
         });
         Self {
             functions,
             server,
+            month_start_us: AtomicI64::new(month.start_us()),
+            month_end_us: AtomicI64::new(month.end_us()),
+            turning: Mutex::new(()),
+            ledger: None,
             clock,
         }
     }
 
     /// The spending of a function, whether it has a budget or not.
     pub(crate) fn of(&self, name: &FunctionName) -> Arc<Spending> {
-        let new = || Arc::new(Spending::new(Some(name.clone()), self.clock.unix_us(), 0));
+        let new = || Arc::new(Spending::new(Some(name.clone()), 0));
         Arc::clone(&self.functions.entry(name.clone()).or_insert_with(new))
     }
 
@@ -151,16 +150,26 @@ impl Budgets {
     pub(crate) fn check(&self, spending: &Spending) -> Result<(), BudgetSpent> {
         for budget in self.server.as_deref().into_iter().chain([spending]) {
             if budget.is_closed() {
-                budget.check_month(self.clock.unix_us())?;
+                // That ends with the month.
+                self.turn(self.clock.unix_us());
+                if budget.is_closed() {
+                    return Err(BudgetSpent(budget.function.clone()));
+                }
             }
         }
         Ok(())
     }
 
-    /// Adds a record to what is spent, and says whom to warn.
+    /// Adds a record, which the ledger has, to what is spent, and says whom to warn.
     pub(crate) fn spend(&self, spending: &Spending, report: &Report) -> Vec<Warning> {
-        let of_function = spending.spend(report);
-        let of_server = self.server.as_ref().and_then(|server| server.spend(report));
+        if !self.is_counted(report.started_at_us) {
+            // It belongs to another month, or is in the sums of the one that begins.
+            self.turn(self.clock.unix_us());
+            return Vec::new();
+        }
+        let charge = report.charge_picousd;
+        let of_function = spending.add(charge);
+        let of_server = self.server.as_ref().and_then(|server| server.add(charge));
         // Nothing is allocated for the usual: no warning.
         let warnings: Vec<_> = of_function.into_iter().chain(of_server).collect();
         for warning in &warnings {
@@ -169,17 +178,56 @@ impl Budgets {
         warnings
     }
 
-    /// Forgets a function that is gone, unless it has spent something this month.
+    /// Whether an instant is in the month that is counted.
+    fn is_counted(&self, unix_us: i64) -> bool {
+        unix_us >= self.month_start_us.load(Ordering::Relaxed)
+            && unix_us < self.month_end_us.load(Ordering::Relaxed)
+    }
+
+    /// Begins the month of an instant, unless it is the one that is counted.
+    fn turn(&self, now_us: i64) {
+        if self.is_counted(now_us) {
+            return;
+        }
+        let _turning = self.turning.lock();
+        if self.is_counted(now_us) {
+            return;
+        }
+        let month = Month::of(now_us);
+        let spent = self.ledger.as_ref().map(|ledger| spent_in(ledger, month));
+        let spent = spent.transpose().unwrap_or_else(|error| {
+            tracing::error!(%error, "what was spent in {month} can't be read, and counts as nothing: {error}");
+            None
+        });
+        let mut spent = spent.unwrap_or_default();
+        if let Some(server) = &self.server {
+            tell(server.begin(sum_of(&spent)));
+        }
+        self.functions.retain(|name, spending| {
+            tell(spending.begin(spent.remove(name).unwrap_or(0)));
+            !spending.is_needless()
+        });
+        for (name, spent) in spent {
+            let spending = self.of(&name);
+            tell(spending.begin(spent));
+        }
+        self.month_start_us
+            .store(month.start_us(), Ordering::Relaxed);
+        self.month_end_us.store(month.end_us(), Ordering::Relaxed);
+    }
+
+    /// Forgets a function that is gone, unless it has spent something this month or still runs.
     pub(crate) fn forget(&self, name: &FunctionName) {
         self.functions.remove_if(name, |_, spending| {
             drop(spending.set_budget(None));
-            spending.spent.load(Ordering::Relaxed) == 0
+            spending.is_needless()
         });
     }
 
     /// The budgets there are: the server's, then those of functions by name.
     pub(crate) fn list(&self) -> Vec<BudgetView> {
-        let now_us = self.clock.unix_us();
+        self.turn(self.clock.unix_us());
+        let month = Month::of(self.month_start_us.load(Ordering::Relaxed)).to_string();
         let mut functions: Vec<_> = self
             .functions
             .iter()
@@ -187,7 +235,7 @@ impl Budgets {
             .collect();
         functions.sort_by(|a, b| a.function.cmp(&b.function));
         let all = self.server.iter().chain(&functions);
-        all.filter_map(|spending| spending.view(now_us)).collect()
+        all.filter_map(|spending| spending.view(&month)).collect()
     }
 
     /// For Prometheus.
@@ -229,15 +277,12 @@ impl Budgets {
 }
 
 impl Spending {
-    fn new(function: Option<FunctionName>, now_us: i64, spent: PicoUsd) -> Self {
-        let month = Month::of(now_us);
+    fn new(function: Option<FunctionName>, spent: PicoUsd) -> Self {
         Self {
             function,
             spent: AtomicU64::new(spent),
             watch_from: AtomicU64::new(u64::MAX),
             is_closed: AtomicBool::new(false),
-            month_start_us: AtomicI64::new(month.start_us()),
-            month_end_us: AtomicI64::new(month.end_us()),
             state: Mutex::new(State {
                 budget: None,
                 told: Level::Within,
@@ -259,22 +304,15 @@ impl Spending {
         self.is_closed.load(Ordering::Relaxed)
     }
 
-    /// It is closed; that ends with its month.
-    fn check_month(&self, now_us: i64) -> Result<(), BudgetSpent> {
-        self.enter_month_of(now_us);
-        match self.is_closed() {
-            false => Ok(()),
-            true => Err(BudgetSpent(self.function.clone())),
-        }
+    /// Whether nothing is lost with it: it has no budget, spent nothing, and nobody else has it who could
+    /// spend something yet.
+    fn is_needless(self: &Arc<Self>) -> bool {
+        Arc::strong_count(self) == 1
+            && self.spent.load(Ordering::Relaxed) == 0
+            && self.state.lock().budget.is_none()
     }
 
-    fn spend(&self, report: &Report) -> Option<Warning> {
-        let (at_us, charge) = (report.started_at_us, report.charge_picousd);
-        if at_us >= self.month_end_us.load(Ordering::Relaxed) {
-            self.enter_month_of(at_us);
-        } else if at_us < self.month_start_us.load(Ordering::Relaxed) {
-            return None;
-        }
+    fn add(&self, charge: PicoUsd) -> Option<Warning> {
         let before = self.spent.fetch_add(charge, Ordering::Relaxed);
         if before.saturating_add(charge) < self.watch_from.load(Ordering::Relaxed) {
             return None;
@@ -282,19 +320,12 @@ impl Spending {
         self.look(&mut self.state.lock())
     }
 
-    /// Begins the month of an instant, unless it has begun.
-    fn enter_month_of(&self, unix_us: i64) {
+    /// Begins a month in which so much is spent.
+    fn begin(&self, spent: PicoUsd) -> Option<Warning> {
         let mut state = self.state.lock();
-        if unix_us < self.month_end_us.load(Ordering::Relaxed) {
-            return;
-        }
-        let month = Month::of(unix_us);
-        self.spent.store(0, Ordering::Relaxed);
-        self.month_start_us
-            .store(month.start_us(), Ordering::Relaxed);
-        self.month_end_us.store(month.end_us(), Ordering::Relaxed);
+        self.spent.store(spent, Ordering::Relaxed);
         state.told = Level::Within;
-        drop(self.look(&mut state));
+        self.look(&mut state)
     }
 
     /// Works out what follows from what is spent: the warning that was not told yet, whether it is
@@ -327,16 +358,13 @@ impl Spending {
         })
     }
 
-    fn view(&self, now_us: i64) -> Option<BudgetView> {
-        if now_us >= self.month_end_us.load(Ordering::Relaxed) {
-            self.enter_month_of(now_us);
-        }
+    fn view(&self, month: &str) -> Option<BudgetView> {
         let budget = self.state.lock().budget?;
         let spent = self.spent.load(Ordering::Relaxed);
         let percent = budget.hundredths_of_percent(spent);
         Some(BudgetView {
             function: self.function.as_ref().map(ToString::to_string),
-            month: Month::of(self.month_start_us.load(Ordering::Relaxed)).to_string(),
+            month: month.to_owned(),
             monthly_picousd: budget.monthly,
             monthly_usd: usd_text(budget.monthly.into()),
             spent_picousd: spent,
@@ -381,6 +409,27 @@ pub(crate) fn tell(warning: Option<Warning>) {
     if let Some(warning) = warning {
         warning.log();
     }
+}
+
+/// What each function spent in a month, as the ledger has it.
+fn spent_in(ledger: &Ledger, month: Month) -> Result<HashMap<FunctionName, PicoUsd>, StorageError> {
+    let rows = ledger.summary(&SummaryQuery {
+        since_us: Some(month.start_us()),
+        until_us: Some(month.end_us()),
+        ..SummaryQuery::default()
+    })?;
+    let mut spent: HashMap<FunctionName, PicoUsd> = HashMap::new();
+    for row in rows {
+        let charge = PicoUsd::try_from(row.charge_picousd).unwrap_or(PicoUsd::MAX);
+        let sum = spent.entry(row.function).or_default();
+        *sum = sum.saturating_add(charge);
+    }
+    Ok(spent)
+}
+
+fn sum_of(spent: &HashMap<FunctionName, PicoUsd>) -> PicoUsd {
+    let spent = spent.values();
+    spent.fold(0, |sum, one| sum.saturating_add(*one))
 }
 
 fn whose(function: Option<&FunctionName>) -> String {

@@ -3,6 +3,7 @@ use std::time::Duration;
 use domain::{MemoryMb, RequestId, Status, Trigger, VersionId};
 
 use super::*;
+use storage::{DataDir, LedgerSettings};
 
 /// 2026-11-30T23:59:59Z.
 const LAST_SECOND_US: i64 = 1_796_083_199_000_000;
@@ -11,11 +12,11 @@ fn name(text: &str) -> FunctionName {
     FunctionName::parse(text).unwrap()
 }
 
-fn record(started_at_us: i64, charge: u64) -> Report {
+fn record(function: &str, started_at_us: i64, charge: u64) -> Report {
     Report {
         request_id: RequestId::new(0, [0; 10]),
         attempt: 1,
-        function: name("f"),
+        function: name(function),
         version: VersionId::Latest,
         trigger: Trigger::Http,
         started_at_us,
@@ -35,22 +36,40 @@ fn budget(monthly: u64, throttle: bool) -> Budget {
     Budget { monthly, throttle }
 }
 
+/// Budgets over a ledger that has what was spent in November.
 struct Site {
     clock: Clock,
     budgets: Budgets,
+    ledger: Ledger,
+    _root: tempfile::TempDir,
 }
 
 impl Site {
     fn new(server: Option<Budget>, spent: &[(&str, u64)]) -> Self {
-        let clock = Clock::manual(LAST_SECOND_US);
-        let spent = spent.iter().map(|(f, spent)| (name(f), *spent)).collect();
-        let budgets = Budgets::new(clock.clone(), server, &spent);
-        Self { clock, budgets }
+        Self::at(LAST_SECOND_US, server, spent)
+    }
+
+    fn at(now_us: i64, server: Option<Budget>, spent: &[(&str, u64)]) -> Self {
+        let root = tempfile::tempdir().unwrap();
+        let data_dir = DataDir::open(root.path()).unwrap();
+        let clock = Clock::manual(now_us);
+        let ledger = Ledger::open(&data_dir, LedgerSettings::default()).unwrap();
+        for (function, charge) in spent {
+            let record = record(function, LAST_SECOND_US, *charge);
+            ledger.append(&record).unwrap();
+        }
+        Self {
+            budgets: Budgets::open(clock.clone(), server, &ledger).unwrap(),
+            clock,
+            ledger,
+            _root: root,
+        }
     }
 
     fn spend(&self, function: &str, charge: u64) -> Vec<Level> {
         let spending = self.budgets.of(&name(function));
-        let record = record(self.clock.unix_us(), charge);
+        let record = record(function, self.clock.unix_us(), charge);
+        self.ledger.append(&record).unwrap();
         let warnings = self.budgets.spend(&spending, &record);
         warnings.into_iter().map(|warning| warning.level).collect()
     }
@@ -97,7 +116,7 @@ fn a_new_month_in_utc_starts_from_nothing() {
     assert_eq!(site.spend("f", 10), [Level::Spent]);
     site.check("f").unwrap_err();
     assert_eq!(site.budgets.list()[0].month, "2026-11");
-    let late = record(site.clock.unix_us(), 9);
+    let late = record("f", site.clock.unix_us(), 9);
     site.clock.advance(Duration::from_secs(1));
     assert_eq!(site.check("f"), Ok(()));
     let spending = site.budgets.of(&name("f"));
@@ -119,6 +138,57 @@ fn the_first_record_of_a_month_begins_it_too() {
     site.clock.advance(Duration::from_secs(1));
     assert_eq!(site.spend("f", 100), []);
     assert_eq!(site.budgets.list()[0].spent_picousd, 100);
+    assert_eq!(site.spend("f", 100), []);
+    assert_eq!(site.budgets.list()[0].spent_picousd, 200);
+}
+
+#[test]
+fn a_clock_that_is_set_right_finds_what_was_spent_before_the_start() {
+    // In 1970 at the start, and in 2099.
+    for wrong_us in [5_000_000, 4_080_000_000_000_000] {
+        let spent = [("f", 600), ("g", 300)];
+        let site = Site::at(wrong_us, Some(budget(1_000, true)), &spent);
+        site.budgets
+            .of(&name("f"))
+            .set_budget(Some(budget(1_000, true)));
+        // Nothing is spent in that month but this.
+        assert_eq!(site.spend("f", 950), [Level::Near, Level::Near]);
+        site.clock.set_unix_us(LAST_SECOND_US);
+        assert_eq!(site.spend("f", 50), []);
+        let spent = |site: &Site| {
+            let views = site.budgets.list().into_iter();
+            let months = views.map(|view| (view.month, view.spent_picousd));
+            months.collect::<Vec<_>>()
+        };
+        let november = |spent| ("2026-11".to_owned(), spent);
+        assert_eq!(spent(&site), [november(950), november(650)], "{wrong_us}");
+        assert_eq!(site.spend("g", 50), [Level::Spent]);
+        assert_eq!(site.check("h"), Err(BudgetSpent(None)));
+        // What began while the clock was wrong is not of this month.
+        let late = record("f", wrong_us, 9);
+        site.budgets.spend(&site.budgets.of(&name("f")), &late);
+        assert_eq!(spent(&site), [november(1_000), november(650)]);
+        // And it may have been right before.
+        site.clock.set_unix_us(wrong_us);
+        assert_eq!(site.check("h"), Ok(()));
+        assert_eq!(site.budgets.list()[0].spent_picousd, 950);
+    }
+}
+
+#[test]
+fn a_function_that_is_deleted_while_it_runs_has_spent_what_it_cost() {
+    let site = Site::new(None, &[]);
+    let running = site.budgets.of(&name("f"));
+    site.budgets.forget(&name("f"));
+    let record = record("f", LAST_SECOND_US, 70);
+    site.budgets.spend(&running, &record);
+    // Deployed again under that name, it goes on from there.
+    let again = site.budgets.of(&name("f"));
+    assert_eq!(again.spent.load(Ordering::Relaxed), 70);
+    drop((running, again));
+    site.clock.advance(Duration::from_secs(1));
+    site.budgets.list();
+    assert!(site.budgets.functions.is_empty(), "it is over");
 }
 
 #[test]

@@ -7,8 +7,9 @@
 //! with, which lies outside the data directory and has to be kept elsewhere.
 //!
 //! The databases are copied before the ledger, so what ran is never of a function that is not there. The
-//! queue is kept from changing while it is copied and the end of the ledger is marked: what it closed has a
-//! record, and a record of an event is of an attempt that it began.
+//! queue is kept from changing only while a moment is marked in it and in the ledger, and is copied as of
+//! then while it goes on: what it closed has a record, and a record of an event is of an attempt that it
+//! began.
 //!
 //! Knows nothing of what is in the databases.
 
@@ -24,6 +25,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+use crate::database::Copying;
 use crate::disk::DiskFile;
 use crate::ledger::snapshot::{Snapshot, SnapshotFile};
 use crate::{DataDir, Ledger, Queue, StorageError, database, files, queue, space};
@@ -123,7 +125,10 @@ impl Backup {
             }
         }
         hold_artifacts(data_dir, &work)?;
-        let ledger = copy_queue(data_dir, queue, ledger, &work)?;
+        let (copying, ledger) = pin_queue(data_dir, queue, ledger, &work)?;
+        if let Some(copying) = copying {
+            copying.finish()?;
+        }
         Ok(Self {
             data_dir: data_dir.clone(),
             work,
@@ -227,20 +232,29 @@ impl Backup {
     }
 }
 
-/// Copies the queue, and says where the ledger is at that moment.
-fn copy_queue(
+/// Marks a moment in the queue, which can be copied then, and in the ledger. A queue that nobody has open
+/// does not change, and is copied at once: it may be of an older version.
+fn pin_queue(
     data_dir: &DataDir,
     queue: Option<&Queue>,
     ledger: &Ledger,
     work: &Work,
-) -> Result<Snapshot, StorageError> {
+) -> Result<(Option<Copying>, Snapshot), StorageError> {
     let path = data_dir.path().join(queue::FILE);
-    let _paused = queue.map(Queue::pause);
+    let copy = work.0.join(queue::FILE);
     if path.exists() {
         require_space(data_dir, &path)?;
-        database::copy(&path, &work.0.join(queue::FILE))?;
     }
-    ledger.snapshot()
+    let Some(queue) = queue else {
+        if path.exists() {
+            database::copy(&path, &copy)?;
+        }
+        return Ok((None, ledger.snapshot()?));
+    };
+    let mut copying = Copying::prepare(&path, &copy, queue::SCHEMA)?;
+    let _paused = queue.pause();
+    copying.pin()?;
+    Ok((Some(copying), ledger.snapshot()?))
 }
 
 /// Gives every artifact a second name, so that it stays while it is copied.

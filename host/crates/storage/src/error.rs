@@ -5,6 +5,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::space;
+
 /// Why storage could not do what was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum StorageError {
@@ -107,6 +109,18 @@ pub enum StorageError {
     },
 }
 
+/// Whether a failure of the database means that there is no space: also where the shared index of a
+/// write-ahead log does not grow, and where a quota is used up, of which SQLite says no more than that a
+/// write failed. A sync that fails is another matter, whatever the quota.
+fn is_full(error: &rusqlite::ffi::Error, is_over_quota: impl FnOnce() -> bool) -> bool {
+    use rusqlite::ffi::{SQLITE_IOERR_SHMSIZE, SQLITE_IOERR_WRITE};
+    match error.extended_code {
+        SQLITE_IOERR_SHMSIZE => true,
+        SQLITE_IOERR_WRITE => is_over_quota(),
+        _ => error.code == rusqlite::ErrorCode::DiskFull,
+    }
+}
+
 fn by(pid: Option<u32>) -> String {
     pid.map_or_else(
         || " by another process".to_owned(),
@@ -139,15 +153,12 @@ impl StorageError {
         path: &'a Path,
     ) -> impl FnOnce(rusqlite::Error) -> Self + use<'a> {
         move |source| {
+            let directory = path.parent().unwrap_or(path);
+            let is_over_quota = || space::is_over_quota(directory);
             let error = source.sqlite_error();
-            // The shared index of a write-ahead log that does not grow is a full disk, too.
-            let is_full = error.is_some_and(|error| {
-                error.code == rusqlite::ErrorCode::DiskFull
-                    || error.extended_code == rusqlite::ffi::SQLITE_IOERR_SHMSIZE
-            });
-            if is_full {
+            if error.is_some_and(|error| is_full(error, is_over_quota)) {
                 Self::Full {
-                    path: path.parent().unwrap_or(path).to_owned(),
+                    path: directory.to_owned(),
                 }
             } else {
                 Self::Database {
@@ -166,6 +177,29 @@ impl StorageError {
             path: path.to_owned(),
             offset,
             reason: reason.into(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::ffi;
+
+    use super::*;
+
+    #[test]
+    fn a_quota_that_is_used_up_is_a_full_disk_and_a_failed_sync_never_is() {
+        for (code, is_over_quota, expected) in [
+            (ffi::SQLITE_FULL, false, true),
+            (ffi::SQLITE_IOERR_SHMSIZE, false, true),
+            (ffi::SQLITE_IOERR_WRITE, true, true),
+            (ffi::SQLITE_IOERR_WRITE, false, false),
+            (ffi::SQLITE_IOERR_FSYNC, true, false),
+            (ffi::SQLITE_IOERR_READ, true, false),
+            (ffi::SQLITE_BUSY, true, false),
+        ] {
+            let error = ffi::Error::new(code);
+            assert_eq!(is_full(&error, || is_over_quota), expected, "{error}");
         }
     }
 }

@@ -169,6 +169,8 @@ impl Ledger {
         if shared.settings.is_strict {
             let strict = Strict::create(&shared.journal.directory)?;
             shared.strict.get_or_init(|| strict);
+            // It may have failed before there was anybody to tell.
+            strict::stop_if_failed(shared);
         }
         Ok(ledger)
     }

@@ -52,6 +52,7 @@ use self::sqlite::Sqlite;
 use self::time::QueueTime;
 use self::writer::Shared;
 
+pub(crate) use sql::SCHEMA;
 pub(crate) use sqlite::FILE;
 
 pub use error::QueueError;

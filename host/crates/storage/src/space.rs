@@ -1,6 +1,10 @@
 //! How much space a disk has, and how much of it is kept free for the ledger.
 
+use std::fs::File;
+use std::io::{self, Write as _};
 use std::path::Path;
+
+use rustix::fs::{Mode, OFlags};
 
 /// Least free space for new invocations: 1 % of the disk, but within these, in bytes.
 const FLOOR_BYTES_MIN: u64 = 64 << 20;
@@ -45,6 +49,20 @@ pub(crate) fn is_enough_for_others_with(directory: &Path, bytes: u64) -> bool {
     Space::of(directory).map_or(true, |space| space.has_floors(2, bytes))
 }
 
+/// What is written to see whether a quota is used up, in bytes: more than a page, so that a rest of it
+/// deceives nobody.
+const PROBE_BYTES: usize = 1 << 20;
+
+/// Whether a quota is used up in `directory`: by trying, with a file that has no name.
+pub(crate) fn is_over_quota(directory: &Path) -> bool {
+    let probe = || -> io::Result<()> {
+        let flags = OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC;
+        let mut file = File::from(rustix::fs::open(directory, flags, Mode::RUSR | Mode::WUSR)?);
+        file.write_all(&vec![1; PROBE_BYTES])
+    };
+    probe().is_err_and(|error| error.kind() == io::ErrorKind::QuotaExceeded)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -76,5 +94,13 @@ mod tests {
         assert!(!space.has_floors(2, u64::MAX));
         assert!(is_enough_for_ledger(Path::new("/no such directory")));
         assert!(is_enough_for_others(Path::new("/no such directory")));
+    }
+
+    #[test]
+    fn looking_at_a_quota_leaves_nothing_behind() {
+        let root = tempfile::tempdir().unwrap();
+        assert!(!is_over_quota(root.path()));
+        assert!(!is_over_quota(Path::new("/no such directory")));
+        assert_eq!(std::fs::read_dir(root.path()).unwrap().count(), 0);
     }
 }

@@ -206,6 +206,7 @@ impl Journal {
         let reason = state.fail(error);
         self.note(&state);
         drop(state);
+        self.work.notify_all();
         self.progress.notify_all();
         if let Some(reason) = reason {
             tracing::error!(reason, "the ledger stopped accepting records: {reason}");

@@ -212,6 +212,14 @@ pub(super) fn sync(shared: &Shared) -> Result<(), StorageError> {
     synced
 }
 
+/// Tells who waits for a sync that the journal will make none, if it failed: whoever made it fail, only
+/// the sync thread is sure to see it. A journal that was closed is synced once more by who closed it.
+pub(super) fn stop_if_failed(shared: &Shared) {
+    if let (Some(strict), Err(error)) = (shared.strict.get(), shared.status()) {
+        strict.stop(&error.to_string());
+    }
+}
+
 impl Ledger {
     /// Whether starts and records are to be on disk before the next step is taken:
     /// [`LedgerSettings::is_strict`].

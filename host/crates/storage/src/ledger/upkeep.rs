@@ -35,10 +35,11 @@ pub(super) fn keep_synced(shared: &Shared, every: Duration) {
         }
         // A failure is in the journal's status, where every caller meets it.
         if strict::sync(shared).is_err() {
-            return;
+            break;
         }
         round = round.wrapping_add(1);
     }
+    strict::stop_if_failed(shared);
 }
 
 /// The upkeep thread.

@@ -211,6 +211,32 @@ impl Core {
         }
     }
 
+    /// Stores the time, also when nothing happened for long: an absence is counted from it.
+    pub(crate) fn keep_time(&mut self, now_us: i64) {
+        if self.failed.is_none() {
+            let kept = (|| {
+                self.engine.begin()?;
+                self.engine.commit(now_us)
+            })();
+            drop(self.note_failure(&kept.map_err(Arc::new)));
+        }
+    }
+
+    /// Gives some of the space back that nothing is in; `true` when there is more.
+    pub(crate) fn give_back(&mut self) -> bool {
+        if self.failed.is_some() {
+            return false;
+        }
+        let given = self.engine.give_back().map_err(Arc::new);
+        drop(self.note_failure(&given));
+        given.unwrap_or(false)
+    }
+
+    /// Whether nothing waits and nothing runs.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.depths.is_empty()
+    }
+
     /// Puts what was committed where it belongs, if it is worth it or `at_once`.
     pub(crate) fn checkpoint(&mut self, at_once: bool) {
         if self.failed.is_none() {

@@ -65,6 +65,15 @@ impl Engine {
         }
     }
 
+    /// Gives some of the space back that nothing is in; `true` when there is more.
+    pub(super) fn give_back(&mut self) -> Result<bool, StorageError> {
+        match self {
+            Self::Sqlite(sqlite) => sqlite.give_back(),
+            #[cfg(test)]
+            Self::Memory(_) => Ok(false),
+        }
+    }
+
     /// Has nothing more written.
     pub(super) fn leave_as_it_is(&self) {
         match self {

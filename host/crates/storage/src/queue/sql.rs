@@ -10,7 +10,7 @@
 /// * Events are numbered as they are taken in, so that the oldest of a queue is its first.
 /// * `due` is what claims, due times and, when the queue is opened, depths are answered from; `kept` is for
 ///   depths alone.
-pub(super) const SCHEMA: &[&str] = &["
+pub(crate) const SCHEMA: &[&str] = &["
     CREATE TABLE events (
         number INTEGER PRIMARY KEY,
         id BLOB NOT NULL UNIQUE,

@@ -29,9 +29,15 @@ const LOG_BYTES_MAX: u64 = 64 << 20;
 /// How long.
 const READERS: Duration = Duration::from_millis(100);
 /// What a transaction writes to the log at least: the pages that nearly every one changes.
-const TRANSACTION_BYTES: u64 = 8 * 4_096;
+const TRANSACTION_BYTES: u64 = 8 * PAGE_BYTES;
 /// What an effect writes besides its payload, about: its share of pages, among many that are neighbours.
 const EFFECT_BYTES: u64 = 512;
+/// A page of the database.
+const PAGE_BYTES: u64 = 4_096;
+/// Pages that are free and kept for what comes next: 4 MiB.
+const FREE_PAGES_KEPT: u64 = 1_024;
+/// Pages that are given back at once: 4 MiB.
+const GIVEN_BACK: u64 = 1_024;
 
 #[derive(Debug)]
 pub(crate) struct Sqlite {
@@ -131,6 +137,27 @@ impl Sqlite {
         self.log_bytes = log_bytes();
         self.written_bytes = 0;
         Ok(())
+    }
+
+    /// Gives some of the space back that nothing is in, in a transaction of its own; `true` when there is
+    /// more. The file gets shorter when the log is taken in.
+    pub(super) fn give_back(&mut self) -> Result<bool, StorageError> {
+        let give_back = || {
+            let count = "PRAGMA freelist_count";
+            let free: u64 = self.connection.query_row(count, [], |row| row.get(0))?;
+            let given = free.saturating_sub(FREE_PAGES_KEPT).min(GIVEN_BACK);
+            if given > 0 {
+                let sql = format!("PRAGMA incremental_vacuum({given})");
+                let mut statement = self.connection.prepare(&sql)?;
+                let mut rows = statement.raw_query();
+                // A step for each page.
+                while rows.next()?.is_some() {}
+            }
+            Ok(given)
+        };
+        let given = give_back().map_err(self.error("giving space back"))?;
+        self.written_bytes += given * PAGE_BYTES;
+        Ok(given == GIVEN_BACK)
     }
 
     fn cut_log(&self) -> rusqlite::Result<()> {

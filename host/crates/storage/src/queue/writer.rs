@@ -15,7 +15,7 @@ use super::core::Core;
 use super::engine::Engine;
 use super::machine::{Depth, Moment, SELECTED_MAX};
 use super::operation::{Done, Operation};
-use super::time::QueueTime;
+use super::time::{QueueTime, Watch};
 use super::view::View;
 use super::{
     Due, PENDING_BYTES_MAX, PENDING_OPERATIONS_MAX, QueueError, QueueHealth, QueueSettings,
@@ -32,6 +32,8 @@ const BATCH_BYTES_MAX: usize = 16 << 20;
 const UPKEEP_EVERY: Duration = Duration::from_secs(1);
 /// How often, at most, space is looked at before events are taken in.
 const SPACE_EVERY: Duration = Duration::from_millis(100);
+/// How often, at least, the time is stored.
+const TIME_EVERY: Duration = Duration::from_secs(3_600);
 
 struct Submission {
     operation: Operation,
@@ -180,6 +182,7 @@ pub(super) fn start(
         view: Mutex::new(View::new(queues)),
         writing: Mutex::new(()),
     });
+    let watch = time.watch();
     let writer = Writer {
         core,
         ledger,
@@ -187,6 +190,8 @@ pub(super) fn start(
         directory: path.parent().unwrap_or(path).to_owned(),
         space_at: None,
         upkeep_at: settings.clock.now(),
+        time_at: settings.clock.now(),
+        watch,
         settings,
         shared: Arc::clone(&shared),
     };
@@ -208,6 +213,10 @@ struct Writer {
     /// When space was looked at last.
     space_at: Option<Instant>,
     upkeep_at: Instant,
+    /// When the time was stored last without anything else.
+    time_at: Instant,
+    /// Of the wall clock.
+    watch: Watch,
 }
 
 impl Writer {
@@ -223,7 +232,7 @@ impl Writer {
                 UPKEEP_EVERY
             };
             let Some(batch) = shared.next_batch(patience) else {
-                return;
+                return self.keep_time();
             };
             let is_idle = batch.is_empty();
             if !is_idle {
@@ -231,7 +240,7 @@ impl Writer {
             }
             let is_time = self.elapsed_since(self.upkeep_at) >= UPKEEP_EVERY;
             if is_idle || is_time || has_more {
-                has_more = self.keep_up(is_idle && !has_more);
+                has_more = self.keep_up(is_idle, has_more);
             }
         }
     }
@@ -255,6 +264,20 @@ impl Writer {
             reply(result);
         }
         (self.settings.on_change)();
+        self.take_in_log(false);
+    }
+
+    /// Takes the log into the database, if it is worth it or `at_once`. Nobody waits for that.
+    fn take_in_log(&mut self, at_once: bool) {
+        let _writing = self.shared.writing.lock();
+        self.core.checkpoint(at_once);
+        self.shared.view.lock().health = self.core.health();
+    }
+
+    fn keep_time(&mut self) {
+        let _writing = self.shared.writing.lock();
+        self.core.keep_time(self.time.now_us());
+        self.time_at = self.settings.clock.now();
     }
 
     /// Commits, and shows what came of it.
@@ -266,7 +289,6 @@ impl Writer {
             ledger_from: ledger.synced_sequence(),
         };
         let outcome = self.core.commit(operations, moment, &mut || ledger.flush());
-        self.core.checkpoint(false);
         let mut view = self.shared.view.lock();
         view.statistics = self.core.statistics();
         view.health = self.core.health();
@@ -281,18 +303,20 @@ impl Writer {
         self.core.note_space(short);
     }
 
-    /// Looks whether there is space again, and forgets a part of the history; `true` when more of it is
-    /// to be forgotten.
-    fn keep_up(&mut self, is_idle: bool) -> bool {
+    /// Looks whether there is space again, forgets a part of the history, and gives a part of the space
+    /// back that is free; `true` when there is more to do at once, as there was before.
+    fn keep_up(&mut self, is_idle: bool, had_more: bool) -> bool {
         self.upkeep_at = self.settings.clock.now();
         self.look_at_space();
-        {
+        let adopted = self.time.follow(&mut self.watch, self.core.is_empty());
+        if adopted || self.elapsed_since(self.time_at) >= TIME_EVERY {
+            self.keep_time();
+        }
+        let has_free = {
             let _writing = self.shared.writing.lock();
             self.core.try_again(self.time.now_us());
-            if is_idle {
-                self.core.checkpoint(true);
-            }
-        }
+            self.core.give_back()
+        };
         let now_us = self.time.now_us();
         let before = |keep: Duration| {
             let keep_us = i64::try_from(keep.as_micros()).unwrap_or(i64::MAX);
@@ -303,6 +327,9 @@ impl Writer {
             given_up_before_us: before(self.settings.keep_given_up),
         }]);
         let step = Done::Changed(u64::from(SELECTED_MAX));
-        matches!(forgotten.as_slice(), [Ok(done)] if *done == step)
+        let has_history = matches!(forgotten.as_slice(), [Ok(done)] if *done == step);
+        self.take_in_log(is_idle && !had_more);
+        // Who waits to be written does not wait for that.
+        has_history || (has_free && is_idle)
     }
 }

@@ -12,7 +12,7 @@ use domain::{FunctionName, Report, RequestId, Status, Trigger};
 use super::*;
 use crate::{
     Claimed, Done, Ending, EntryQuery, Event, EventQuery, Finish, NewEvent, Operation,
-    QueueSettings, Quota,
+    QueueSettings, Quota, Selection,
 };
 
 fn open_queue(data_dir: &DataDir, ledger: &Ledger) -> Queue {
@@ -171,6 +171,59 @@ fn a_backup_while_events_run_has_a_record_for_what_is_closed_and_none_of_what_wa
         states.get(&EventState::Running).copied().unwrap_or(0),
         running
     );
+}
+
+#[test]
+fn the_queue_goes_on_while_it_is_copied_and_the_copy_is_of_one_moment() {
+    let mut site = site();
+    let queue = open_queue(&site.data_dir, &site.ledger);
+    site.queue = Some(queue.clone());
+    (0..20).for_each(|number| accept(&queue, number));
+    work(&site, &queue);
+    // The newest payload goes, and its number is not used again.
+    let newest = queue.events(&EventQuery {
+        limit: 1,
+        ..EventQuery::default()
+    });
+    let newest = newest.unwrap().events[0].id;
+    queue
+        .perform(Operation::Purge(Selection::Id(newest)))
+        .unwrap();
+    let path = site.root.path().join("work");
+    fs::create_dir(&path).unwrap();
+    let work_dir = Work(path.clone());
+    let pinned = pin_queue(&site.data_dir, Some(&queue), &site.ledger, &work_dir);
+    let (copying, snapshot) = pinned.unwrap();
+    // The writer takes what comes, and is not held by what was pinned.
+    (20..40).for_each(|number| accept(&queue, number));
+    while !queue.due("", 1).0.is_empty() {
+        work(&site, &queue);
+    }
+    copying.unwrap().finish().unwrap();
+    assert_eq!(snapshot.next_sequence, 11);
+
+    let copied = DataDir::open(&path).unwrap();
+    let copy = open_queue(&copied, &site.ledger);
+    let events = all_events(&copy);
+    assert_eq!(events.len(), 19);
+    assert!(events.iter().all(|event| event.attempts <= 1), "{events:?}");
+    let payloads = events
+        .iter()
+        .filter(|event| event.state != EventState::Succeeded);
+    for event in payloads {
+        let (_, payload) = copy.event(event.id).unwrap().unwrap();
+        assert_eq!(payload.unwrap(), "{}");
+    }
+    // It goes on as the original does.
+    accept(&copy, 100);
+    copy.close();
+    let connection = Connection::open(path.join(queue::FILE)).unwrap();
+    let number = "SELECT max(number) FROM payloads";
+    let number: u64 = connection.query_row(number, [], |row| row.get(0)).unwrap();
+    assert_eq!(number, 21);
+    let ask = |sql: &str| -> String { connection.query_row(sql, [], |row| row.get(0)).unwrap() };
+    assert_eq!(ask("PRAGMA integrity_check"), "ok");
+    assert_eq!(ask("SELECT auto_vacuum || '' FROM pragma_auto_vacuum"), "2");
 }
 
 #[test]

@@ -72,7 +72,6 @@ impl Journal {
 
     fn batch(&self) -> Batch {
         let mut state = self.state.lock();
-        state.is_sync_wanted = false;
         let state = &mut *state;
         let mut unnamed = Vec::new();
         let mut retired = Vec::new();
@@ -143,7 +142,9 @@ impl Journal {
         Ok(())
     }
 
-    /// Waits until there is something to do, at most `at_most`; `false` when the journal is closed.
+    /// Waits until there is something to do, at most `at_most`; `false` when the journal takes no records
+    /// any more. A sync that is wanted after this returned is another one: what it is wanted for may come
+    /// too late for the one that follows.
     pub(in crate::ledger) fn wait_for_work(&self, at_most: Duration) -> bool {
         let mut state = self.state.lock();
         let has_work = |state: &State| {
@@ -152,7 +153,14 @@ impl Journal {
         if matches!(state.status, Status::Open) && !has_work(&state) {
             self.work.wait_for(&mut state, at_most);
         }
+        state.is_sync_wanted = false;
         matches!(state.status, Status::Open)
+    }
+
+    /// Whether the sync thread is to sync at once.
+    #[cfg(test)]
+    pub(in crate::ledger) fn is_sync_wanted(&self) -> bool {
+        self.state.lock().is_sync_wanted
     }
 
     /// Has the sync thread sync now instead of at the end of its wait.

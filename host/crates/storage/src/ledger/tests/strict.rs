@@ -202,6 +202,43 @@ fn a_start_or_a_record_that_can_not_be_made_durable_is_an_error() {
     );
 }
 
+/// The upkeep thread fails the ledger like that when a segment can't be sealed.
+#[test]
+fn who_waits_hears_of_a_ledger_that_another_thread_failed() {
+    let root = tempfile::tempdir().unwrap();
+    let ledger = open_strict(root.path());
+    let broken = StorageError::corrupt(root.path(), 0, "made to fail by a test");
+    ledger.shared().journal.fail(&broken);
+    let (sender, receiver) = std::sync::mpsc::channel();
+    let waiting = ledger.clone();
+    std::thread::spawn(move || {
+        let durable = wait(waiting.durable()).is_err();
+        let start = wait(waiting.start(&started(1))).is_err();
+        sender.send((durable, start)).unwrap();
+    });
+    let heard = receiver.recv_timeout(Duration::from_secs(30));
+    assert!(heard.is_ok(), "nobody was told");
+}
+
+/// The sync thread took note of starts, and has not come to the records yet, when one more start asks.
+#[test]
+fn a_sync_that_is_wanted_in_the_middle_of_one_is_made_after_it() {
+    let root = tempfile::tempdir().unwrap();
+    let directory = root.path().join("ledger");
+    fs::create_dir_all(&directory).unwrap();
+    let (catalogue, resume) = super::super::recovery::open(root.path(), &directory).unwrap();
+    let data_dir = DataDir::open(root.path()).unwrap();
+    let shared =
+        crate::ledger::Shared::new(&data_dir, directory, strict(), catalogue, resume).unwrap();
+    let journal = &shared.journal;
+    journal.want_sync();
+    assert!(journal.wait_for_work(Duration::from_mins(1)));
+    assert!(!journal.is_sync_wanted(), "it is about to be made");
+    journal.want_sync();
+    journal.sync().unwrap();
+    assert!(journal.is_sync_wanted(), "it was forgotten");
+}
+
 #[test]
 fn without_strict_mode_nothing_is_written_and_nobody_waits() {
     let root = tempfile::tempdir().unwrap();

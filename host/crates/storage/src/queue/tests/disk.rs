@@ -151,6 +151,34 @@ fn a_full_disk_refuses_events_loses_none_and_recovers_without_being_asked() {
     assert_eq!(numbers_of(&path.join(sqlite::FILE)), accepted);
 }
 
+#[test]
+fn a_disk_that_events_filled_has_space_again_when_they_are_gone() {
+    let Some(disk) = SmallDisk::mount(256) else {
+        println!("skipped: no small file system can be mounted here");
+        return;
+    };
+    let data_dir = DataDir::open(&disk.0.path().join("data")).unwrap();
+    let queue = open(&data_dir);
+    let large = |number| {
+        let mut event = new_event(number, "f");
+        event.payload = Bytes::from(vec![b' '; 1 << 20]);
+        queue.perform(Operation::Accept(vec![event]))
+    };
+    let mut number = 0;
+    wait_until(|| {
+        number += 1;
+        matches!(large(number), Err(QueueError::Full { .. }))
+    });
+    let all = Selection::Of {
+        queue: None,
+        states: EventState::ALL.to_vec(),
+        limit: 1_000,
+    };
+    queue.perform(Operation::Purge(all)).unwrap();
+    wait_until(|| queue.health() == QueueHealth::Writable);
+    large(1_000).unwrap();
+}
+
 /// Every write that a transaction makes meets a full disk once.
 #[test]
 fn a_disk_that_fills_up_at_any_page_loses_nothing_that_was_answered() {

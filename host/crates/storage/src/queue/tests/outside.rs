@@ -389,6 +389,118 @@ fn too_much_that_waits_for_the_writer_is_refused_and_what_closes_an_attempt_neve
     assert_eq!(rest.len(), 3);
 }
 
+fn large(number: u64, bytes: usize) -> Operation {
+    let mut event = new_event(number, "f");
+    event.payload = Bytes::from(vec![b' '; bytes]);
+    Operation::Accept(vec![event])
+}
+
+fn file_bytes(data_dir: &DataDir) -> u64 {
+    std::fs::metadata(data_dir.path().join(sqlite::FILE))
+        .unwrap()
+        .len()
+}
+
+#[test]
+fn an_answer_does_not_wait_until_the_log_is_taken_in() {
+    const BYTES: usize = 20 << 20;
+    let root = tempfile::tempdir().unwrap();
+    let data_dir = DataDir::open(root.path()).unwrap();
+    let queue = open(&data_dir);
+    let (sender, receiver) = std::sync::mpsc::channel();
+    let seen = data_dir.clone();
+    queue.submit(
+        large(1, BYTES),
+        Box::new(move |done| sender.send((done.is_ok(), file_bytes(&seen))).unwrap()),
+    );
+    let (is_ok, bytes) = receiver.recv().unwrap();
+    assert!(is_ok && bytes < 1 << 20, "{bytes} bytes at the answer");
+    wait_until(|| file_bytes(&data_dir) > BYTES as u64);
+}
+
+#[test]
+fn space_that_is_free_is_given_back_without_being_asked() {
+    const MB: u64 = 1 << 20;
+    let root = tempfile::tempdir().unwrap();
+    let data_dir = DataDir::open(root.path()).unwrap();
+    let queue = open(&data_dir);
+    for number in 0..40 {
+        queue.perform(large(number, 1 << 20)).unwrap();
+    }
+    queue.perform(accept([100], "g")).unwrap();
+    let kept = queue.event(id(100)).unwrap();
+    assert!(kept.is_some());
+    wait_until(|| file_bytes(&data_dir) > 40 * MB);
+    let selection = Selection::Of {
+        queue: Some("f".to_owned()),
+        states: EventState::ALL.to_vec(),
+        limit: 1_000,
+    };
+    let purged = queue.perform(Operation::Purge(selection)).unwrap();
+    assert_eq!(purged, Done::Changed(40));
+    // Some is kept for what comes next.
+    wait_until(|| file_bytes(&data_dir) < 5 * MB);
+    assert_eq!(queue.health(), QueueHealth::Writable);
+    assert_eq!(queue.event(id(100)).unwrap(), kept);
+    queue.close();
+    let path = data_dir.path().join(sqlite::FILE);
+    let connection = rusqlite::Connection::open(path).unwrap();
+    let check = |row: &rusqlite::Row<'_>| row.get::<_, String>(0);
+    let found = connection.query_row("PRAGMA integrity_check", [], check);
+    assert_eq!(found.unwrap(), "ok");
+}
+
+/// The time that a copy of the database as it is now would go on from.
+fn stored_us(data_dir: &DataDir) -> Option<i64> {
+    let path = data_dir.path().join(sqlite::FILE);
+    let connection = rusqlite::Connection::open(path).unwrap();
+    connection
+        .query_row(sql::LAST_TIME, [], |row| row.get(0))
+        .ok()
+}
+
+#[test]
+fn the_time_is_stored_though_nothing_happens_and_goes_over_to_the_wall_clock() {
+    let root = tempfile::tempdir().unwrap();
+    let data_dir = DataDir::open(root.path()).unwrap();
+    let open_at = |clock: &Clock| {
+        let clock = clock.clone();
+        open_with(
+            &data_dir,
+            QueueSettings {
+                clock,
+                ..settings()
+            },
+        )
+    };
+    let clock = Clock::manual(NOW_US);
+    let queue = open_at(&clock);
+    assert_eq!(stored_us(&data_dir), None);
+    let day = Duration::from_secs(86_400);
+    clock.advance(day);
+    // The writer looks every second of its own.
+    wait_until(|| stored_us(&data_dir) == Some(clock.unix_us()));
+    clock.advance(day / 48);
+    queue.close();
+    assert_eq!(stored_us(&data_dir), Some(clock.unix_us()), "at the end");
+    drop(queue);
+
+    // Too long to be believed at once.
+    let last_us = clock.unix_us();
+    clock.set_unix_us(last_us + 400 * 86_400_000_000);
+    let queue = open_at(&clock);
+    assert_eq!(queue.now_us(), last_us);
+    queue.perform(accept([1], "f")).unwrap();
+    clock.advance(day);
+    wait_until(|| stored_us(&data_dir) == Some(queue.now_us()));
+    assert_eq!(queue.now_us(), last_us + 86_400_000_000, "an event waits");
+    queue
+        .perform(Operation::Purge(Selection::Id(id(1))))
+        .unwrap();
+    wait_until(|| queue.now_us() == clock.unix_us());
+    wait_until(|| stored_us(&data_dir) == Some(clock.unix_us()));
+}
+
 /// Looks again and again; fails after a minute.
 #[track_caller]
 pub(super) fn wait_until(mut is_so: impl FnMut() -> bool) {
