@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use domain::{Clock, RequestId};
+use parking_lot::Mutex;
 use sandbox::Sandboxes;
 use storage::{DataDir, Ledger, Logs, Queue};
 use tokio::sync::{Notify, Semaphore, watch};
@@ -61,6 +62,8 @@ pub(crate) struct App {
     pub(crate) schedules: Schedules,
     /// Told when something in the queue changed.
     pub(crate) queue_changed: Arc<Notify>,
+    /// Why no event is dispatched yet; `None` once what the last process left is closed.
+    pub(crate) recovering: Mutex<Option<String>>,
     /// What hands records of events to those who are no functions.
     pub(crate) deliveries: Deliveries,
     pub(crate) logs: Logs,

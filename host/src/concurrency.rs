@@ -47,6 +47,12 @@ impl Running {
         self.limit.load(Ordering::Relaxed) == 0
     }
 
+    /// How many more of the function may run now.
+    pub(crate) fn free(&self) -> u32 {
+        let limit = self.limit.load(Ordering::Relaxed);
+        limit.saturating_sub(self.count())
+    }
+
     /// How many run now.
     pub(crate) fn count(&self) -> u32 {
         self.count.load(Ordering::Relaxed)
@@ -156,6 +162,15 @@ pub(crate) struct Candidate<'a> {
     pub(crate) memory_in_use_bytes: u64,
 }
 
+/// What will ask to be admitted, and was told that it can be.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Promised {
+    /// How many.
+    pub(crate) count: u32,
+    /// What they are expected to hold together, in bytes.
+    pub(crate) memory_bytes: u64,
+}
+
 impl Concurrency {
     /// At most `limit` invocations, and no new one once `memory_budget_bytes` are in use.
     pub(crate) fn new(limit: u32, memory_budget_bytes: u64) -> Self {
@@ -172,12 +187,14 @@ impl Concurrency {
         self.running.count()
     }
 
-    /// How many of `candidate` could be admitted now. A look, not a promise: others may be faster.
-    pub(crate) fn free(&self, candidate: Candidate<'_>) -> u32 {
-        let limit = candidate.running.limit.load(Ordering::Relaxed);
-        let of_function = limit.saturating_sub(candidate.running.count());
-        let of_process = self.limit.saturating_sub(self.running.count());
+    /// How many of `candidate` could be admitted now, once those are that were promised to. A look, not
+    /// a promise: others may be faster.
+    pub(crate) fn free(&self, candidate: Candidate<'_>, promised: Promised) -> u32 {
+        let of_function = candidate.running.free();
+        let running = self.running.count().saturating_add(promised.count);
+        let of_process = self.limit.saturating_sub(running);
         let expected = self.expected_bytes.load(Ordering::Acquire);
+        let expected = expected.saturating_add(promised.memory_bytes);
         let held = expected.max(candidate.memory_in_use_bytes);
         let left = self.memory_budget_bytes.saturating_sub(held);
         let fit = left / candidate.memory_bytes.max(1);
@@ -285,7 +302,8 @@ mod tests {
     fn what_is_free_is_what_would_be_admitted() {
         let concurrency = Concurrency::new(3, 4 << 20);
         let (name, running) = (name(), Arc::default());
-        let free = |limit| concurrency.free(candidate(&name, &running, limit));
+        let nothing = Promised::default();
+        let free = |limit| concurrency.free(candidate(&name, &running, limit), nothing);
         assert_eq!((free(None), free(Some(2)), free(Some(0))), (3, 2, 0));
         assert!(running.is_forbidden());
         let held = concurrency.admit(candidate(&name, &running, None)).unwrap();
@@ -296,12 +314,31 @@ mod tests {
             memory_in_use_bytes: 3 << 20,
             ..candidate(&name, &running, None)
         };
-        assert_eq!(concurrency.free(of), 1);
+        assert_eq!(concurrency.free(of, nothing), 1);
         let larger_than_all = Candidate {
             memory_bytes: 9 << 20,
             ..candidate(&name, &running, None)
         };
-        assert_eq!(concurrency.free(larger_than_all), 1);
+        assert_eq!(concurrency.free(larger_than_all, nothing), 1);
+        // What was promised takes places and memory as if it ran, but none of this function's own.
+        let promised = |count, memory_bytes| {
+            let promised = Promised {
+                count,
+                memory_bytes,
+            };
+            concurrency.free(candidate(&name, &running, Some(2)), promised)
+        };
+        assert_eq!((promised(0, 0), promised(2, 0), promised(3, 0)), (2, 1, 0));
+        assert_eq!((promised(1, 3 << 20), promised(1, 4 << 20)), (1, 0));
+        let larger_than_all = Candidate {
+            memory_bytes: 9 << 20,
+            ..candidate(&name, &running, None)
+        };
+        let one = Promised {
+            count: 1,
+            memory_bytes: 1,
+        };
+        assert_eq!(concurrency.free(larger_than_all, one), 0);
     }
 
     #[test]

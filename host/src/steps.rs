@@ -170,6 +170,7 @@ pub(crate) fn app(
             .unwrap(),
         queue,
         queue_changed: Arc::default(),
+        recovering: parking_lot::Mutex::default(),
         deliveries: crate::trigger::queue::deliver::Deliveries::open(
             data_dir.path(),
             &config.destinations,

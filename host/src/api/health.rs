@@ -38,6 +38,8 @@ pub(super) fn health(app: &App) -> HttpResponse {
         "status": word,
         "ledger": ledger.unwrap_or_else(|| "ok".to_owned()),
         "queue": queue.unwrap_or_else(|| "ok".to_owned()),
+        // Events are taken in all the same, and what is synchronous runs.
+        "dispatch": app.recovering.lock().clone().unwrap_or_else(|| "ok".to_owned()),
         // Without it nothing is changed; events are answered all the same.
         "audit": match app.audit.problem() {
             Some(problem) => problem,
@@ -162,7 +164,7 @@ fn of_stores(app: &App) -> [Value; 3] {
 }
 
 /// Events, and how the queue writes them down.
-fn of_queue(app: &App) -> [Value; 6] {
+fn of_queue(app: &App) -> [Value; 7] {
     let (queued, running) = app.queue.depths().values().fold((0, 0), |sums, depth| {
         (sums.0 + depth.queued, sums.1 + depth.running)
     });
@@ -183,6 +185,11 @@ fn of_queue(app: &App) -> [Value; 6] {
             "mayfly_queue_writable",
             "1 while events are taken in.",
             u64::from(app.queue.health() == QueueHealth::Writable),
+        ),
+        (
+            "mayfly_queue_recovered",
+            "1 once the attempts that the last process left are closed; no event runs before.",
+            u64::from(app.recovering.lock().is_none()),
         ),
         (
             "mayfly_queue_commits_total",

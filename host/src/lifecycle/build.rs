@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use domain::Clock;
+use parking_lot::Mutex;
 use sandbox::{Compile, EngineSettings, Sandboxes};
 use storage::{
     Artifacts, Audit, AuditSettings, DataDir, IdentityStore, Ledger, LedgerSettings, LogSettings,
@@ -32,6 +33,7 @@ use crate::metrics::Metrics;
 use crate::registry::{Parts, Registry};
 use crate::tokens::Tokens;
 use crate::trigger::queue::deliver::Deliveries;
+use crate::trigger::queue::dispatch::NOT_RECOVERED;
 use crate::trigger::schedule::Schedules;
 
 const SECONDS_PER_DAY: u64 = 86_400;
@@ -114,6 +116,7 @@ pub(super) fn build(
         ledger: stores.ledger,
         queue: stores.queue,
         queue_changed: stores.queue_changed,
+        recovering: Mutex::new(Some(NOT_RECOVERED.to_owned())),
         deliveries: stores.deliveries,
         logs: stores.logs,
         metrics,

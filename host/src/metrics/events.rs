@@ -21,6 +21,7 @@ pub(crate) struct EventMetrics {
     refused: AtomicU64,
     returned: AtomicU64,
     deliveries_failed: AtomicU64,
+    closes_failed: AtomicU64,
     records_left_out: AtomicU64,
     /// Copies of what was published.
     copies: Copies,
@@ -81,6 +82,11 @@ impl EventMetrics {
     /// Counts a destination that did not take a record.
     pub(crate) fn delivery_failed(&self) {
         add(&self.deliveries_failed, 1);
+    }
+
+    /// Counts a try to close an attempt that failed.
+    pub(crate) fn close_failed(&self) {
+        add(&self.closes_failed, 1);
     }
 
     /// Counts records that their destination's queue had no room for.
@@ -145,6 +151,16 @@ impl EventMetrics {
             let labels = format!("outcome=\"{outcome}\"");
             text.sample("mayfly_topic_copies_total", &labels, get(counter));
         }
+        text.family(
+            "mayfly_events_close_failed_total",
+            "counter",
+            "Tries to close an attempt that failed; its event runs for the queue until one succeeds.",
+        );
+        text.sample(
+            "mayfly_events_close_failed_total",
+            "",
+            get(&self.closes_failed),
+        );
         text.family(
             "mayfly_records_left_out_total",
             "counter",

@@ -5,6 +5,7 @@
 
 pub(crate) mod accept;
 mod attempt;
+mod close;
 pub(crate) mod deliver;
 pub(crate) mod destination;
 pub(crate) mod dispatch;

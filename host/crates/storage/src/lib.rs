@@ -44,7 +44,7 @@ pub use logs::{
     ScannedBack, ScannedEvent, escape,
 };
 pub use queue::{
-    Claimed, Depth, Done, Ending, Event, EventPage, EventQuery, Failure, Finish, FollowUp,
+    Claimed, Depth, Done, Due, Ending, Event, EventPage, EventQuery, Failure, Finish, FollowUp,
     Forgotten, NewEvent, Operation, Published, Queue, QueueError, QueueHealth, QueueSettings,
     QueueStatistics, Quota, ScheduleRecord, Selection,
 };

@@ -31,6 +31,7 @@ mod sqlite;
 #[cfg(test)]
 mod tests;
 mod time;
+mod view;
 mod writer;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -179,6 +180,15 @@ impl QueueStatistics {
     }
 }
 
+/// A queue with an event that is due.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Due {
+    /// Its name.
+    pub queue: String,
+    /// When the one that is due first was accepted, in queue time.
+    pub accepted_at_us: i64,
+}
+
 /// What is called with an operation's result.
 pub type Reply = Box<dyn FnOnce(Result<Done, QueueError>) + Send>;
 
@@ -245,11 +255,13 @@ impl Queue {
         self.0.time.now_us()
     }
 
-    /// Queues with an event that is due, by name, and how long until one is due in another. Nothing once
-    /// the queue takes no changes.
+    /// At most `at_most` queues with an event that is due, by name, those after `after` first; and how
+    /// long until one is due in a queue in which none is. Nothing once the queue takes no changes.
+    ///
+    /// Costs what it returns, however many queues there are.
     #[must_use]
-    pub fn due(&self) -> (Vec<String>, Option<Duration>) {
-        self.0.shared.due(self.now_us())
+    pub fn due(&self, after: &str, at_most: usize) -> (Vec<Due>, Option<Duration>) {
+        self.0.shared.due(self.now_us(), after, at_most)
     }
 
     /// How much there is, by queue; what is empty is not there.
@@ -282,13 +294,22 @@ impl Queue {
     }
 
     /// The events whose attempt the last process did not close. To be asked once, before the first
-    /// claim.
+    /// claim. What can't be read is passed over, and the log says which.
     ///
     /// # Errors
     ///
     /// [`StorageError::Database`] when they can't be read.
     pub fn interrupted(&self) -> Result<Vec<Event>, StorageError> {
         read::running(&self.0.path)
+    }
+
+    /// How many events are in one of `states`, of one queue or of all. Counts them one by one.
+    ///
+    /// # Errors
+    ///
+    /// [`StorageError::Database`] when they can't be read.
+    pub fn count(&self, queue: Option<&str>, states: &[EventState]) -> Result<u64, StorageError> {
+        read::count(&self.0.path, queue, states)
     }
 
     /// Events that `query` wants, newest first.

@@ -7,37 +7,24 @@
 //! nothing of when events are claimed.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
 use domain::event::{Condition, DEPTH_MAX, Target};
 use domain::retry::{Attempted, Decision, Progress, decide};
-use domain::{FunctionName, Invocation, Qualifier, RequestId};
-use storage::{Claimed, Done, Ending, Event, Failure, Finish, Operation, QueueError};
+use domain::{FunctionName, Invocation, Qualifier};
+use storage::{Claimed, Ending, Event, Failure, Finish};
 use tokio::sync::watch;
 
-use super::accept::perform;
+use super::close::close;
 use super::deliver;
 use super::policy::EventPolicy;
 use super::record::{Answered, Closed, follow_ups};
 use crate::answer::Answer;
 use crate::app::App;
-use crate::concurrency::Refused;
+use crate::concurrency::{Promised, Refused};
 use crate::invoke::{Completed, InvokeError, begin};
-
-/// Between two tries to close an attempt that the queue can't take now.
-const CLOSE_AGAIN: Duration = Duration::from_millis(200);
-
-/// A destination did not hear of an event's end, and will not.
-#[derive(Debug, thiserror::Error)]
-#[error(
-    "the record of the end of event {event} was not made: the queue of its destination holds twice what may wait \
-     there; redrive or purge its dead letters"
-)]
-struct RecordLeftOut {
-    event: RequestId,
-}
 
 /// What came of an attempt.
 #[derive(Debug)]
@@ -61,20 +48,49 @@ impl Made {
     }
 }
 
-/// An attempt that was claimed and has not begun. Counts itself out when it has.
+/// Attempts that were claimed, need a permit, and have none yet.
+#[derive(Debug, Default)]
+pub(super) struct Promises {
+    count: AtomicU32,
+    memory_bytes: AtomicU64,
+}
+
+impl Promises {
+    pub(super) fn sum(&self) -> Promised {
+        Promised {
+            count: self.count.load(Ordering::Acquire),
+            memory_bytes: self.memory_bytes.load(Ordering::Acquire),
+        }
+    }
+}
+
+/// One of them. Counts itself out when it has begun.
 #[derive(Debug)]
-pub(super) struct Starting(Arc<AtomicU32>);
+pub(super) struct Starting {
+    promises: Arc<Promises>,
+    memory_bytes: u64,
+}
 
 impl Starting {
-    pub(super) fn new(count: &Arc<AtomicU32>) -> Self {
-        count.fetch_add(1, Ordering::AcqRel);
-        Self(Arc::clone(count))
+    /// One that is expected to hold `memory_bytes`.
+    pub(super) fn new(promises: &Arc<Promises>, memory_bytes: u64) -> Self {
+        promises.count.fetch_add(1, Ordering::AcqRel);
+        promises
+            .memory_bytes
+            .fetch_add(memory_bytes, Ordering::AcqRel);
+        Self {
+            promises: Arc::clone(promises),
+            memory_bytes,
+        }
     }
 }
 
 impl Drop for Starting {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::AcqRel);
+        self.promises.count.fetch_sub(1, Ordering::AcqRel);
+        self.promises
+            .memory_bytes
+            .fetch_sub(self.memory_bytes, Ordering::AcqRel);
     }
 }
 
@@ -94,7 +110,7 @@ enum End {
 pub(super) async fn run(
     app: Arc<App>,
     claimed: Claimed,
-    starting: Starting,
+    starting: Option<Starting>,
     mut cut: watch::Receiver<bool>,
 ) {
     let Claimed { event, payload } = &claimed;
@@ -114,7 +130,7 @@ pub(super) async fn run(
 async fn make(
     app: &App,
     claimed: &Claimed,
-    starting: Starting,
+    starting: Option<Starting>,
     cut: &mut watch::Receiver<bool>,
 ) -> End {
     if app.is_draining() {
@@ -147,7 +163,7 @@ fn hopeless(app: &App, event: &Event) -> Option<Made> {
         let hopeless = Attempted::Hopeless(Condition::RecursionDetected);
         return Some(Made::not(hopeless, Some(failure)));
     }
-    if age(app, event) > policy(app, event).retry.age_max {
+    if age(app, event.accepted_at_us) > policy(app, event).retry.age_max {
         let hopeless = Attempted::Hopeless(Condition::EventAgeExceeded);
         return Some(Made::not(hopeless, event.failure.clone()));
     }
@@ -158,7 +174,7 @@ async fn run_function(
     app: &App,
     (function, qualifier): (&FunctionName, Option<&Qualifier>),
     Claimed { event, payload }: &Claimed,
-    starting: Starting,
+    starting: Option<Starting>,
     cut: &mut watch::Receiver<bool>,
 ) -> End {
     let began = begin(
@@ -199,7 +215,7 @@ async fn run_function(
     }
 }
 
-async fn cut_short(cut: &mut watch::Receiver<bool>) {
+pub(super) async fn cut_short(cut: &mut watch::Receiver<bool>) {
     // Without a sender nobody is left to wait for us.
     drop(cut.wait_for(|cut| *cut).await);
 }
@@ -281,9 +297,9 @@ fn policy(app: &App, event: &Event) -> EventPolicy {
     }
 }
 
-/// Since it was accepted, in the queue's time.
-fn age(app: &App, event: &Event) -> Duration {
-    let age_us = app.queue.now_us().saturating_sub(event.accepted_at_us);
+/// Since something was accepted, in the queue's time.
+pub(super) fn age(app: &App, accepted_at_us: i64) -> Duration {
+    let age_us = app.queue.now_us().saturating_sub(accepted_at_us);
     Duration::from_micros(u64::try_from(age_us).unwrap_or(0))
 }
 
@@ -298,7 +314,7 @@ pub(super) fn finish(app: &App, event: &Event, payload: &Bytes, made: Made) -> F
     let progress = Progress {
         failures: event.failures,
         refusals: event.refusals.saturating_add(1),
-        age: age(app, event),
+        age: age(app, event.accepted_at_us),
     };
     let retry = policy(app, event).retry;
     let decision = decide(attempted, progress, &retry, &app.config.queue.delays);
@@ -339,48 +355,4 @@ fn in_words_of(target: &Target, condition: Condition) -> Condition {
         }
         (_, condition) => condition,
     }
-}
-
-/// Closes an attempt. While there is no space it is tried again; what can't be closed at all is found
-/// by the next start.
-async fn close(app: &App, finish: Finish, cut: &mut watch::Receiver<bool>) {
-    loop {
-        let was_cut = *cut.borrow();
-        let Err(error) = close_once(app, &finish).await else {
-            return;
-        };
-        app.faults.note(&app.clock, &error);
-        let may_pass = matches!(
-            error,
-            QueueError::Busy | QueueError::Full { .. } | QueueError::Storage(_)
-        );
-        if was_cut || !may_pass {
-            return;
-        }
-        drop(tokio::time::timeout(CLOSE_AGAIN, cut_short(cut)).await);
-    }
-}
-
-/// Closes an attempt, and counts it once that is durable.
-///
-/// # Errors
-///
-/// What the queue refuses it for; the attempt is still under way then.
-pub(super) async fn close_once(app: &App, finish: &Finish) -> Result<(), QueueError> {
-    let done = perform(app, Operation::Finish(finish.clone())).await?;
-    // The event itself is one of them.
-    let taken = match done {
-        Done::Changed(changed) => usize::try_from(changed)
-            .unwrap_or(usize::MAX)
-            .saturating_sub(1),
-        Done::Claimed(_) | Done::Published(_) => 0,
-    };
-    app.metrics.events.closed(&finish.ending, taken);
-    let left_out = finish.follow_ups.len().saturating_sub(taken);
-    if left_out > 0 {
-        app.metrics.events.records_left_out(left_out);
-        let error = RecordLeftOut { event: finish.id };
-        app.records_left_out.note(&app.clock, &error);
-    }
-    Ok(())
 }

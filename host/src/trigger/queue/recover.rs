@@ -14,9 +14,10 @@ use domain::event::Target;
 use domain::report::Started;
 use domain::retry::Attempted;
 use domain::{FunctionName, MemoryMb, Qualifier, Report, RequestId, Status, VersionId};
-use storage::{Event, Failure, QueueError, StorageError};
+use storage::{Event, Failure, Finish, QueueError, StorageError};
 
-use super::attempt::{Made, close_once, finish};
+use super::attempt::{Made, finish};
+use super::close::{CLOSE_AGAIN, close_once, leave_open, may_close};
 use crate::app::App;
 
 /// Why attempts were not closed. They are still under way for the queue.
@@ -77,14 +78,62 @@ pub(super) async fn reconcile(app: &Arc<App>, events: Vec<Event>) -> Result<(), 
         closing.push(finish(app, &event, &payload, made));
     }
     // All are asked for before the first is waited for, so that they share a transaction.
-    let closed: Vec<_> = closing
-        .iter()
-        .map(|finish| close_once(app, finish))
+    let asked: Vec<_> = closing
+        .into_iter()
+        .map(|finish| (close_once(app, &finish), finish))
         .collect();
-    for closed in closed {
-        closed.await?;
+    for (closed, finish) in asked {
+        settle(app, finish, closed.await).await?;
     }
     Ok(())
+}
+
+/// Sees to it that an attempt is closed, after one try. What is wrong with one event alone keeps no
+/// other waiting: it is left to the next start.
+async fn settle(
+    app: &App,
+    mut finish: Finish,
+    mut closed: Result<(), QueueError>,
+) -> Result<(), RecoverError> {
+    let mut tries = 0;
+    while let Err(error) = closed {
+        tries += 1;
+        match error {
+            // An earlier try did it.
+            QueueError::NotRunning { .. } => return Ok(()),
+            QueueError::Busy
+            | QueueError::Full { .. }
+            | QueueError::Failed { .. }
+            | QueueError::Closed => return Err(error.into()),
+            QueueError::Duplicate { .. }
+            | QueueError::Quota { .. }
+            | QueueError::DeadLetters { .. }
+            | QueueError::Storage(_) => {}
+        }
+        if !may_close(app, &mut finish, &error, tries) {
+            leave_open(&finish, &error);
+            return Ok(());
+        }
+        tokio::time::sleep(CLOSE_AGAIN).await;
+        closed = close_once(app, &finish).await;
+    }
+    Ok(())
+}
+
+/// Closes the attempt at an event whose task panicked, however often that has to be tried. What is not
+/// done when the server drains is left to the next start.
+pub(super) async fn close_left(app: Arc<App>, event: Event) {
+    while let Err(error) = reconcile(&app, vec![event.clone()]).await {
+        app.metrics.events.close_failed();
+        app.faults.note(&app.clock, &error);
+        if app.is_draining() {
+            return;
+        }
+        tokio::select! {
+            () = tokio::time::sleep(CLOSE_AGAIN) => {}
+            () = app.drain_started() => {}
+        }
+    }
 }
 
 async fn blocking<T: Send + 'static>(

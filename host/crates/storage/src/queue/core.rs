@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::engine::Engine;
-use super::machine::{self, Depth, Depths, Moment, Tally};
+use super::machine::{self, Depth, Depths, Moment, NextDue, Tally};
 use super::operation::{Done, Operation};
 use super::{QueueError, QueueHealth, QueueStatistics, Quota};
 use crate::StorageError;
@@ -40,8 +40,8 @@ pub(crate) struct Outcome {
 pub(crate) struct Changed {
     pub(crate) queue: String,
     pub(crate) depth: Depth,
-    /// In queue time, if anything waits.
-    pub(crate) next_due_us: Option<i64>,
+    /// If anything waits.
+    pub(crate) next: Option<NextDue>,
 }
 
 impl Core {
@@ -61,7 +61,7 @@ impl Core {
             changed.push(Changed {
                 queue: queue.clone(),
                 depth: *depth,
-                next_due_us: engine.next_due_us(queue)?,
+                next: engine.next_due(queue)?,
             });
         }
         let core = Self {
@@ -184,7 +184,7 @@ impl Core {
         let mut changed = Vec::with_capacity(tally.touched.len());
         for (queue, depth) in tally.touched {
             changed.push(Changed {
-                next_due_us: self.engine.next_due_us(&queue)?,
+                next: self.engine.next_due(&queue)?,
                 depth,
                 queue,
             });

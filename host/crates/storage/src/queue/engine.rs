@@ -7,7 +7,7 @@ use domain::RequestId;
 use domain::event::EventState;
 
 use super::Event;
-use super::machine::{Depths, Effect, Rows};
+use super::machine::{Depths, Effect, NextDue, Rows};
 #[cfg(test)]
 use super::memory::Memory;
 use super::operation::ScheduleRecord;
@@ -93,9 +93,9 @@ impl Engine {
         each!(self, engine => engine.depths())
     }
 
-    /// When the next event of a queue is due.
-    pub(super) fn next_due_us(&self, queue: &str) -> Result<Option<i64>, StorageError> {
-        each!(self, engine => engine.next_due_us(queue))
+    /// The event of a queue that is due next.
+    pub(super) fn next_due(&self, queue: &str) -> Result<Option<NextDue>, StorageError> {
+        each!(self, engine => engine.next_due(queue))
     }
 }
 

@@ -112,6 +112,15 @@ impl Depth {
     }
 }
 
+/// What is due next in a queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct NextDue {
+    /// When, in queue time.
+    pub(crate) due_us: i64,
+    /// When it was accepted, in queue time.
+    pub(crate) accepted_at_us: i64,
+}
+
 /// How much there is, by queue. What is empty is not there.
 pub(super) type Depths = BTreeMap<String, Depth>;
 

@@ -13,7 +13,7 @@ use domain::RequestId;
 use domain::event::EventState;
 
 use super::Event;
-use super::machine::{Depths, Effect, Rows, Tally};
+use super::machine::{Depths, Effect, NextDue, Rows, Tally};
 use super::operation::ScheduleRecord;
 use crate::StorageError;
 use crate::disk::simulated::{self, Mistake, Step};
@@ -187,9 +187,13 @@ impl Memory {
         Ok(depths)
     }
 
-    pub(super) fn next_due_us(&self, queue: &str) -> Result<Option<i64>, StorageError> {
+    pub(super) fn next_due(&self, queue: &str) -> Result<Option<NextDue>, StorageError> {
         let queued = self.of(Some(queue), EventState::Queued);
-        Ok(queued.map(|event| event.due_at_us).min())
+        let next = queued.min_by_key(|event| event.due_at_us);
+        Ok(next.map(|event| NextDue {
+            due_us: event.due_at_us,
+            accepted_at_us: event.accepted_at_us,
+        }))
     }
 
     fn of(&self, queue: Option<&str>, state: EventState) -> impl Iterator<Item = &Event> {

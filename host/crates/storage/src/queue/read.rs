@@ -49,12 +49,50 @@ fn ask<T: Default>(
     }
 }
 
+/// A row that does not hold what it should is passed over, and the log says which: the others do not wait
+/// for it.
 pub(super) fn running(path: &Path) -> Result<Vec<Event>, StorageError> {
     ask(path, |connection| {
-        connection
-            .prepare(sql::OF_STATE)?
-            .query_map(params![row::state(EventState::Running), -1], row::event)?
-            .collect()
+        let mut statement = connection.prepare(sql::ALL_OF_STATE)?;
+        let mut rows = statement.query([row::state(EventState::Running)])?;
+        let mut events = Vec::new();
+        while let Some(row) = rows.next()? {
+            match row::event(row) {
+                Ok(event) => events.push(event),
+                Err(error) => {
+                    let number: i64 = row.get(row::EVENT_COLUMNS)?;
+                    let id = row.get(0).map(RequestId::from_bytes);
+                    let id = id.map_or_else(|_| "without an id".to_owned(), |id| id.to_string());
+                    tracing::error!(
+                        "event {id}, number {number}, can't be read, so its last attempt stays open: {error}"
+                    );
+                }
+            }
+        }
+        Ok(events)
+    })
+}
+
+/// How many events are in `states`, of one queue or of all.
+pub(super) fn count(
+    path: &Path,
+    queue: Option<&str>,
+    states: &[EventState],
+) -> Result<u64, StorageError> {
+    ask(path, |connection| {
+        let mut count = 0;
+        for state in states.iter().copied().map(row::state) {
+            count += match queue {
+                None => connection
+                    .query_row(sql::COUNT_OF_STATE, [state], |row| row.get::<_, u64>(0))?,
+                Some(queue) => connection.query_row(
+                    sql::COUNT_OF_QUEUE_AND_STATE,
+                    params![state, queue],
+                    |row| row.get::<_, u64>(0),
+                )?,
+            };
+        }
+        Ok(count)
     })
 }
 

@@ -67,7 +67,8 @@ pub(super) const DEPTHS_RUNNING: &str =
 pub(super) const DEPTHS_KEPT: &str =
     "SELECT queue, count(*), sum(bytes) FROM events INDEXED BY kept WHERE state > 2 GROUP BY queue";
 pub(super) const NEXT_DUE: &str =
-    "SELECT min(due_at_us) FROM events WHERE queue = ?1 AND state = 0";
+    "SELECT due_at_us, accepted_at_us FROM events WHERE queue = ?1 AND state = 0
+     ORDER BY due_at_us, number LIMIT 1";
 pub(super) const CLAMP_DUE: &str =
     "UPDATE events SET due_at_us = ?2 WHERE queue = ?1 AND state = 0 AND due_at_us > ?2";
 
@@ -116,6 +117,15 @@ pub(super) const OF_STATE: &str = concat!(
     columns!(),
     " FROM events WHERE state = ?1 ORDER BY number LIMIT ?2"
 );
+/// All of one state, with their numbers.
+pub(super) const ALL_OF_STATE: &str = concat!(
+    "SELECT ",
+    columns!(),
+    ", number FROM events WHERE state = ?1 ORDER BY number"
+);
+pub(super) const COUNT_OF_STATE: &str = "SELECT count(*) FROM events WHERE state = ?1";
+pub(super) const COUNT_OF_QUEUE_AND_STATE: &str =
+    "SELECT count(*) FROM events WHERE queue = ?2 AND state = ?1";
 pub(super) const OF_QUEUE_AND_STATE: &str = concat!(
     "SELECT ",
     columns!(),
@@ -168,6 +178,9 @@ pub(super) const ABOUT_EVENTS: &[&str] = &[
     GIVEN_UP_BEFORE,
     IS_PENDING,
     OF_STATE,
+    ALL_OF_STATE,
+    COUNT_OF_STATE,
+    COUNT_OF_QUEUE_AND_STATE,
     OF_QUEUE_AND_STATE,
     OLDEST,
     PAGE,

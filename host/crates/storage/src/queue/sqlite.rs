@@ -12,9 +12,9 @@ use bytes::Bytes;
 use domain::event::{Condition, EventState};
 use domain::{RequestId, Trigger};
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, OptionalExtension as _, Params, params};
+use rusqlite::{Connection, OptionalExtension as _, Params, Row, params};
 
-use super::machine::{Depths, Effect, Rows};
+use super::machine::{Depths, Effect, NextDue, Rows};
 use super::operation::ScheduleRecord;
 use super::row::{self, json, place};
 use super::{Event, sql};
@@ -209,10 +209,16 @@ impl Sqlite {
         read().map_err(self.error("counting events"))
     }
 
-    pub(super) fn next_due_us(&self, queue: &str) -> Result<Option<i64>, StorageError> {
+    pub(super) fn next_due(&self, queue: &str) -> Result<Option<NextDue>, StorageError> {
+        let next = |row: &Row<'_>| {
+            Ok(NextDue {
+                due_us: row.get(0)?,
+                accepted_at_us: row.get(1)?,
+            })
+        };
         self.connection
             .prepare_cached(sql::NEXT_DUE)
-            .and_then(|mut statement| statement.query_row([queue], |row| row.get(0)))
+            .and_then(|mut statement| statement.query_row([queue], next).optional())
             .map_err(self.error("reading due times"))
     }
 

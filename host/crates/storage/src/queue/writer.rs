@@ -11,13 +11,14 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
-use super::core::{Changed, Core};
+use super::core::Core;
 use super::engine::Engine;
 use super::machine::{Depth, Moment, SELECTED_MAX};
 use super::operation::{Done, Operation};
 use super::time::{QueueTime, Watch};
+use super::view::View;
 use super::{
-    PENDING_BYTES_MAX, PENDING_OPERATIONS_MAX, QueueError, QueueHealth, QueueSettings,
+    Due, PENDING_BYTES_MAX, PENDING_OPERATIONS_MAX, QueueError, QueueHealth, QueueSettings,
     QueueStatistics, Reply,
 };
 use crate::ledger::Ledger;
@@ -62,34 +63,6 @@ impl std::fmt::Debug for Shared {
     }
 }
 
-/// What is known of the queue without asking the engine.
-struct View {
-    queues: BTreeMap<String, Waiting>,
-    health: QueueHealth,
-    statistics: QueueStatistics,
-}
-
-/// One queue with events.
-#[derive(Default)]
-struct Waiting {
-    depth: Depth,
-    next_due_us: Option<i64>,
-}
-
-impl View {
-    fn show(&mut self, changed: Vec<Changed>) {
-        for changed in changed {
-            if changed.depth.is_empty() {
-                self.queues.remove(&changed.queue);
-                continue;
-            }
-            let waiting = self.queues.entry(changed.queue).or_default();
-            waiting.depth = changed.depth;
-            waiting.next_due_us = changed.next_due_us;
-        }
-    }
-}
-
 impl Shared {
     pub(super) fn submit(&self, operation: Operation, reply: Reply) {
         let bytes = operation.payload_bytes();
@@ -128,11 +101,7 @@ impl Shared {
     }
 
     pub(super) fn depths(&self) -> BTreeMap<String, Depth> {
-        let view = self.view.lock();
-        let queues = view.queues.iter();
-        queues
-            .map(|(queue, waiting)| (queue.clone(), waiting.depth))
-            .collect()
+        self.view.lock().depths()
     }
 
     pub(super) fn health(&self) -> QueueHealth {
@@ -147,24 +116,16 @@ impl Shared {
         self.view.lock().statistics
     }
 
-    /// Nothing is due that can't be claimed.
-    pub(super) fn due(&self, now_us: i64) -> (Vec<String>, Option<Duration>) {
-        let view = self.view.lock();
-        if matches!(view.health, QueueHealth::Failed { .. }) {
-            return (Vec::new(), None);
-        }
-        let mut due = Vec::new();
-        let mut later: Option<i64> = None;
-        for (queue, waiting) in &view.queues {
-            match waiting.next_due_us {
-                Some(due_us) if due_us <= now_us => due.push(queue.clone()),
-                Some(due_us) => later = Some(later.map_or(due_us, |later| later.min(due_us))),
-                None => {}
-            }
-        }
-        let wait = later.map(|due_us| {
-            Duration::from_micros(u64::try_from(due_us.saturating_sub(now_us)).unwrap_or(0))
-        });
+    /// [`View::due`], with the time until then.
+    pub(super) fn due(
+        &self,
+        now_us: i64,
+        after: &str,
+        at_most: usize,
+    ) -> (Vec<Due>, Option<Duration>) {
+        let (due, next_us) = self.view.lock().due(now_us, after, at_most);
+        let wait_us = next_us.map(|due_us| due_us.saturating_sub(now_us));
+        let wait = wait_us.map(|us| Duration::from_micros(u64::try_from(us).unwrap_or(0)));
         (due, wait)
     }
 
@@ -215,16 +176,10 @@ pub(super) fn start(
     path: &Path,
 ) -> Result<(Arc<Shared>, JoinHandle<()>), StorageError> {
     let (core, queues) = Core::open(engine, settings.quota, settings.wait_max, time.now_us())?;
-    let mut view = View {
-        queues: BTreeMap::new(),
-        health: QueueHealth::Writable,
-        statistics: QueueStatistics::default(),
-    };
-    view.show(queues);
     let shared = Arc::new(Shared {
         pending: Mutex::default(),
         arrived: Condvar::new(),
-        view: Mutex::new(view),
+        view: Mutex::new(View::new(queues)),
         writing: Mutex::new(()),
     });
     let watch = time.watch();

@@ -11,7 +11,7 @@ use storage::{Done, Operation, Selection};
 
 use super::super::super::error::ApiError;
 use super::super::super::request::read_json;
-use super::{Named, json};
+use super::{Named, json, reading};
 use crate::app::App;
 use crate::http::error::HttpResponse;
 use crate::trigger::queue::accept::{AcceptError, perform};
@@ -181,21 +181,59 @@ pub(in crate::api::mayfly) async fn change_events(
     match selected {
         Selected::One(named) => one(app, change, &named).await,
         Selected::All { function, states } => {
+            let queue = function.as_ref().map(ToString::to_string);
             let mut changed = 0;
-            loop {
-                let selection = Selection::Of {
-                    queue: function.as_ref().map(ToString::to_string),
-                    states: states.clone(),
-                    limit: STEP,
-                };
-                let step = perform_one(app, change.operation(selection)).await?;
-                changed += step;
-                // What failed again meanwhile is not taken up again for ever.
-                if step < u64::from(STEP) || app.is_draining() {
-                    return json(&Changed { changed });
+            for state in states {
+                let (of, counted) = (queue.clone(), [state]);
+                let total = reading(app, move |queue| queue.count(of.as_deref(), &counted)).await?;
+                let mut steps = Steps::new(total);
+                while let Some(limit) = steps.next_limit()
+                    && !app.is_draining()
+                {
+                    let selection = Selection::Of {
+                        queue: queue.clone(),
+                        states: vec![state],
+                        limit,
+                    };
+                    let step = perform_one(app, change.operation(selection)).await?;
+                    steps.note(limit, step);
                 }
+                changed += steps.changed;
             }
+            json(&Changed { changed })
         }
+    }
+}
+
+/// Steps in which many events are changed. No more than there were at the beginning: what is redriven may
+/// fail again meanwhile, and is not taken up again for ever.
+#[derive(Debug)]
+struct Steps {
+    left: u64,
+    changed: u64,
+}
+
+impl Steps {
+    fn new(total: u64) -> Self {
+        Self {
+            left: total,
+            changed: 0,
+        }
+    }
+
+    /// How many the next step may change, if there is one.
+    fn next_limit(&self) -> Option<u32> {
+        let limit = u32::try_from(self.left).map_or(STEP, |left| left.min(STEP));
+        (limit > 0).then_some(limit)
+    }
+
+    /// Notes what a step changed that might have changed `limit`: less when there are no more.
+    fn note(&mut self, limit: u32, changed: u64) {
+        self.changed += changed;
+        self.left = match changed < u64::from(limit) {
+            true => 0,
+            false => self.left.saturating_sub(changed),
+        };
     }
 }
 
@@ -238,6 +276,27 @@ async fn perform_one(app: &App, operation: Operation) -> Result<u64, ApiError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_fails_again_at_once_is_not_redriven_for_ever() {
+        let steps = |total, mut there: u64| {
+            let mut limits = Vec::new();
+            let mut steps = Steps::new(total);
+            while let Some(limit) = steps.next_limit() {
+                limits.push(limit);
+                assert!(limits.len() < 9, "it goes round");
+                let step = there.min(limit.into());
+                there -= step;
+                steps.note(limit, step);
+            }
+            (steps.changed, limits)
+        };
+        // There are always more.
+        assert_eq!(steps(1_001, u64::MAX), (1_001, vec![500, 500, 1]));
+        // Somebody else was faster.
+        assert_eq!(steps(1_500, 600), (600, vec![500, 500]));
+        assert_eq!(steps(0, 5), (0, vec![]));
+    }
 
     fn states(change: Change, texts: &[&str]) -> Result<Vec<EventState>, String> {
         let texts = texts.iter().map(|text| (*text).to_owned()).collect();

@@ -34,12 +34,17 @@ impl InFlight {
         }
     }
 
+    /// How many places a queue holds.
+    pub(super) fn of(&self, queue: &str) -> u32 {
+        self.by_queue.get(queue).copied().unwrap_or(0)
+    }
+
     /// How many more places a queue may hold now. Half of those that the others leave, but one in any case
     /// while there is one: whoever comes later finds as many as any queue before it took. Deliveries hold a
     /// quarter of all together at most, and [`ORIGIN_MAX`] to one origin.
     pub(super) fn free(&self, queue: &str) -> u32 {
         let free = self.places.saturating_sub(self.held);
-        let of_queue = self.by_queue.get(queue).copied().unwrap_or(0);
+        let of_queue = self.of(queue);
         let half = (free + of_queue) / 2;
         let at_most = half.max(1).saturating_sub(of_queue).min(free);
         let Some(origin) = origin_of(queue) else {

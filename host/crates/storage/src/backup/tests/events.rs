@@ -196,7 +196,7 @@ fn the_queue_goes_on_while_it_is_copied_and_the_copy_is_of_one_moment() {
     let (copying, snapshot) = pinned.unwrap();
     // The writer takes what comes, and is not held by what was pinned.
     (20..40).for_each(|number| accept(&queue, number));
-    while !queue.due().0.is_empty() {
+    while !queue.due("", 1).0.is_empty() {
         work(&site, &queue);
     }
     copying.unwrap().finish().unwrap();

@@ -413,7 +413,10 @@ impl Model {
                 .iter()
                 .filter(|event| event.queue == queue && event.state == EventState::Queued);
             let next = queued.map(|event| event.due_us).min();
-            assert_eq!(engine.next_due_us(queue).unwrap(), next);
+            assert_eq!(
+                engine.next_due(queue).unwrap().map(|next| next.due_us),
+                next
+            );
         }
         let mut found = Vec::new();
         for state in EventState::ALL {

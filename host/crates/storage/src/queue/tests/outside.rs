@@ -2,6 +2,11 @@
 
 use super::*;
 
+fn due(queue: &Queue) -> Vec<String> {
+    let (due, _) = queue.due("", usize::MAX);
+    due.into_iter().map(|due| due.queue).collect()
+}
+
 #[test]
 fn an_event_is_accepted_claimed_and_finished_once() {
     let root = tempfile::tempdir().unwrap();
@@ -12,7 +17,7 @@ fn an_event_is_accepted_claimed_and_finished_once() {
         queue.perform(accept([1], "f")),
         Err(QueueError::Duplicate { .. })
     ));
-    assert_eq!(queue.due().0, ["f"]);
+    assert_eq!(due(&queue), ["f"]);
     let claimed = claimed(queue.perform(claim("f", 9)));
     assert_eq!(claimed.len(), 1);
     assert_eq!(claimed[0].event.attempts, 1);
@@ -63,6 +68,41 @@ fn what_was_accepted_is_there_after_a_restart_and_what_ran_is_told() {
 }
 
 #[test]
+fn a_row_that_cant_be_read_keeps_no_other_attempt_from_being_told() {
+    let root = tempfile::tempdir().unwrap();
+    let data_dir = DataDir::open(root.path()).unwrap();
+    let queue = open(&data_dir);
+    queue.perform(accept(1..=4, "f")).unwrap();
+    queue.perform(claim("f", 3)).unwrap();
+    let other = rusqlite::Connection::open(root.path().join(sqlite::FILE)).unwrap();
+    other
+        .execute_batch(
+            "UPDATE events SET target = '{' WHERE number = 1;
+             UPDATE events SET id = x'00' WHERE number = 2;",
+        )
+        .unwrap();
+    let interrupted = queue.interrupted().unwrap();
+    let ids: Vec<_> = interrupted.iter().map(|event| event.id).collect();
+    assert_eq!(ids, [id(3)]);
+}
+
+#[test]
+fn events_are_counted_by_state_and_queue() {
+    let root = tempfile::tempdir().unwrap();
+    let data_dir = DataDir::open(root.path()).unwrap();
+    let queue = open(&data_dir);
+    queue.perform(accept(1..=5, "f")).unwrap();
+    queue.perform(accept(6..=7, "g")).unwrap();
+    queue.perform(claim("f", 2)).unwrap();
+    let count = |of, states: &[EventState]| queue.count(of, states).unwrap();
+    assert_eq!(count(None, &[EventState::Queued]), 5);
+    assert_eq!(count(Some("f"), &[EventState::Queued]), 3);
+    let both = [EventState::Queued, EventState::Running];
+    assert_eq!(count(Some("f"), &both), 5);
+    assert_eq!(count(Some("g"), &[EventState::Dead]), 0);
+}
+
+#[test]
 fn a_backlog_in_one_queue_keeps_no_other_from_being_due() {
     let root = tempfile::tempdir().unwrap();
     let data_dir = DataDir::open(root.path()).unwrap();
@@ -72,13 +112,13 @@ fn a_backlog_in_one_queue_keeps_no_other_from_being_due() {
     later.delay = Duration::from_secs(3_600);
     let last = Operation::Accept(vec![new_event(800, "b"), later]);
     queue.perform(last).unwrap();
-    let (due, wait) = queue.due();
-    assert_eq!(due, ["a", "b"]);
+    assert_eq!(due(&queue), ["a", "b"]);
+    let (_, wait) = queue.due("", 0);
     assert!(wait.unwrap() <= Duration::from_secs(3_600));
     assert_eq!(claimed(queue.perform(claim("b", 9))).len(), 1);
-    assert_eq!(queue.due().0, ["a"]);
+    assert_eq!(due(&queue), ["a"]);
     assert_eq!(claimed(queue.perform(claim("a", 1_000))).len(), 500);
-    assert_eq!(queue.due().0, [""; 0]);
+    assert_eq!(due(&queue), [""; 0]);
 }
 
 #[test]
