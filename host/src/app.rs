@@ -31,6 +31,9 @@ use crate::trigger::schedule::Schedules;
 /// Uploads at once: one is compiled, the others wait for it. More than deployment tools send side by side.
 pub(crate) const UPLOADS_MAX: usize = 16;
 
+/// Exports of billing at once: each reads a month and holds a thread for as long as its reader takes.
+pub(crate) const EXPORTS_MAX: usize = 2;
+
 /// What the process owns.
 #[derive(Debug)]
 pub(crate) struct App {
@@ -63,6 +66,8 @@ pub(crate) struct App {
     pub(crate) logs: Logs,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) faults: Faults,
+    /// Records of events that their destination's queue had no room for.
+    pub(crate) records_left_out: Faults,
     /// The keys of those who issue tokens.
     pub(crate) key_sets: KeySets,
     /// Memory for bodies that are being received and events that wait.
@@ -70,6 +75,8 @@ pub(crate) struct App {
     pub(crate) audit: AuditLog,
     /// For the one backup that may be made at a time.
     pub(crate) backups: Arc<Semaphore>,
+    /// Exports of billing that may still be made.
+    pub(crate) exports: Arc<Semaphore>,
     /// Live tails that may still be started.
     pub(crate) live_tails: LiveTails,
     /// Uploads that may still be taken.

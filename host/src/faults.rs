@@ -1,7 +1,7 @@
 //! Our own failures, told in the log without drowning it.
 //!
-//! A full disk refuses thousands of invocations a second. The first failure of a second is logged
-//! whole, the others are counted.
+//! A full disk refuses thousands of invocations a second. The first failure of a second, or of another
+//! time, is logged whole, the others are counted.
 
 use std::error::Error;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -11,17 +11,37 @@ use domain::Clock;
 const MICROS_PER_SECOND: i64 = 1_000_000;
 
 /// Which second was logged, and what was left out since.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Faults {
-    logged_second: AtomicI64,
+    period_us: i64,
+    /// Periods since 1970.
+    logged: AtomicI64,
     left_out: AtomicU64,
 }
 
+impl Default for Faults {
+    fn default() -> Self {
+        Self {
+            period_us: MICROS_PER_SECOND,
+            logged: AtomicI64::new(0),
+            left_out: AtomicU64::new(0),
+        }
+    }
+}
+
 impl Faults {
-    /// Logs a failure of ours, or counts it when one was logged in this second.
+    /// Logs one failure a minute.
+    pub(crate) fn once_a_minute() -> Self {
+        Self {
+            period_us: 60 * MICROS_PER_SECOND,
+            ..Self::default()
+        }
+    }
+
+    /// Logs a failure of ours, or counts it when one was logged in this period.
     pub(crate) fn note(&self, clock: &Clock, error: &dyn Error) {
-        let second = clock.unix_us().div_euclid(MICROS_PER_SECOND);
-        if self.logged_second.swap(second, Ordering::Relaxed) == second {
+        let period = clock.unix_us().div_euclid(self.period_us);
+        if self.logged.swap(period, Ordering::Relaxed) == period {
             self.left_out.fetch_add(1, Ordering::Relaxed);
             return;
         }

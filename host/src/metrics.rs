@@ -15,7 +15,7 @@ use domain::{FunctionName, Report, Status};
 use http::StatusCode;
 
 use self::events::EventMetrics;
-pub(crate) use self::events::waiting;
+pub(crate) use self::events::{forgotten, waiting};
 use crate::concurrency::Refused;
 
 /// Upper bounds of the duration histogram, in microseconds.

@@ -157,6 +157,7 @@ pub(crate) fn app(
             quota: storage::Quota::default(),
             wait_max: Duration::from_secs(300),
             keep: Duration::from_secs(86_400),
+            keep_given_up: Duration::from_secs(86_400),
             clock: clock.clone(),
             on_change: Box::new(|| {}),
         },
@@ -189,6 +190,7 @@ pub(crate) fn app(
         logs: Logs::open(&data_dir, log_settings()).unwrap(),
         metrics,
         faults: Faults::default(),
+        records_left_out: Faults::once_a_minute(),
         key_sets: KeySets::new(std::path::PathBuf::new(), Clock::system()),
         room: Room::default(),
         audit: crate::audit::AuditLog::new(
@@ -196,6 +198,7 @@ pub(crate) fn app(
             false,
         ),
         backups: Arc::new(tokio::sync::Semaphore::new(1)),
+        exports: Arc::new(tokio::sync::Semaphore::new(crate::app::EXPORTS_MAX)),
         data_dir: data_dir.clone(),
         live_tails: crate::live_tails::LiveTails::default(),
         uploads: Arc::new(tokio::sync::Semaphore::new(1)),

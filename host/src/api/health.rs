@@ -13,18 +13,24 @@ use storage::{QueueHealth, QueueStatistics};
 use crate::app::App;
 use crate::http::error::{HttpResponse, json_response};
 use crate::invoke::ledger_failure;
-use crate::metrics::{Value, waiting};
+use crate::metrics::{Value, forgotten, waiting};
 
-/// 200 while invocations are taken; 503 with the reason when they are not.
+/// 200 while invocations are taken, `degraded` while no events are; 503 with the reason when none are
+/// taken.
 pub(super) fn health(app: &App) -> HttpResponse {
     let ledger = ledger_failure(&app.ledger.health());
-    let queue = queue_failure(&app.queue.health());
-    let (status, word) = if ledger.is_some() || queue.is_some() {
+    let queue_health = app.queue.health();
+    let queue = queue_failure(&queue_health);
+    // A queue that failed takes the server down with it.
+    let is_failed = ledger.is_some() || matches!(queue_health, QueueHealth::Failed { .. });
+    let (status, word) = if is_failed {
         (StatusCode::SERVICE_UNAVAILABLE, "failed")
     } else if app.is_draining() {
         (StatusCode::SERVICE_UNAVAILABLE, "draining")
     } else if !app.registry.is_ready() {
         (StatusCode::SERVICE_UNAVAILABLE, "starting")
+    } else if queue.is_some() {
+        (StatusCode::OK, "degraded")
     } else {
         (StatusCode::OK, "ok")
     };
@@ -80,9 +86,12 @@ pub(super) async fn all_metrics(app: &Arc<App>) -> HttpResponse {
 /// What is counted, for Prometheus.
 pub(super) fn metrics(app: &App, series: &Series) -> HttpResponse {
     let values = [&of_functions(app)[..], &of_stores(app), &of_queue(app)].concat();
+    let events = forgotten(app.queue.statistics().forgotten) + &app.schedules.render();
     let text = match series {
-        Series::OfTheProcess => app.metrics.render_process(&values),
-        Series::All(waiting) => app.metrics.render(&values) + waiting + &app.budgets.render(),
+        Series::OfTheProcess => app.metrics.render_process(&values) + &events,
+        Series::All(waiting) => {
+            app.metrics.render(&values) + waiting + &events + &app.budgets.render()
+        }
     };
     let mut response = Response::new(Full::new(Bytes::from(text)));
     let content_type = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
@@ -161,6 +170,7 @@ fn of_queue(app: &App) -> [Value; 6] {
         commits,
         operations,
         largest_batch,
+        forgotten: _,
     } = app.queue.statistics();
     [
         ("mayfly_events_queued", "Events that wait.", queued),

@@ -121,7 +121,7 @@ pub(super) async fn answer(request: &ApiRequest<'_>) -> Result<ApiResponse, ApiE
         Operation::GetInvoice => billing::invoice(app, &query).await,
         Operation::ListBudgets => billing::list_budgets(app, &query),
         Operation::ListEvents => events::list_events(app, &query).await,
-        Operation::GetEvent => events::get_event(&subject.event()?),
+        Operation::GetEvent => events::get_event(app, &subject.event()?).await,
         Operation::RedriveEvents => change_events(app, Change::Redrive, subject.selected()?).await,
         Operation::PurgeEvents => change_events(app, Change::Purge, subject.selected()?).await,
         Operation::SendCloudEvent => cloud_events::send(request, &subject.function()?).await,

@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::output::answer;
 use super::places::Places;
 use super::table::{Align, aligned};
+use super::unknown::note_if_unknown;
 use crate::client::query;
 
 /// Shows how many events wait for each function, and how long the oldest has.
@@ -41,6 +42,8 @@ struct Queue {
     queued: u64,
     running: u64,
     bytes: u64,
+    #[serde(default)]
+    kept_events: u64,
     oldest_accepted_at: Option<String>,
     age_s: Option<i64>,
     quota: Quota,
@@ -58,6 +61,9 @@ pub(super) fn run(command: &Queues, places: &Places) -> anyhow::Result<ExitCode>
     let function = command.function.as_ref().map(ToString::to_string);
     let query = query(&[("function", function)]);
     let Listing { queues } = client.get(&format!("/mayfly/queues{query}"))?;
+    if queues.is_empty() {
+        note_if_unknown(&client, command.function.as_ref());
+    }
     let queues = Value::Array(queues);
     if command.json {
         answer(format!("{queues}\n"))?;
@@ -78,6 +84,7 @@ fn table(queues: Vec<Queue>) -> String {
         ("BYTES", Align::Right),
         ("OLDEST", Align::Left),
         ("AGE S", Align::Right),
+        ("DEAD", Align::Right),
         ("EVENTS MAX", Align::Right),
         ("BYTES MAX", Align::Right),
     ];
@@ -93,6 +100,7 @@ fn table(queues: Vec<Queue>) -> String {
                 queue
                     .age_s
                     .map_or_else(|| "-".to_owned(), |age_s| age_s.to_string()),
+                queue.kept_events.to_string(),
                 queue.quota.events.to_string(),
                 queue.quota.bytes.to_string(),
             ]

@@ -57,7 +57,7 @@ pub(super) fn push_csv_line<'a>(csv: &mut String, fields: impl Iterator<Item = &
         if at > 0 {
             csv.push(',');
         }
-        let is_formula = field.starts_with(['=', '+', '@', '\t']);
+        let is_formula = field.starts_with(['=', '+', '-', '@', '\t', '\r']) && !is_number(field);
         if field.contains(['"', ',', '\r', '\n']) || is_formula {
             csv.push('"');
             if is_formula {
@@ -70,6 +70,15 @@ pub(super) fn push_csv_line<'a>(csv: &mut String, fields: impl Iterator<Item = &
         }
     }
     csv.push_str("\r\n");
+}
+
+/// Whether a text is a plain number, which no spreadsheet takes for more.
+fn is_number(text: &str) -> bool {
+    let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
+    digits.starts_with(|c: char| c.is_ascii_digit())
+        && digits
+            .bytes()
+            .all(|byte| byte.is_ascii_digit() || byte == b'.')
 }
 
 #[cfg(test)]
@@ -105,5 +114,27 @@ mod tests {
             csv(&["a", "b", "c"], &rows),
             "a,b,c\r\nplain,\"a,b\",\"say \"\"x\"\"\"\r\n,\"two\nlines\",\"'=1+1\"\r\n"
         );
+    }
+
+    #[test]
+    fn what_a_spreadsheet_would_run_is_made_text_and_numbers_stay_numbers() {
+        for (field, written) in [
+            ("=1", "\"'=1\""),
+            ("+cmd", "\"'+cmd\""),
+            ("-cmd|' /C calc'!A0", "\"'-cmd|' /C calc'!A0\""),
+            ("-2+3", "\"'-2+3\""),
+            ("-", "\"'-\""),
+            ("@x", "\"'@x\""),
+            ("\tx", "\"'\tx\""),
+            ("\r=1", "\"'\r=1\""),
+            ("-0.25", "-0.25"),
+            ("-7", "-7"),
+            ("+7", "+7"),
+            ("a-b", "a-b"),
+        ] {
+            let mut line = String::new();
+            push_csv_line(&mut line, std::iter::once(field));
+            assert_eq!(line, format!("{written}\r\n"));
+        }
     }
 }

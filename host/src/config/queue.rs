@@ -23,7 +23,8 @@ pub(crate) struct QueueConfig {
     pub(crate) delays: Delays,
 
     /// How many events may wait in one queue, range 1 to 1,000,000,000, default 1,000,000, and how many
-    /// MB they may have together, range 1 to 1,048,576, default 4,096. Keys `queue.events_max` and
+    /// MB they may have together, range 1 to 1,048,576, default 4,096; as much again may be kept of dead
+    /// and expired ones. Keys `queue.events_max` and
     /// `queue.mb_max`, variables `MAYFLY_QUEUE_EVENTS_MAX` and `MAYFLY_QUEUE_MB_MAX`.
     pub(crate) quota: Quota,
 
@@ -34,6 +35,10 @@ pub(crate) struct QueueConfig {
     /// How long an event that succeeded can still be looked at, in hours, range 0 to 87,600, default 24.
     /// Key `queue.keep_hours`, variable `MAYFLY_QUEUE_KEEP_HOURS`.
     pub(crate) keep: Duration,
+
+    /// How long dead and expired events are kept, in days, range 1 to 3,650, default 30. Key
+    /// `queue.dead_days`, variable `MAYFLY_QUEUE_DEAD_DAYS`.
+    pub(crate) keep_given_up: Duration,
 }
 
 impl QueueConfig {
@@ -59,6 +64,9 @@ impl QueueConfig {
             },
             concurrency_max: queue.u32("concurrency_max", 1..=20_000, 200),
             keep: Duration::from_secs(u64::from(queue.u32("keep_hours", 0..=87_600, 24)) * 3_600),
+            keep_given_up: Duration::from_secs(
+                u64::from(queue.u32("dead_days", 1..=3_650, 30)) * 86_400,
+            ),
         }
     }
 }

@@ -15,7 +15,7 @@ use storage::{
 use tokio::sync::{Notify, Semaphore, watch};
 
 use super::{Runtimes, Sockets};
-use crate::app::{App, Random, UPLOADS_MAX};
+use crate::app::{App, EXPORTS_MAX, Random, UPLOADS_MAX};
 use crate::audit::AuditLog;
 use crate::auth::authentication::Authentication;
 use crate::auth::identities::Identities;
@@ -118,9 +118,11 @@ pub(super) fn build(
         logs: stores.logs,
         metrics,
         faults: Faults::default(),
+        records_left_out: Faults::once_a_minute(),
         room: Room::default(),
         audit: stores.audit,
         backups: Arc::new(Semaphore::new(1)),
+        exports: Arc::new(Semaphore::new(EXPORTS_MAX)),
         data_dir: data_dir.clone(),
         live_tails: LiveTails::default(),
         uploads: Arc::new(Semaphore::new(UPLOADS_MAX)),
@@ -205,6 +207,7 @@ fn queue_settings(config: &Config, clock: &Clock, changed: &Arc<Notify>) -> Queu
         quota: config.queue.quota,
         wait_max: retry_max.max(delays.refused_max),
         keep: config.queue.keep,
+        keep_given_up: config.queue.keep_given_up,
         clock: clock.clone(),
         on_change: Box::new(move || changed.notify_one()),
     }

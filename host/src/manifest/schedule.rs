@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::document::{At, Table, quoted};
+use crate::answer::json_problem;
 
 /// Most `[[schedule]]` entries of one function.
 pub(crate) const SCHEDULES_MAX: usize = 100;
@@ -93,19 +94,22 @@ fn schedule(entry: &Table<'_>) -> Option<ManifestSchedule> {
         entry.wrong_at(name, "name", &rule);
     }
     let expression = required(entry, "expression", "cron(0 9 ? * MON-FRI *)");
-    if let Some(expression) = &expression
-        && let Err(error) = Expression::parse(expression.value)
-    {
-        entry.wrong_at(
-            expression,
-            "expression",
-            &format!("is no schedule: {error}"),
-        );
-    }
     let timezone = entry.text("timezone");
-    if let Some(timezone) = &timezone
-        && let Err(error) = Zone::named(timezone.value)
-    {
+    let zone = Zone::named(timezone.as_ref().map_or("UTC", |zone| zone.value));
+    if let Some(expression) = &expression {
+        match (Expression::parse(expression.value), &zone) {
+            (Err(error), _) => {
+                let rule = format!("is no schedule: {error}");
+                entry.wrong_at(expression, "expression", &rule);
+            }
+            (Ok(parsed), Ok(zone)) if !parsed.is_ever_due(zone) => {
+                let rule = format!("is never due: {}", never_due(zone));
+                entry.wrong_at(expression, "expression", &rule);
+            }
+            (Ok(_), _) => {}
+        }
+    }
+    if let (Some(timezone), Err(error)) = (&timezone, &zone) {
         entry.wrong_at(timezone, "timezone", &format!("is unknown: {error}"));
     }
     let input = entry.text("input");
@@ -122,12 +126,18 @@ fn schedule(entry: &Table<'_>) -> Option<ManifestSchedule> {
     );
     let jitter_s = entry.integer("jitter_s", &(0..=u64::from(JITTER_S_MAX)));
     let enabled = entry.boolean("enabled");
-    let (start_us, end_us) = (instant(entry, "start"), instant(entry, "end"));
-    if let (Some(start), Some(end)) = (start_us, end_us)
-        && start > end
+    let (start, end) = (instant(entry, "start"), instant(entry, "end"));
+    if let (Some((start, start_us)), Some((end, end_us))) = (&start, &end)
+        && start_us > end_us
     {
-        entry.wrong("`start` of a `[[schedule]]` must not be after its `end`".to_owned());
+        let rule = format!(
+            "is \"{}\", which is before its `start`, \"{}\"",
+            quoted(end.value),
+            quoted(start.value)
+        );
+        entry.wrong_at(end, "end", &rule);
     }
+    let (start_us, end_us) = (start.map(|(_, us)| us), end.map(|(_, us)| us));
     Some(ManifestSchedule {
         name: name?.value.to_owned(),
         expression: expression?.value.to_owned(),
@@ -140,6 +150,11 @@ fn schedule(entry: &Table<'_>) -> Option<ManifestSchedule> {
         start_us,
         end_us,
     })
+}
+
+/// Why an expression is never due in a zone, although there are such days.
+pub(crate) fn never_due(zone: &Zone) -> String {
+    format!("clocks in {} leap over all of its times", zone.name())
 }
 
 fn required<'d>(entry: &Table<'d>, key: &'static str, example: &str) -> Option<At<&'d str>> {
@@ -177,14 +192,17 @@ fn input_problem(input: &str) -> Option<String> {
     serde_json::from_str::<serde::de::IgnoredAny>(input)
         .err()
         .map(|error| {
-            format!("must be the text of a JSON value, such as '{{\"dry\": true}}': {error}")
+            format!(
+                "must be the text of a JSON value, such as '{{\"dry\": true}}': {}",
+                json_problem(&error)
+            )
         })
 }
 
-fn instant(entry: &Table<'_>, key: &'static str) -> Option<i64> {
+fn instant<'d>(entry: &Table<'d>, key: &'static str) -> Option<(At<&'d str>, i64)> {
     let text = entry.text(key)?;
     match text.value.parse::<Timestamp>() {
-        Ok(at) => Some(at.as_microsecond()),
+        Ok(at) => Some((text, at.as_microsecond())),
         Err(_) => {
             let rule = format!(
                 "must be an RFC 3339 instant in quotes, such as \"2026-11-22T00:00:00Z\", not \"{}\"",
@@ -250,6 +268,13 @@ mod tests {
             "name = \"n\"\nexpression = \"cron(0 25 * * ? *)\"",
             "3:14: `schedule[1].expression` is no schedule: column 8: expected an hour from 0 to 23, found `25`; an example is `cron(0 9 ? * MON-FRI *)`",
         );
+        let leapt_over = "name = \"n\"\nexpression = \"cron(30 2 29 3 ? 2026)\"";
+        check_refused(
+            &format!("{leapt_over}\ntimezone = \"Europe/Berlin\""),
+            "3:14: `schedule[1].expression` is never due: clocks in Europe/Berlin leap over all of its times",
+        );
+        let text = format!("[[schedule]]\n{leapt_over}\n");
+        assert!(Manifest::parse(&text).is_ok(), "UTC leaps over nothing");
         check_refused(
             "name = \"a/b\"\nexpression = \"rate(1 day)\"",
             "2:8: `schedule[1].name` must be 1 to 64 letters, digits, `-`, `_` and `.`, not \"a/b\"",
@@ -264,7 +289,7 @@ mod tests {
         );
         check_refused(
             &named("input = \"{\""),
-            "4:9: `schedule[1].input` must be the text of a JSON value, such as '{\"dry\": true}': EOF while parsing an object at line 1 column 1",
+            "4:9: `schedule[1].input` must be the text of a JSON value, such as '{\"dry\": true}': it ends too early",
         );
         check_refused(
             &named("jitter_s = 86401"),
@@ -273,6 +298,14 @@ mod tests {
         check_refused(
             &named("start = \"tomorrow\""),
             "4:9: `schedule[1].start` must be an RFC 3339 instant in quotes, such as \"2026-11-22T00:00:00Z\", not \"tomorrow\"",
+        );
+        check_refused(
+            &named("start = \"2026-11-22T00:00:00Z\"\nend = \"2026-11-21T00:00:00Z\""),
+            "5:7: `schedule[1].end` is \"2026-11-21T00:00:00Z\", which is before its `start`, \"2026-11-22T00:00:00Z\"",
+        );
+        check_refused(
+            &named("timezone = \"\""),
+            "4:12: `schedule[1].timezone` is unknown: there is no time zone ``; names are those of the IANA database, such as `Europe/Berlin` or `UTC`",
         );
         check_refused(
             &named("[[schedule]]\nname = \"n\"\nexpression = \"rate(1 hour)\""),

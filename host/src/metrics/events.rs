@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU64;
 
 use domain::event::EventState;
-use storage::{Depth, Ending};
+use storage::{Depth, Ending, Forgotten};
 
 use super::{Text, add, get};
 
@@ -21,6 +21,7 @@ pub(crate) struct EventMetrics {
     refused: AtomicU64,
     returned: AtomicU64,
     deliveries_failed: AtomicU64,
+    records_left_out: AtomicU64,
 }
 
 impl EventMetrics {
@@ -48,6 +49,11 @@ impl EventMetrics {
     /// Counts a destination that did not take a record.
     pub(crate) fn delivery_failed(&self) {
         add(&self.deliveries_failed, 1);
+    }
+
+    /// Counts records that their destination's queue had no room for.
+    pub(crate) fn records_left_out(&self, count: usize) {
+        add(&self.records_left_out, count as u64);
     }
 
     pub(super) fn render(&self, text: &mut Text) {
@@ -93,7 +99,41 @@ impl EventMetrics {
             "",
             get(&self.deliveries_failed),
         );
+        text.family(
+            "mayfly_records_left_out_total",
+            "counter",
+            "Records of events that were not made: the queue of the destination holds twice what may wait there.",
+        );
+        text.sample(
+            "mayfly_records_left_out_total",
+            "",
+            get(&self.records_left_out),
+        );
     }
+}
+
+/// Events that were removed because they had ended long ago.
+pub(crate) fn forgotten(forgotten: Forgotten) -> String {
+    const NAME: &str = "mayfly_events_forgotten_total";
+    let Forgotten {
+        succeeded,
+        dead,
+        expired,
+    } = forgotten;
+    let mut text = Text::default();
+    text.family(
+        NAME,
+        "counter",
+        "Events that were removed because they had ended long ago.",
+    );
+    for (state, count) in [
+        (EventState::Succeeded, succeeded),
+        (EventState::Dead, dead),
+        (EventState::Expired, expired),
+    ] {
+        text.sample(NAME, &format!("state=\"{state}\""), count);
+    }
+    text.0
 }
 
 /// One number of what waits.
@@ -120,11 +160,13 @@ pub(crate) fn waiting(
         waiting.depth.queued += depth.queued;
         waiting.depth.running += depth.running;
         waiting.depth.bytes += depth.bytes;
+        waiting.depth.kept_events += depth.kept_events;
+        waiting.depth.kept_bytes += depth.kept_bytes;
         let accepted_us = oldest.get(queue).copied().unwrap_or(now_us);
         let age_us = u64::try_from(now_us.saturating_sub(accepted_us)).unwrap_or(0);
         waiting.age_s = waiting.age_s.max(age_us / 1_000_000);
     }
-    let families: [(&str, &str, Value); 4] = [
+    let families: [(&str, &str, Value); 6] = [
         ("mayfly_queue_queued", "Events that wait, by target.", |w| {
             w.depth.queued
         }),
@@ -140,6 +182,16 @@ pub(crate) fn waiting(
             "mayfly_queue_oldest_age_seconds",
             "Age of the oldest of them, by target.",
             |w| w.age_s,
+        ),
+        (
+            "mayfly_queue_kept",
+            "Dead and expired events that are kept, by target.",
+            |w| w.depth.kept_events,
+        ),
+        (
+            "mayfly_queue_kept_bytes",
+            "Their payloads, by target.",
+            |w| w.depth.kept_bytes,
         ),
     ];
     let mut text = Text::default();
@@ -171,6 +223,8 @@ mod tests {
             queued,
             running,
             bytes: 10,
+            kept_events: 3,
+            kept_bytes: 7,
         };
         let depths = BTreeMap::from([
             ("f".to_owned(), depth(2, 1)),
@@ -185,6 +239,8 @@ mod tests {
             "mayfly_queue_oldest_age_seconds{target=\"f\"} 60",
             "mayfly_queue_queued{target=\"https://hooks.example.com\"} 4",
             "mayfly_queue_bytes{target=\"https://hooks.example.com\"} 20",
+            "mayfly_queue_kept{target=\"f\"} 3",
+            "mayfly_queue_kept_bytes{target=\"https://hooks.example.com\"} 14",
         ] {
             assert!(text.lines().any(|l| l == line), "{line} is not in\n{text}");
         }

@@ -13,6 +13,7 @@
 pub(crate) mod definition;
 pub(crate) mod event;
 mod manifest;
+mod outcome;
 mod run;
 #[cfg(test)]
 mod tests;
@@ -27,6 +28,7 @@ use storage::{Done, Operation, Queue, QueueError, ScheduleRecord, StorageError};
 use tokio::sync::{Notify, oneshot};
 
 use self::definition::{DEFAULT_GROUP, Definition, Group, Stored};
+use self::outcome::Outcomes;
 
 pub(crate) use self::run::run;
 
@@ -52,14 +54,20 @@ pub(crate) struct Schedules {
     /// Held over a change, from looking at what there is until it is on disk and here.
     changing: tokio::sync::Mutex<()>,
     changed: Notify,
+    /// What became of runs.
+    outcomes: Outcomes,
 }
 
 #[derive(Debug, Default)]
 struct State {
     schedules: BTreeMap<String, Arc<Schedule>>,
     groups: BTreeMap<String, Arc<Group>>,
+    /// Schedules of manifests that lie wholly in the past, and were warned of.
+    told_of_past: BTreeSet<String>,
     /// Functions whose file is gone for now: their manifest's schedules do nothing.
     paused: BTreeSet<FunctionName>,
+    /// Keys of schedules whose last run was left out because the function's queue was full: that was said.
+    full: BTreeSet<String>,
 }
 
 /// Why a schedule was not stored.
@@ -148,7 +156,13 @@ impl Schedules {
             state: Mutex::new(state),
             changing: tokio::sync::Mutex::default(),
             changed: Notify::new(),
+            outcomes: Outcomes::default(),
         })
+    }
+
+    /// What became of runs, for Prometheus.
+    pub(crate) fn render(&self) -> String {
+        self.outcomes.render()
     }
 
     /// All of them, by key.
@@ -279,7 +293,9 @@ impl Schedules {
             key: key.to_owned(),
         };
         self.perform(operation).await?;
-        self.state.lock().schedules.remove(key);
+        let mut state = self.state.lock();
+        state.schedules.remove(key);
+        state.full.remove(key);
         Ok(())
     }
 
@@ -300,11 +316,14 @@ impl Schedules {
         Ok(())
     }
 
-    /// Has the queue do something, without holding a thread.
-    async fn perform(&self, operation: Operation) -> Result<Done, QueueError> {
+    /// Has the queue do something, without holding a thread. It is asked at once; the future only waits.
+    fn perform(
+        &self,
+        operation: Operation,
+    ) -> impl Future<Output = Result<Done, QueueError>> + use<> {
         let (sender, receiver) = oneshot::channel();
         let reply = move |result| drop(sender.send(result));
         self.queue.submit(operation, Box::new(reply));
-        receiver.await.unwrap_or(Err(QueueError::Closed))
+        async { receiver.await.unwrap_or(Err(QueueError::Closed)) }
     }
 }

@@ -44,9 +44,9 @@ pub use logs::{
     ScannedBack, ScannedEvent, escape,
 };
 pub use queue::{
-    Claimed, Depth, Done, Ending, Event, EventPage, EventQuery, Failure, Finish, NewEvent,
-    Operation, Queue, QueueError, QueueHealth, QueueSettings, QueueStatistics, Quota,
-    ScheduleRecord, Selection,
+    Claimed, Depth, Done, Ending, Event, EventPage, EventQuery, Failure, Finish, FollowUp,
+    Forgotten, NewEvent, Operation, Queue, QueueError, QueueHealth, QueueSettings, QueueStatistics,
+    Quota, ScheduleRecord, Selection,
 };
 pub use records::{
     AliasRecord, FunctionRecord, NumberedRecord, Origin, Records, Stored, VersionRecord, Write,

@@ -33,12 +33,13 @@ mod tests;
 mod time;
 mod writer;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use domain::event::EventState;
 use domain::{Clock, RequestId};
 use parking_lot::Mutex;
 
@@ -57,7 +58,7 @@ pub use error::QueueError;
 pub use event::{Event, FAILURE_MESSAGE_BYTES_MAX, Failure};
 pub use machine::Depth;
 pub use operation::{
-    Claimed, Done, Ending, Finish, NewEvent, Operation, ScheduleRecord, Selection,
+    Claimed, Done, Ending, Finish, FollowUp, NewEvent, Operation, ScheduleRecord, Selection,
 };
 pub use read::{EventPage, EventQuery};
 
@@ -66,7 +67,7 @@ pub const PENDING_OPERATIONS_MAX: usize = 16_384;
 /// The payloads in them, in bytes.
 pub const PENDING_BYTES_MAX: usize = 64 << 20;
 
-/// How much may wait in one queue.
+/// How much may wait in one queue; as much again is kept of what died or expired there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Quota {
     /// Events, with those that run.
@@ -91,8 +92,10 @@ pub struct QueueSettings {
     /// When the queue is opened, no event waits longer than this for its next attempt: a later time
     /// comes from a wrong clock.
     pub wait_max: Duration,
-    /// How long what is known of events that succeeded is kept. Others stay until they are purged.
+    /// How long what is known of events that succeeded is kept.
     pub keep: Duration,
+    /// How long events that died or expired are kept, with their payloads.
+    pub keep_given_up: Duration,
     /// Tells the time.
     pub clock: Clock,
     /// Called, on the writer's thread, after every batch of operations.
@@ -105,6 +108,7 @@ impl std::fmt::Debug for QueueSettings {
             .field("quota", &self.quota)
             .field("wait_max", &self.wait_max)
             .field("keep", &self.keep)
+            .field("keep_given_up", &self.keep_given_up)
             .finish_non_exhaustive()
     }
 }
@@ -135,6 +139,34 @@ pub struct QueueStatistics {
     pub operations: u64,
     /// The most operations of one transaction.
     pub largest_batch: u64,
+    /// What was removed because it had ended long ago.
+    pub forgotten: Forgotten,
+}
+
+/// Events that were removed because they had ended long ago.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Forgotten {
+    /// They had succeeded.
+    pub succeeded: u64,
+    /// They had died.
+    pub dead: u64,
+    /// They had expired.
+    pub expired: u64,
+}
+
+impl Forgotten {
+    /// Adds what a step of forgetting removed.
+    fn count(&mut self, effects: &[machine::Effect]) {
+        for effect in effects {
+            match effect {
+                machine::Effect::Remove(event) if event.state == EventState::Expired => {
+                    self.expired += 1;
+                }
+                machine::Effect::Remove(_) => self.dead += 1,
+                _ => self.succeeded += 1,
+            }
+        }
+    }
 }
 
 impl QueueStatistics {
@@ -219,7 +251,7 @@ impl Queue {
         self.0.shared.due(self.now_us())
     }
 
-    /// How much waits, by queue; what is empty is not there.
+    /// How much there is, by queue; what is empty is not there.
     #[must_use]
     pub fn depths(&self) -> BTreeMap<String, Depth> {
         self.0.shared.depths()
@@ -267,6 +299,15 @@ impl Queue {
         read::events(&self.0.path, query)
     }
 
+    /// One event, without its payload.
+    ///
+    /// # Errors
+    ///
+    /// [`StorageError::Database`] when it can't be read.
+    pub fn event_alone(&self, id: RequestId) -> Result<Option<Event>, StorageError> {
+        read::event_alone(&self.0.path, id)
+    }
+
     /// One event, with its payload while that is kept.
     ///
     /// # Errors
@@ -288,13 +329,13 @@ impl Queue {
         read::oldest(&self.0.path, self.depths().into_keys())
     }
 
-    /// Whether an event that comes from `source` waits or runs.
+    /// Those of some schedules, by key, of which an event waits or runs.
     ///
     /// # Errors
     ///
     /// [`StorageError::Database`] when that can't be read.
-    pub fn is_pending(&self, source: &str) -> Result<bool, StorageError> {
-        read::is_pending(&self.0.path, source)
+    pub fn pending(&self, schedules: Vec<String>) -> Result<BTreeSet<String>, StorageError> {
+        read::pending(&self.0.path, schedules)
     }
 
     /// All schedules, by key.

@@ -12,11 +12,12 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Response, StatusCode};
 use serde::Serialize;
 use storage::{EntryQuery, Period, StorageError, SummaryQuery, SummaryRow};
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::super::body::{ApiResponse, Pieces, stream};
 use super::super::error::ApiError;
 use super::super::query::Query;
-use crate::app::App;
+use crate::app::{App, EXPORTS_MAX};
 use crate::faults::chain;
 use crate::http::error::{HttpResponse, json_response};
 use crate::invoices::{self, Asked, Source};
@@ -24,6 +25,9 @@ use crate::time_text::rfc3339_ms;
 
 /// Most records of one answer.
 const ENTRIES_MAX: u64 = 1_000_000;
+
+/// More records than these are an export.
+const ENTRIES_SHORT: usize = 10_000;
 
 /// Records that are shown when nobody says how many.
 const ENTRIES_DEFAULT: u64 = 100;
@@ -80,7 +84,12 @@ pub(super) async fn list_billing(app: &Arc<App>, query: &Query) -> Result<HttpRe
         until_us: None,
         limit: limit(query)?,
     };
+    let permit = match entries.limit > ENTRIES_SHORT {
+        true => Some(place(app)?),
+        false => None,
+    };
     let body = blocking(app, move |app| {
+        let _permit = permit;
         let read = app.ledger.entries(&entries)?;
         Ok(json_array(read.iter().map(EntryView::from)))
     });
@@ -137,9 +146,11 @@ pub(super) fn export(app: &Arc<App>, query: &Query) -> Result<ApiResponse, ApiEr
     query.only(&["month", "function"])?;
     let asked = Asked::new(month(query)?, function(query)?, app.clock.unix_us())
         .map_err(|error| ApiError::validation(format!("query parameter `month`: {error}")))?;
+    let permit = place(app)?;
     let (pieces, body) = stream();
     let app = Arc::clone(app);
     tokio::task::spawn_blocking(move || {
+        let _permit = permit;
         let mut out = Pieces::new(pieces);
         let mut written = Ok(());
         let read = app.ledger.each(&asked.records(), |report| {
@@ -160,6 +171,22 @@ pub(super) fn export(app: &Arc<App>, query: &Query) -> Result<ApiResponse, ApiEr
     let content_type = HeaderValue::from_static("application/x-ndjson");
     response.headers_mut().insert(CONTENT_TYPE, content_type);
     Ok(response)
+}
+
+/// A place among those that read many records.
+///
+/// # Errors
+///
+/// 429 when there is none.
+fn place(app: &App) -> Result<OwnedSemaphorePermit, ApiError> {
+    let place = Arc::clone(&app.exports).try_acquire_owned();
+    place.map_err(|_| {
+        ApiError::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            "TooManyRequestsException",
+            format!("{EXPORTS_MAX} exports of billing are being made; try again when one is done"),
+        )
+    })
 }
 
 /// A record as a line of JSON.
@@ -317,6 +344,28 @@ fn gb_seconds(mb_ms: u128) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn two_exports_are_made_at_once_and_a_place_comes_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let clock = domain::Clock::manual(1_800_000_000_000_000);
+        let app = Arc::new(crate::steps::app(dir.path(), &runtime, clock));
+        let query = |text| Query::parse(text).unwrap();
+        runtime.block_on(async {
+            let places = [place(&app).unwrap(), place(&app).unwrap()];
+            let Err(error) = export(&app, &query("month=2026-11")) else {
+                panic!("a third export");
+            };
+            assert_eq!(error.code(), "TooManyRequestsException");
+            let long = list_billing(&app, &query("limit=10001")).await;
+            assert_eq!(long.unwrap_err().code(), "TooManyRequestsException");
+            list_billing(&app, &query("limit=10000")).await.unwrap();
+            drop(places);
+            drop(export(&app, &query("month=2026-11")).unwrap());
+            list_billing(&app, &query("limit=10001")).await.unwrap();
+        });
+    }
 
     #[test]
     fn gb_seconds_are_binary_and_exact() {

@@ -8,7 +8,6 @@ mod view;
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use domain::event::EventState;
 use domain::{FunctionName, RequestId};
 use http::StatusCode;
@@ -28,11 +27,11 @@ const PAGE_MAX: u64 = 1_000;
 /// Events of a page when nobody says how many.
 const PAGE_DEFAULT: u64 = 100;
 
-/// An event that a request names, if there is one.
+/// An event that a request names, if there is one. Its payload is for whoever may see it.
 #[derive(Debug)]
 pub(super) struct Named {
     id: RequestId,
-    found: Option<(Event, Option<Bytes>)>,
+    found: Option<Event>,
 }
 
 #[derive(Serialize)]
@@ -50,7 +49,7 @@ impl Named {
     /// 400 when the text is no request id.
     pub(super) async fn find(app: &App, text: &str) -> Result<Self, ApiError> {
         let id = request_id(text)?;
-        let found = reading(app, move |queue| queue.event(id)).await?;
+        let found = reading(app, move |queue| queue.event_alone(id)).await?;
         Ok(Self { id, found })
     }
 
@@ -61,10 +60,8 @@ impl Named {
 
     /// What a policy has to allow: the function that the event is for, if it is there and for one.
     pub(super) fn resource(&self, region: &str) -> String {
-        let function = self
-            .found
-            .as_ref()
-            .and_then(|(event, _)| event.target.function());
+        let found = self.found.as_ref();
+        let function = found.and_then(|event| event.target.function());
         function.map_or_else(|| self.arn(), |function| function.arn(region))
     }
 
@@ -94,12 +91,8 @@ pub(super) async fn list_events(app: &App, query: &Query) -> Result<HttpResponse
     let state = state
         .transpose()
         .map_err(|error| ApiError::validation(format!("query parameter `state`: {error}")))?;
-    let limit = query.number("limit", PAGE_MAX)?.unwrap_or(PAGE_DEFAULT);
-    if limit == 0 {
-        return Err(ApiError::validation(format!(
-            "query parameter `limit` is `0`; it must be a number from 1 to {PAGE_MAX}"
-        )));
-    }
+    let limit = query.number_in("limit", 1..=PAGE_MAX)?;
+    let limit = limit.unwrap_or(PAGE_DEFAULT);
     let function = function(query)?;
     let purpose = purpose(function.as_ref(), state);
     let before = query.text("next").map(|next| {
@@ -122,13 +115,18 @@ pub(super) async fn list_events(app: &App, query: &Query) -> Result<HttpResponse
     })
 }
 
-pub(super) fn get_event(named: &Named) -> Result<HttpResponse, ApiError> {
-    match &named.found {
-        Some((event, payload)) => {
-            let text = view::with_payload(event, payload.as_ref());
+/// The event that was decided on, with its payload.
+pub(super) async fn get_event(app: &App, named: &Named) -> Result<HttpResponse, ApiError> {
+    let Some(decided) = &named.found else {
+        return Err(named.missing());
+    };
+    let id = named.id;
+    match reading(app, move |queue| queue.event(id)).await? {
+        Some((event, payload)) if event.target == decided.target => {
+            let text = view::with_payload(&event, payload.as_ref());
             Ok(json_response(StatusCode::OK, text))
         }
-        None => Err(named.missing()),
+        _ => Err(named.missing()),
     }
 }
 
@@ -193,7 +191,7 @@ pub(super) fn answer(status: StatusCode, body: &impl Serialize) -> Result<HttpRe
 /// Checks that an app's state lets new events in.
 pub(super) fn check_open(app: &Arc<App>) -> Result<(), ApiError> {
     if app.is_draining() {
-        return Err(ApiError::service(StatusCode::SERVICE_UNAVAILABLE));
+        return Err(ApiError::stopping());
     }
     Ok(())
 }

@@ -28,6 +28,10 @@ struct QueueView {
     running: u64,
     /// Of the payloads of both.
     bytes: u64,
+    /// Events that died or expired and are kept.
+    kept_events: u64,
+    /// Their payloads.
+    kept_bytes: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     oldest_accepted_at: Option<String>,
     /// Of the oldest event, in whole seconds.
@@ -42,7 +46,8 @@ struct QuotaView {
     bytes: u64,
 }
 
-/// The queues in which something waits or runs; of one function, that one whether or not.
+/// The queues in which something waits, runs or is kept; of one function that there is, that one whether or
+/// not.
 pub(super) async fn list_queues(app: &App, query: &Query) -> Result<HttpResponse, ApiError> {
     query.only(&["function"])?;
     let wanted = function(query)?;
@@ -50,7 +55,9 @@ pub(super) async fn list_queues(app: &App, query: &Query) -> Result<HttpResponse
     let mut depths = app.queue.depths();
     if let Some(wanted) = &wanted {
         depths.retain(|queue, _| queue == wanted.as_str());
-        depths.entry(wanted.to_string()).or_default();
+        if app.registry.function(wanted).is_some() {
+            depths.entry(wanted.to_string()).or_default();
+        }
     }
     let now_us = app.queue.now_us();
     let quota = app.config.queue.quota;
@@ -64,6 +71,8 @@ pub(super) async fn list_queues(app: &App, query: &Query) -> Result<HttpResponse
             queued: depth.queued,
             running: depth.running,
             bytes: depth.bytes,
+            kept_events: depth.kept_events,
+            kept_bytes: depth.kept_bytes,
             oldest_accepted_at: oldest_us.map(rfc3339_ms),
             age_s: oldest_us.map(|at_us| now_us.saturating_sub(at_us).max(0) / 1_000_000),
             quota: QuotaView {

@@ -11,13 +11,16 @@ use super::wire::{
 };
 use crate::api::error::ApiError;
 use crate::auth;
-use crate::manifest::schedule::INPUT_BYTES_MAX;
-use crate::trigger::schedule::Schedule;
+use crate::manifest::schedule::{INPUT_BYTES_MAX, never_due};
 use crate::trigger::schedule::definition::{Declared, Definition, api_key, schedule_arn};
 use crate::trigger::schedule::event::input_problem;
+use crate::trigger::schedule::{Schedule, Schedules};
 
 /// Schedules of the API that there may be.
 const SCHEDULES_MAX: usize = 10_000;
+
+/// Those that may have one function as their target.
+const SCHEDULES_OF_FUNCTION_MAX: usize = 1_000;
 
 /// How long ago a start may be, in microseconds.
 ///
@@ -30,27 +33,17 @@ pub(super) async fn create(call: &Call<'_>) -> Result<Value, ApiError> {
     let new = definition(call)?;
     let app = call.request.app;
     let name = call.name.clone();
-    let key = new.key();
-    let is_new = app.schedules.get(&key).is_none();
-    let count = || {
-        app.schedules
-            .all()
-            .iter()
-            .filter(|s| s.definition.api.is_some())
-            .count()
-    };
-    if is_new && count() >= SCHEDULES_MAX {
-        return Err(ApiError::new(
-            StatusCode::PAYMENT_REQUIRED,
-            "ServiceQuotaExceededException",
-            format!("There are {SCHEDULES_MAX} schedules already, and no more may be."),
-        ));
-    }
-    let put = app.schedules.put(key, |old| match old {
+    let put = app.schedules.put(new.key(), |old| match old {
         Some(old) if is_repeated(&old.definition, &new) => Ok(old.definition.clone()),
         Some(_) => Err(conflict(format!("Schedule {name} already exists."))),
         None => {
             check_group(call)?;
+            check_count(
+                &app.schedules,
+                &new,
+                SCHEDULES_MAX,
+                SCHEDULES_OF_FUNCTION_MAX,
+            )?;
             Ok(new)
         }
     });
@@ -64,6 +57,16 @@ pub(super) async fn update(call: &Call<'_>) -> Result<Value, ApiError> {
         let old = old.ok_or_else(|| missing(call))?;
         if let (Some(new), Some(old)) = (&mut new.api, &old.definition.api) {
             new.client_token.clone_from(&old.client_token);
+        }
+        if new.function != old.definition.function {
+            // Its own place is free again.
+            let schedules = &call.request.app.schedules;
+            check_count(
+                schedules,
+                &new,
+                SCHEDULES_MAX + 1,
+                SCHEDULES_OF_FUNCTION_MAX,
+            )?;
         }
         Ok::<_, ApiError>(new)
     });
@@ -131,6 +134,39 @@ pub(super) fn get(call: &Call<'_>) -> Result<Value, ApiError> {
     Ok(shown)
 }
 
+/// Whether there may be one more schedule, and one more with its function as the target.
+fn check_count(
+    schedules: &Schedules,
+    new: &Definition,
+    max: usize,
+    of_function_max: usize,
+) -> Result<(), ApiError> {
+    let refused = |message: String| {
+        let code = "ServiceQuotaExceededException";
+        Err(ApiError::new(StatusCode::PAYMENT_REQUIRED, code, message))
+    };
+    let (mut count, mut of_function) = (0, 0);
+    for schedule in schedules.all() {
+        let definition = &schedule.definition;
+        if definition.api.is_some() {
+            count += 1;
+            of_function += usize::from(definition.function == new.function);
+        }
+    }
+    if count >= max {
+        return refused(format!(
+            "There are {max} schedules already, and no more may be."
+        ));
+    }
+    if of_function >= of_function_max {
+        let function = &new.function;
+        return refused(format!(
+            "There are {of_function_max} schedules for the function {function} already, and no more may be."
+        ));
+    }
+    Ok(())
+}
+
 pub(super) fn state(definition: &Definition) -> &'static str {
     if definition.is_enabled {
         "ENABLED"
@@ -190,8 +226,14 @@ fn definition(call: &Call<'_>) -> Result<Definition, ApiError> {
     let zone = request
         .schedule_expression_timezone
         .unwrap_or_else(|| "UTC".to_owned());
-    Zone::named(&zone)
+    let known_zone = Zone::named(&zone)
         .map_err(|error| invalid(format!("Invalid ScheduleExpressionTimezone: {error}.")))?;
+    if !parsed.is_ever_due(&known_zone) {
+        let why = never_due(&known_zone);
+        return Err(invalid(format!(
+            "Invalid Schedule Expression {parsed}: {why}."
+        )));
+    }
     let now_us = call.request.app.clock.unix_us();
     let (start_us, end_us) = dates(call, request.start_date, request.end_date, now_us)?;
     let window_s = window_s(&window)?;
@@ -343,5 +385,79 @@ fn function(call: &Call<'_>, arn: &str) -> Result<FunctionRef, ApiError> {
         Ok(function)
     } else {
         Err(refused(format!("Function not found: {resource}")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::trigger::schedule::ChangeError;
+
+    fn schedule(name: &str, function: &str) -> Definition {
+        Definition {
+            name: name.to_owned(),
+            function: FunctionRef::parse(function).unwrap().name,
+            qualifier: None,
+            expression: "rate(1 day)".to_owned(),
+            zone: "UTC".to_owned(),
+            input: None,
+            missed: Missed::RunOnce,
+            overlap: Overlap::Allow,
+            window_s: 0,
+            is_enabled: true,
+            start_us: None,
+            end_us: None,
+            created_at_us: 0,
+            modified_at_us: 0,
+            since_us: 0,
+            api: Some(Declared {
+                group: "default".to_owned(),
+                description: None,
+                target_arn: String::new(),
+                role_arn: String::new(),
+                kms_key_arn: None,
+                retry_age_s: None,
+                retry_attempts: None,
+                deletes_itself: false,
+                client_token: None,
+            }),
+        }
+    }
+
+    #[test]
+    fn one_function_can_be_the_target_of_so_many_and_all_together_are_bounded_too() {
+        let dir = tempfile::tempdir().unwrap();
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let clock = domain::Clock::manual(1_800_000_000_000_000);
+        let app = crate::steps::app(dir.path(), &runtime, clock);
+        let schedules = &app.schedules;
+        let mut of_manifest = schedule("m", "f");
+        of_manifest.api = None;
+        for definition in [
+            schedule("a", "f"),
+            schedule("b", "f"),
+            schedule("c", "g"),
+            of_manifest,
+        ] {
+            let put = schedules.put(definition.key(), |_| Ok::<_, ChangeError>(definition));
+            runtime.block_on(put).unwrap();
+        }
+        let refused = |function: &str, max, of_function_max| {
+            let checked = check_count(schedules, &schedule("n", function), max, of_function_max);
+            checked.err().map(|error| {
+                assert_eq!(error.code(), "ServiceQuotaExceededException");
+                error.message().to_owned()
+            })
+        };
+        assert_eq!(refused("f", 4, 3), None);
+        assert_eq!(
+            refused("f", 4, 2).unwrap(),
+            "There are 2 schedules for the function f already, and no more may be."
+        );
+        assert_eq!(refused("g", 4, 2), None);
+        assert_eq!(
+            refused("g", 3, 2).unwrap(),
+            "There are 3 schedules already, and no more may be."
+        );
     }
 }

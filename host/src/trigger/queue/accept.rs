@@ -41,7 +41,10 @@ pub(crate) async fn accept(app: &App, events: Vec<NewEvent>) -> Result<(), Accep
 
 /// Tells the log of what is ours: a full queue is not.
 fn note(app: &App, error: &QueueError) {
-    if !matches!(error, QueueError::Quota { .. }) {
+    if !matches!(
+        error,
+        QueueError::Quota { .. } | QueueError::DeadLetters { .. }
+    ) {
         app.faults.note(&app.clock, error);
     }
 }

@@ -13,8 +13,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use domain::event::{Condition, DEPTH_MAX, Target};
 use domain::retry::{Attempted, Decision, Progress, decide};
-use domain::{FunctionName, Invocation, Qualifier};
-use storage::{Claimed, Ending, Event, Failure, Finish, Operation, QueueError};
+use domain::{FunctionName, Invocation, Qualifier, RequestId};
+use storage::{Claimed, Done, Ending, Event, Failure, Finish, Operation, QueueError};
 use tokio::sync::watch;
 
 use super::accept::perform;
@@ -28,6 +28,16 @@ use crate::invoke::{Completed, InvokeError, begin};
 
 /// Between two tries to close an attempt that the queue can't take now.
 const CLOSE_AGAIN: Duration = Duration::from_millis(200);
+
+/// A destination did not hear of an event's end, and will not.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the record of the end of event {event} was not made: the queue of its destination holds twice what may wait \
+     there; redrive or purge its dead letters"
+)]
+struct RecordLeftOut {
+    event: RequestId,
+}
 
 /// What came of an attempt.
 #[derive(Debug)]
@@ -357,8 +367,20 @@ async fn close(app: &App, finish: Finish, cut: &mut watch::Receiver<bool>) {
 ///
 /// What the queue refuses it for; the attempt is still under way then.
 pub(super) async fn close_once(app: &App, finish: &Finish) -> Result<(), QueueError> {
-    perform(app, Operation::Finish(finish.clone())).await?;
-    let follow_ups = finish.follow_ups.len();
-    app.metrics.events.closed(&finish.ending, follow_ups);
+    let done = perform(app, Operation::Finish(finish.clone())).await?;
+    // The event itself is one of them.
+    let taken = match done {
+        Done::Changed(changed) => usize::try_from(changed)
+            .unwrap_or(usize::MAX)
+            .saturating_sub(1),
+        Done::Claimed(_) => 0,
+    };
+    app.metrics.events.closed(&finish.ending, taken);
+    let left_out = finish.follow_ups.len().saturating_sub(taken);
+    if left_out > 0 {
+        app.metrics.events.records_left_out(left_out);
+        let error = RecordLeftOut { event: finish.id };
+        app.records_left_out.note(&app.clock, &error);
+    }
     Ok(())
 }

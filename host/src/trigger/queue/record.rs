@@ -14,7 +14,7 @@ use domain::limits::QUEUED_EVENT_BYTES_MAX;
 use domain::{FunctionName, Qualifier, Trigger, VersionId};
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
-use storage::{Event, NewEvent};
+use storage::{Event, FollowUp, NewEvent};
 
 use super::policy::EventPolicy;
 use crate::answer::is_json;
@@ -87,7 +87,7 @@ struct ResponseContext {
 ///
 /// A function whose event is deeper than [`DEPTH_MAX`] does not run; that event ends as dead, so a loop is
 /// seen where it stopped. Its own record goes to no function any more.
-pub(crate) fn follow_ups(app: &App, closed: &Closed<'_>) -> Vec<NewEvent> {
+pub(crate) fn follow_ups(app: &App, closed: &Closed<'_>) -> Vec<FollowUp> {
     let event = closed.event;
     let Target::Function { name, qualifier } = &event.target else {
         return Vec::new();
@@ -115,8 +115,8 @@ pub(crate) fn follow_ups(app: &App, closed: &Closed<'_>) -> Vec<NewEvent> {
         return Vec::new();
     };
     let arn = qualified_arn(name, qualifier.as_ref(), &app.config.region);
-    let payload = record(closed, &arn, rfc3339_ms(app.clock.unix_us()));
-    vec![NewEvent {
+    let (payload, brief) = record(closed, &arn, rfc3339_ms(app.clock.unix_us()));
+    let event = NewEvent {
         id: app.request_id(),
         target,
         trigger: Trigger::Destination,
@@ -124,7 +124,8 @@ pub(crate) fn follow_ups(app: &App, closed: &Closed<'_>) -> Vec<NewEvent> {
         depth,
         payload,
         delay: Duration::ZERO,
-    }]
+    };
+    vec![FollowUp { event, brief }]
 }
 
 /// How deep the record of an event of this depth is, if it is sent at all. What is no function starts
@@ -143,8 +144,9 @@ fn qualified_arn(name: &FunctionName, qualifier: Option<&Qualifier>, region: &st
     format!("{}:{}", name.arn(region), qualifier.unwrap_or(&latest))
 }
 
-/// The record, in at most [`QUEUED_EVENT_BYTES_MAX`]: what is too large is left out, the answer first.
-fn record(closed: &Closed<'_>, function_arn: &str, timestamp: String) -> Bytes {
+/// The record, in at most [`QUEUED_EVENT_BYTES_MAX`]: what is too large is left out, the answer first. And
+/// the record without payloads, for a queue that is full.
+fn record(closed: &Closed<'_>, function_arn: &str, timestamp: String) -> (Bytes, Bytes) {
     let request = embedded(closed.payload);
     let answer = closed.answer.as_ref();
     let response = answer.and_then(|answer| embedded(&answer.payload));
@@ -167,18 +169,23 @@ fn record(closed: &Closed<'_>, function_arn: &str, timestamp: String) -> Bytes {
         omitted: &[],
     };
     let mut written = bytes_of(&record);
-    if written.len() > QUEUED_EVENT_BYTES_MAX && record.response_payload.take().is_some() {
+    if record.response_payload.take().is_some() {
         record.omitted = &["responsePayload"];
-        written = bytes_of(&record);
+        if written.len() > QUEUED_EVENT_BYTES_MAX {
+            written = bytes_of(&record);
+        }
     }
-    if written.len() > QUEUED_EVENT_BYTES_MAX && record.request_payload.take().is_some() {
+    if record.request_payload.take().is_some() {
         record.omitted = match record.omitted {
             [] => &["requestPayload"],
             _ => &["responsePayload", "requestPayload"],
         };
-        written = bytes_of(&record);
     }
-    Bytes::from(written)
+    let brief = Bytes::from(bytes_of(&record));
+    if written.len() > QUEUED_EVENT_BYTES_MAX {
+        return (brief.clone(), brief);
+    }
+    (Bytes::from(written), brief)
 }
 
 /// A payload as a value: itself if it is JSON, as text otherwise.

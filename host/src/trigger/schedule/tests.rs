@@ -6,9 +6,12 @@ use domain::event::EventState;
 use domain::schedule::{Missed, Overlap};
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use storage::{DataDir, Ending, EventQuery, Finish, Ledger, LedgerSettings, QueueSettings, Quota};
+use storage::{
+    DataDir, Ending, EventQuery, Finish, Ledger, LedgerSettings, NewEvent, QueueSettings, Quota,
+};
 
 use super::definition::Declared;
+use super::run::LOOK;
 use super::*;
 use crate::app::Random;
 
@@ -32,6 +35,7 @@ fn open(root: &std::path::Path, clock: &Clock) -> Schedules {
     let ledger = Ledger::open(&data_dir, settings).unwrap();
     let settings = QueueSettings {
         keep: Duration::from_secs(86_400),
+        keep_given_up: Duration::from_secs(86_400),
         quota: Quota {
             events: 20,
             bytes: 1 << 20,
@@ -390,4 +394,92 @@ async fn what_is_disabled_does_nothing_and_missed_nothing() {
     site.put(enabled).await;
     site.pass(HOUR + MINUTE).await;
     assert_eq!(site.times(), ["2026-11-22T16:00:00Z"]);
+}
+
+impl Site {
+    #[track_caller]
+    fn check_runs(&self, outcome: &str, count: u64) {
+        let line = format!("mayfly_schedule_runs_total{{outcome=\"{outcome}\"}} {count}");
+        let text = self.schedules.render();
+        assert!(text.lines().any(|l| l == line), "{line} is not in\n{text}");
+    }
+}
+
+#[tokio::test]
+async fn a_run_for_a_full_queue_is_left_out_and_the_next_one_is_not() {
+    let site = Site::new("2026-11-22T10:00:00Z", "rate(1 minute)", |_| {}).await;
+    // There is room for 20.
+    site.pass(MINUTE * 25).await;
+    assert_eq!(site.times().len(), 20);
+    site.check_runs("enqueued", 20);
+    site.check_runs("full", 5);
+    // Nothing is tried again and again: the next look is at the next run.
+    let wait = site.schedules.look(&site.random).await;
+    assert_eq!(wait, LOOK);
+    let query = EventQuery {
+        limit: 100,
+        ..EventQuery::default()
+    };
+    for event in site.schedules.queue.events(&query).unwrap().events {
+        let purge = Operation::Purge(storage::Selection::Id(event.id));
+        site.schedules.queue.perform(purge).unwrap();
+    }
+    site.pass(MINUTE).await;
+    assert_eq!(site.times(), ["2026-11-22T10:26:00Z"]);
+    site.check_runs("enqueued", 21);
+    assert!(site.schedules.state.lock().full.is_empty());
+}
+
+#[tokio::test]
+async fn dead_letters_that_fill_the_queue_leave_runs_out_too() {
+    let site = Site::new("2026-11-22T10:00:00Z", "rate(1 minute)", |_| {}).await;
+    site.pass(MINUTE * 20).await;
+    site.finish_all();
+    site.pass(MINUTE * 2).await;
+    site.check_runs("enqueued", 20);
+    site.check_runs("full", 2);
+}
+
+#[tokio::test]
+async fn runs_that_are_due_together_share_commits() {
+    let site = Site::new("2026-11-22T10:00:00Z", "rate(1 minute)", |_| {}).await;
+    let now_us = site.clock.unix_us();
+    for number in 0..200 {
+        let mut other = definition("rate(1 minute)", now_us);
+        other.name = format!("n{number}");
+        other.function = FunctionName::parse(&format!("f{number}")).unwrap();
+        site.put(other).await;
+    }
+    site.clock.advance(MINUTE);
+    let before = site.schedules.queue.statistics().commits;
+    site.schedules.look(&site.random).await;
+    let commits = site.schedules.queue.statistics().commits - before;
+    assert_eq!(site.times().len(), 201);
+    site.check_runs("enqueued", 201);
+    assert!(commits < 100, "{commits} commits for 201 runs");
+}
+
+#[tokio::test]
+async fn events_that_claim_to_come_from_a_schedule_do_not_stop_it() {
+    let site = Site::new("2026-11-22T10:00:00Z", "rate(1 minute)", |definition| {
+        definition.overlap = Overlap::Skip;
+    })
+    .await;
+    let forged = NewEvent {
+        id: domain::RequestId::from_bytes([9; 16]),
+        target: domain::event::Target::Function {
+            name: FunctionName::parse("f").unwrap(),
+            qualifier: None,
+        },
+        trigger: domain::Trigger::CloudEvent,
+        source: Some("drop/f/n".to_owned()),
+        depth: 0,
+        payload: "{\"time\":\"never\"}".into(),
+        delay: Duration::ZERO,
+    };
+    let queue = &site.schedules.queue;
+    queue.perform(Operation::Accept(vec![forged])).unwrap();
+    site.pass(MINUTE * 2).await;
+    site.check_runs("enqueued", 1);
+    site.check_runs("overlap", 1);
 }

@@ -191,7 +191,7 @@ fn a_zone_without_changes_has_every_day() {
 fn an_expression_that_is_none_is_told_where_and_why() {
     let six = "expected six fields (minute, hour, day of month, month, day of week, year), found";
     for (text, column, problem) in [
-        ("", 1, "expected `rate(`, `cron(` or `at(`, found ``"),
+        ("", 1, "expected `rate(`, `cron(` or `at(`, found nothing"),
         (
             "every 5 minutes",
             1,
@@ -223,7 +223,11 @@ fn an_expression_that_is_none_is_told_where_and_why() {
             6,
             "expected a whole number from 1 to 1000000, found `99999999999999999999`",
         ),
-        ("rate(5)", 7, "expected minutes, hours or days, found ``"),
+        (
+            "rate(5)",
+            7,
+            "expected minutes, hours or days, found nothing",
+        ),
         (
             "rate(5 weeks)",
             8,
@@ -300,7 +304,7 @@ fn an_expression_that_is_none_is_told_where_and_why() {
         (
             "cron(0, 10 * * ? *)",
             8,
-            "expected a minute from 0 to 59, found ``",
+            "expected a minute from 0 to 59, found nothing",
         ),
         (
             "cron(0 10 1,L * ? *)",
@@ -403,4 +407,27 @@ fn jitter_stays_in_its_window_and_is_always_the_same() {
     assert_eq!(jitter_us("a", 5, 900), jitter_us("a", 5, 900));
     assert_ne!(jitter_us("a", 5, 900), jitter_us("b", 5, 900));
     assert_eq!(jitter_us("a", 5, 0), 0);
+}
+
+#[test]
+fn what_the_clock_leaps_over_every_time_is_never_due() {
+    let is_ever_due = |text: &str, zone: &str| {
+        let expression = Expression::parse(text).unwrap();
+        expression.is_ever_due(&Zone::named(zone).unwrap())
+    };
+    // That night the clocks of Berlin went from 2:00 to 3:00.
+    let leapt_over = "cron(30 2 29 3 ? 2026)";
+    assert!(!is_ever_due(leapt_over, "Europe/Berlin"));
+    assert!(is_ever_due(leapt_over, "UTC"));
+    for text in [
+        "cron(30 2 29 3 ? *)",
+        "cron(0 0 1 1 ? 1970)",
+        "cron(59 23 31 12 ? 2199)",
+        "rate(1 day)",
+        "at(2026-03-29T02:30:00)",
+    ] {
+        for zone in ["Europe/Berlin", "Pacific/Kiritimati", "America/Los_Angeles"] {
+            assert!(is_ever_due(text, zone), "{text} in {zone}");
+        }
+    }
 }

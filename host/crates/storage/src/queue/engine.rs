@@ -125,6 +125,10 @@ impl Rows for Engine {
         each!(self, engine => engine.succeeded_before(before_us, limit))
     }
 
+    fn given_up_before(&self, before_us: i64, limit: u32) -> Result<Vec<Event>, StorageError> {
+        each!(self, engine => engine.given_up_before(before_us, limit))
+    }
+
     fn schedule(&self, key: &str) -> Result<Option<ScheduleRecord>, StorageError> {
         each!(self, engine => engine.schedule(key))
     }

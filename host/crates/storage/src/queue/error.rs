@@ -12,13 +12,25 @@ use crate::StorageError;
 pub enum QueueError {
     /// More would wait in one queue than may.
     #[error(
-        "the queue of `{queue}` is full: at most {} events of together {} bytes may wait there",
-        quota.events, quota.bytes
+        "the queue of `{queue}` is full: it holds at most {} and {} bytes",
+        counted(quota.events), quota.bytes
     )]
     Quota {
         /// Which queue.
         queue: String,
         /// What may wait there.
+        quota: Quota,
+    },
+    /// So many events died or expired in one queue that it takes no more.
+    #[error(
+        "the queue of `{queue}` takes no more events: those that failed there fill it; at most {} of together {} \
+         bytes are kept. Redrive them, purge them, or wait until they are forgotten",
+        quota.events, quota.bytes
+    )]
+    DeadLetters {
+        /// Which queue.
+        queue: String,
+        /// What may be kept there.
         quota: Quota,
     },
     /// An event has this id already.
@@ -69,5 +81,12 @@ impl From<StorageError> for QueueError {
             },
             error => Self::Storage(Arc::new(error)),
         }
+    }
+}
+
+fn counted(events: u64) -> String {
+    match events {
+        1 => "1 event".to_owned(),
+        events => format!("{events} events"),
     }
 }

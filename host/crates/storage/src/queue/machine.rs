@@ -11,7 +11,7 @@ use domain::RequestId;
 use domain::event::{Condition, EventState};
 
 use super::operation::{
-    Claimed, Done, Ending, Finish, NewEvent, Operation, ScheduleRecord, Selection,
+    Claimed, Done, Ending, Finish, FollowUp, NewEvent, Operation, ScheduleRecord, Selection,
 };
 use super::{Event, Failure, QueueError, Quota};
 use crate::StorageError;
@@ -34,6 +34,8 @@ pub(super) trait Rows {
         limit: u32,
     ) -> Result<Vec<Event>, StorageError>;
     fn succeeded_before(&self, before_us: i64, limit: u32) -> Result<Vec<RequestId>, StorageError>;
+    /// Dead and expired events that ended before a time, the first of them first.
+    fn given_up_before(&self, before_us: i64, limit: u32) -> Result<Vec<Event>, StorageError>;
     fn schedule(&self, key: &str) -> Result<Option<ScheduleRecord>, StorageError>;
 }
 
@@ -60,7 +62,7 @@ pub(super) enum Effect {
     RemoveSchedule(String),
 }
 
-/// How much waits in one queue.
+/// How much is in one queue.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Depth {
     /// Events that wait.
@@ -69,17 +71,46 @@ pub struct Depth {
     pub running: u64,
     /// The payloads of both.
     pub bytes: u64,
+    /// Events that died or expired and are kept.
+    pub kept_events: u64,
+    /// Their payloads.
+    pub kept_bytes: u64,
 }
 
 impl Depth {
-    /// Whether nothing waits and nothing runs.
+    /// Whether nothing waits, runs or is kept.
     #[must_use]
     pub fn is_empty(self) -> bool {
-        self.queued == 0 && self.running == 0
+        self.queued == 0 && self.running == 0 && self.kept_events == 0
+    }
+
+    /// With one more event that waits.
+    fn with(self, bytes: u64) -> Self {
+        Self {
+            queued: self.queued + 1,
+            bytes: self.bytes + bytes,
+            ..self
+        }
+    }
+
+    /// Whether more waits and runs than may.
+    fn is_over(self, quota: Quota) -> bool {
+        self.queued + self.running > quota.events || self.bytes > quota.bytes
+    }
+
+    /// Whether no more may be kept.
+    fn is_kept_full(self, quota: Quota) -> bool {
+        self.kept_events >= quota.events || self.kept_bytes >= quota.bytes
+    }
+
+    /// Whether it holds more than twice what may wait: nothing at all is added then.
+    fn is_beyond_twice(self, quota: Quota) -> bool {
+        self.queued + self.running + self.kept_events > quota.events.saturating_mul(2)
+            || self.bytes + self.kept_bytes > quota.bytes.saturating_mul(2)
     }
 }
 
-/// How much waits, by queue. What is empty is not there.
+/// How much there is, by queue. What is empty is not there.
 pub(super) type Depths = BTreeMap<String, Depth>;
 
 /// The depths, as the operations of one transaction change them.
@@ -120,19 +151,20 @@ impl<'a> Tally<'a> {
             let queue = event.target.queue();
             let mut depth = self.depth(&queue);
             for (state, is_in) in [(from, false), (to, true)] {
-                let counter = match state {
-                    Some(EventState::Queued) => &mut depth.queued,
-                    Some(EventState::Running) => &mut depth.running,
-                    Some(EventState::Succeeded | EventState::Dead | EventState::Expired) | None => {
-                        continue;
+                let (counter, bytes) = match state {
+                    Some(EventState::Queued) => (&mut depth.queued, &mut depth.bytes),
+                    Some(EventState::Running) => (&mut depth.running, &mut depth.bytes),
+                    Some(EventState::Dead | EventState::Expired) => {
+                        (&mut depth.kept_events, &mut depth.kept_bytes)
                     }
+                    Some(EventState::Succeeded) | None => continue,
                 };
                 if is_in {
                     *counter += 1;
-                    depth.bytes += event.bytes;
+                    *bytes += event.bytes;
                 } else {
                     *counter = counter.saturating_sub(1);
-                    depth.bytes = depth.bytes.saturating_sub(event.bytes);
+                    *bytes = bytes.saturating_sub(event.bytes);
                 }
             }
             self.touched.insert(queue, depth);
@@ -164,7 +196,7 @@ pub(super) fn step(
             accept(rows, events, now_us).map(changed)
         }
         Operation::Claim { queue, at_most } => claim(rows, queue, *at_most, moment),
-        Operation::Finish(finish) => close(rows, finish, now_us).map(changed),
+        Operation::Finish(finish) => close(rows, tally, quota, finish, now_us).map(changed),
         Operation::Redrive(selection) => {
             let ended = |state| matches!(state, EventState::Dead | EventState::Expired);
             let events = select(rows, selection, ended)?.into_iter();
@@ -178,9 +210,17 @@ pub(super) fn step(
             let gone = events.map(|event| Effect::Remove(Box::new(event)));
             Ok(changed(gone.collect()))
         }
-        Operation::Forget { before_us } => {
-            let ids = rows.succeeded_before(*before_us, SELECTED_MAX)?.into_iter();
-            Ok(changed(ids.map(Effect::Forget).collect()))
+        Operation::Forget {
+            succeeded_before_us,
+            given_up_before_us,
+        } => {
+            let ids = rows.succeeded_before(*succeeded_before_us, SELECTED_MAX)?;
+            let mut effects: Vec<_> = ids.into_iter().map(Effect::Forget).collect();
+            let found = u32::try_from(effects.len()).unwrap_or(u32::MAX);
+            let left = SELECTED_MAX.saturating_sub(found);
+            let given_up = rows.given_up_before(*given_up_before_us, left)?.into_iter();
+            effects.extend(given_up.map(|event| Effect::Remove(Box::new(event))));
+            Ok(changed(effects))
         }
         Operation::PutSchedule(record) => Ok(changed(vec![Effect::PutSchedule(record.clone())])),
         Operation::RemoveSchedule { key } => Ok(changed(vec![Effect::RemoveSchedule(key.clone())])),
@@ -214,18 +254,19 @@ fn changed(effects: Vec<Effect>) -> (Vec<Effect>, Done) {
 }
 
 fn check_quota(tally: &Tally<'_>, quota: Quota, events: &[NewEvent]) -> Result<(), QueueError> {
-    let mut more: BTreeMap<String, Depth> = BTreeMap::new();
+    let mut depths = Depths::new();
     for event in events {
-        let depth = more.entry(event.target.queue()).or_default();
-        depth.queued += 1;
-        depth.bytes += bytes_of(&event.payload);
+        let queue = event.target.queue();
+        let before = depths.get(&queue).copied();
+        let depth = before.unwrap_or_else(|| tally.depth(&queue));
+        depths.insert(queue, depth.with(bytes_of(&event.payload)));
     }
-    for (queue, more) in more {
-        let depth = tally.depth(&queue);
-        let is_over = depth.queued + depth.running + more.queued > quota.events
-            || depth.bytes + more.bytes > quota.bytes;
-        if is_over {
+    for (queue, depth) in depths {
+        if depth.is_over(quota) {
             return Err(QueueError::Quota { queue, quota });
+        }
+        if depth.is_kept_full(quota) {
+            return Err(QueueError::DeadLetters { queue, quota });
         }
     }
     Ok(())
@@ -236,15 +277,22 @@ fn bytes_of(payload: &Bytes) -> u64 {
 }
 
 fn accept(rows: &impl Rows, events: &[NewEvent], now_us: i64) -> Result<Vec<Effect>, QueueError> {
-    let mut effects = Vec::with_capacity(events.len());
-    let mut ids = HashSet::with_capacity(events.len());
-    for new in events {
-        if !ids.insert(new.id) || rows.event(new.id)?.is_some() {
-            return Err(QueueError::Duplicate { id: new.id });
+    check_new(rows, events.iter().map(|new| new.id))?;
+    Ok(events.iter().map(|new| insert(new, now_us)).collect())
+}
+
+/// No two events have one id.
+fn check_new(
+    rows: &impl Rows,
+    new: impl ExactSizeIterator<Item = RequestId>,
+) -> Result<(), QueueError> {
+    let mut ids = HashSet::with_capacity(new.len());
+    for id in new {
+        if !ids.insert(id) || rows.event(id)?.is_some() {
+            return Err(QueueError::Duplicate { id });
         }
-        effects.push(insert(new, now_us));
     }
-    Ok(effects)
+    Ok(())
 }
 
 fn insert(new: &NewEvent, now_us: i64) -> Effect {
@@ -311,7 +359,13 @@ fn lost(mut event: Event) -> Effect {
     }
 }
 
-fn close(rows: &impl Rows, finish: &Finish, now_us: i64) -> Result<Vec<Effect>, QueueError> {
+fn close(
+    rows: &impl Rows,
+    tally: &Tally<'_>,
+    quota: Quota,
+    finish: &Finish,
+    now_us: i64,
+) -> Result<Vec<Effect>, QueueError> {
     let Some(mut event) = rows
         .event(finish.id)?
         .filter(|event| event.state == EventState::Running && event.attempts == finish.attempt)
@@ -354,7 +408,46 @@ fn close(rows: &impl Rows, finish: &Finish, now_us: i64) -> Result<Vec<Effect>, 
         from: EventState::Running,
         event: Box::new(event),
     });
-    effects.extend(accept(rows, &finish.follow_ups, now_us)?);
+    effects.extend(follow(rows, tally, quota, &effects, finish, now_us)?);
+    Ok(effects)
+}
+
+/// Takes in what comes of an end, as far as there is room for it: a queue that is full gets the short
+/// form, and nothing once it holds twice what may wait.
+fn follow(
+    rows: &impl Rows,
+    tally: &Tally<'_>,
+    quota: Quota,
+    closing: &[Effect],
+    finish: &Finish,
+    now_us: i64,
+) -> Result<Vec<Effect>, QueueError> {
+    if finish.follow_ups.is_empty() {
+        return Ok(Vec::new());
+    }
+    check_new(rows, finish.follow_ups.iter().map(|new| new.event.id))?;
+    // The attempt is closed already when they come.
+    let mut tally = Tally {
+        before: tally.before,
+        touched: tally.touched.clone(),
+    };
+    tally.count(closing);
+    let mut effects = Vec::with_capacity(finish.follow_ups.len());
+    for FollowUp { event, brief } in &finish.follow_ups {
+        let mut event = event.clone();
+        let queue = event.target.queue();
+        let depth = tally.depth(&queue);
+        let mut after = depth.with(bytes_of(&event.payload));
+        if after.is_over(quota) || depth.is_kept_full(quota) {
+            after = depth.with(bytes_of(brief));
+            if after.is_beyond_twice(quota) {
+                continue;
+            }
+            event.payload = brief.clone();
+        }
+        tally.touched.insert(queue, after);
+        effects.push(insert(&event, now_us));
+    }
     Ok(effects)
 }
 

@@ -243,6 +243,17 @@ impl Rows for Memory {
         Ok(ended.map(|event| event.id).collect())
     }
 
+    fn given_up_before(&self, before_us: i64, limit: u32) -> Result<Vec<Event>, StorageError> {
+        let states = [EventState::Dead, EventState::Expired];
+        let mut ended: Vec<_> = states
+            .into_iter()
+            .flat_map(|state| self.of(None, state))
+            .filter(|event| event.changed_at_us < before_us)
+            .collect();
+        ended.sort_by_key(|event| event.changed_at_us);
+        Ok(take(ended, limit))
+    }
+
     fn schedule(&self, key: &str) -> Result<Option<ScheduleRecord>, StorageError> {
         Ok(self.seen.schedules.get(key).cloned())
     }

@@ -45,10 +45,12 @@ pub enum Operation {
     Redrive(Selection),
     /// Removes events for good, whatever their state but running.
     Purge(Selection),
-    /// Removes what is kept of events that succeeded, if they did before this time.
+    /// Removes what is kept of events that ended long ago. Times are queue time, in Unix microseconds.
     Forget {
-        /// Queue time, in Unix microseconds.
-        before_us: i64,
+        /// Those that succeeded before.
+        succeeded_before_us: i64,
+        /// Those that died or expired before.
+        given_up_before_us: i64,
     },
     /// Stores a schedule.
     PutSchedule(ScheduleRecord),
@@ -87,7 +89,10 @@ impl Operation {
     pub(super) fn payload_bytes(&self) -> usize {
         let events = match self {
             Self::Accept(events) | Self::Fire { events, .. } => events,
-            Self::Finish(finish) => &finish.follow_ups,
+            Self::Finish(finish) => {
+                let events = finish.follow_ups.iter();
+                return events.map(|follow_up| follow_up.event.payload.len()).sum();
+            }
             Self::Claim { .. }
             | Self::Redrive(_)
             | Self::Purge(_)
@@ -110,9 +115,20 @@ pub struct Finish {
     pub ending: Ending,
     /// What failed, if anything did.
     pub failure: Option<Failure>,
-    /// Events that come of it, such as the record for a destination: taken in in the same transaction,
-    /// whatever the quotas.
-    pub follow_ups: Vec<NewEvent>,
+    /// Events that come of it, such as the record for a destination: taken in in the same transaction.
+    /// They never keep an attempt from being closed: see [`FollowUp`].
+    pub follow_ups: Vec<FollowUp>,
+}
+
+/// An event that comes of another one's end. Where the quota of its queue is used up, its short form is
+/// taken in; where the queue holds twice its quota, with what died and expired there, it is left out.
+/// [`Done::Changed`] counts the event that ended and those that were taken in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FollowUp {
+    /// The event.
+    pub event: NewEvent,
+    /// What the target gets when its queue is full.
+    pub brief: Bytes,
 }
 
 impl Finish {

@@ -1,6 +1,6 @@
 //! Questions to the queue, beside its writer: each on a connection of its own, for reading only.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use bytes::Bytes;
@@ -100,6 +100,15 @@ pub(super) fn events(path: &Path, query: &EventQuery) -> Result<EventPage, Stora
     })
 }
 
+pub(super) fn event_alone(path: &Path, id: RequestId) -> Result<Option<Event>, StorageError> {
+    ask(path, |connection| {
+        connection
+            .prepare(sql::EVENT)?
+            .query_row([id.as_bytes()], row::event)
+            .optional()
+    })
+}
+
 pub(super) fn event(
     path: &Path,
     id: RequestId,
@@ -151,8 +160,18 @@ pub(super) fn schedules(path: &Path) -> Result<Vec<ScheduleRecord>, StorageError
     })
 }
 
-pub(super) fn is_pending(path: &Path, source: &str) -> Result<bool, StorageError> {
+pub(super) fn pending(
+    path: &Path,
+    schedules: Vec<String>,
+) -> Result<BTreeSet<String>, StorageError> {
     ask(path, |connection| {
-        connection.prepare(sql::IS_PENDING)?.exists([source])
+        let mut statement = connection.prepare(sql::IS_PENDING)?;
+        let mut pending = BTreeSet::new();
+        for key in schedules {
+            if statement.exists([&key])? {
+                pending.insert(key);
+            }
+        }
+        Ok(pending)
     })
 }

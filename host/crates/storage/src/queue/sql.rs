@@ -8,7 +8,8 @@
 /// * Payloads have a table of their own, so that a change of state does not write them again. Their
 ///   numbers are never used twice: an event that succeeded keeps the number of its payload, which is gone.
 /// * Events are numbered as they are taken in, so that the oldest of a queue is its first.
-/// * `due` is what claims, due times and, when the queue is opened, depths are answered from.
+/// * `due` is what claims, due times and, when the queue is opened, depths are answered from; `kept` is for
+///   depths alone.
 pub(crate) const SCHEMA: &[&str] = &["
     CREATE TABLE events (
         number INTEGER PRIMARY KEY,
@@ -35,7 +36,9 @@ pub(crate) const SCHEMA: &[&str] = &["
     CREATE INDEX by_state ON events (state, number);
     CREATE INDEX by_queue ON events (queue, state, number);
     CREATE INDEX succeeded ON events (changed_at_us) WHERE state = 2;
-    CREATE INDEX by_source ON events (source) WHERE state < 2 AND source IS NOT NULL;
+    CREATE INDEX kept ON events (queue, bytes, state) WHERE state > 2;
+    CREATE INDEX given_up ON events (changed_at_us) WHERE state > 2;
+    CREATE INDEX by_schedule ON events (source) WHERE state < 2 AND trigger = 3;
     CREATE TABLE payloads (number INTEGER PRIMARY KEY AUTOINCREMENT, payload BLOB NOT NULL) STRICT;
     CREATE TABLE schedules (
         key TEXT PRIMARY KEY,
@@ -61,6 +64,8 @@ pub(super) const DEPTHS_QUEUED: &str =
     "SELECT queue, count(*), sum(bytes) FROM events INDEXED BY due WHERE state = 0 GROUP BY queue";
 pub(super) const DEPTHS_RUNNING: &str =
     "SELECT queue, bytes FROM events INDEXED BY by_state WHERE state = 1";
+pub(super) const DEPTHS_KEPT: &str =
+    "SELECT queue, count(*), sum(bytes) FROM events INDEXED BY kept WHERE state > 2 GROUP BY queue";
 pub(super) const NEXT_DUE: &str =
     "SELECT min(due_at_us) FROM events WHERE queue = ?1 AND state = 0";
 pub(super) const CLAMP_DUE: &str =
@@ -100,6 +105,12 @@ pub(super) const DUE: &str = concat!(
 pub(super) const SUCCEEDED_BEFORE: &str =
     "SELECT id FROM events INDEXED BY succeeded WHERE state = 2 AND changed_at_us < ?1
      ORDER BY changed_at_us LIMIT ?2";
+pub(super) const GIVEN_UP_BEFORE: &str = concat!(
+    "SELECT ",
+    columns!(),
+    " FROM events INDEXED BY given_up WHERE state > 2 AND changed_at_us < ?1
+     ORDER BY changed_at_us LIMIT ?2"
+);
 pub(super) const OF_STATE: &str = concat!(
     "SELECT ",
     columns!(),
@@ -116,7 +127,9 @@ pub(super) const SCHEDULE: &str = "SELECT key, document, last_due_us FROM schedu
 /// All schedules: the one question that looks at a whole table, which it answers with.
 pub(super) const SCHEDULES: &str = "SELECT key, document, last_due_us FROM schedules ORDER BY key";
 
-pub(super) const IS_PENDING: &str = "SELECT 1 FROM events WHERE state < 2 AND source = ?1";
+/// Of what others send, the source may say anything.
+pub(super) const IS_PENDING: &str =
+    "SELECT 1 FROM events WHERE state < 2 AND trigger = 3 AND source = ?1";
 
 /// Pages, newest first: events before a number.
 pub(super) const PAGE: &str = concat!(
@@ -140,6 +153,7 @@ pub(super) const PAGE_OF_QUEUE_AND_STATE: &str = concat!(
 pub(super) const ABOUT_EVENTS: &[&str] = &[
     DEPTHS_QUEUED,
     DEPTHS_RUNNING,
+    DEPTHS_KEPT,
     NEXT_DUE,
     CLAMP_DUE,
     UPDATE,
@@ -151,6 +165,7 @@ pub(super) const ABOUT_EVENTS: &[&str] = &[
     EVENT_AND_PAYLOAD,
     DUE,
     SUCCEEDED_BEFORE,
+    GIVEN_UP_BEFORE,
     IS_PENDING,
     OF_STATE,
     OF_QUEUE_AND_STATE,

@@ -198,6 +198,12 @@ impl Sqlite {
                 depth.running += 1;
                 depth.bytes += bytes;
             }
+            for (queue, events, bytes) in self.all(sql::DEPTHS_KEPT, [], |row| {
+                Ok((row.get::<_, String>(0)?, row.get(1)?, row.get(2)?))
+            })? {
+                let depth = depths.entry(queue).or_default();
+                (depth.kept_events, depth.kept_bytes) = (events, bytes);
+            }
             Ok(depths)
         };
         read().map_err(self.error("counting events"))
@@ -353,6 +359,12 @@ impl Rows for Sqlite {
             row.get(0).map(RequestId::from_bytes)
         })
         .map_err(self.error("reading ended events"))
+    }
+
+    fn given_up_before(&self, before_us: i64, limit: u32) -> Result<Vec<Event>, StorageError> {
+        let params = params![before_us, limit];
+        self.all(sql::GIVEN_UP_BEFORE, params, row::event)
+            .map_err(self.error("reading ended events"))
     }
 
     fn schedule(&self, key: &str) -> Result<Option<ScheduleRecord>, StorageError> {

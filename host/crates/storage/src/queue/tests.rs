@@ -31,6 +31,7 @@ fn settings() -> QueueSettings {
         quota: Quota::default(),
         wait_max: WAIT_MAX,
         keep: Duration::from_secs(86_400),
+        keep_given_up: Duration::from_secs(86_400),
         clock: Clock::system(),
         on_change: Box::new(|| {}),
     }
@@ -76,6 +77,14 @@ fn new_event(number: u64, function: &str) -> NewEvent {
         depth: 0,
         payload: payload(number),
         delay: Duration::ZERO,
+    }
+}
+
+/// An event that comes of another one's end; its short form has one byte.
+fn follow_up(number: u64, function: &str) -> FollowUp {
+    FollowUp {
+        event: new_event(number, function),
+        brief: Bytes::from_static(b"0"),
     }
 }
 

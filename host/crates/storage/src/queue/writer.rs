@@ -228,7 +228,7 @@ pub(super) fn start(
         writing: Mutex::new(()),
     });
     let watch = time.watch();
-    let writer = Writer {
+    let mut writer = Writer {
         core,
         ledger,
         time,
@@ -240,6 +240,9 @@ pub(super) fn start(
         settings,
         shared: Arc::clone(&shared),
     };
+    // Whoever starts it hears at once that space is short.
+    writer.look_at_space();
+    shared.view.lock().health = writer.core.health();
     let thread = std::thread::Builder::new()
         .name("queue-writer".to_owned())
         .spawn(move || writer.run())
@@ -343,9 +346,8 @@ impl Writer {
 
     fn look_at_space(&mut self) {
         self.space_at = Some(self.settings.clock.now());
-        let short = (!space::is_enough_for_others(&self.directory))
-            .then(|| format!("little space is left in `{}`", self.directory.display()));
-        self.core.note_space(short);
+        self.core
+            .note_space(space::shortage_for_others(&self.directory));
     }
 
     /// Looks whether there is space again, forgets a part of the history, and gives a part of the space
@@ -362,9 +364,15 @@ impl Writer {
             self.core.try_again(self.time.now_us());
             self.core.give_back()
         };
-        let keep_us = i64::try_from(self.settings.keep.as_micros()).unwrap_or(i64::MAX);
-        let before_us = self.time.now_us().saturating_sub(keep_us);
-        let forgotten = self.write(&[Operation::Forget { before_us }]);
+        let now_us = self.time.now_us();
+        let before = |keep: Duration| {
+            let keep_us = i64::try_from(keep.as_micros()).unwrap_or(i64::MAX);
+            now_us.saturating_sub(keep_us)
+        };
+        let forgotten = self.write(&[Operation::Forget {
+            succeeded_before_us: before(self.settings.keep),
+            given_up_before_us: before(self.settings.keep_given_up),
+        }]);
         let step = Done::Changed(u64::from(SELECTED_MAX));
         let has_history = matches!(forgotten.as_slice(), [Ok(done)] if *done == step);
         self.take_in_log(is_idle && !had_more);

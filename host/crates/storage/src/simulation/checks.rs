@@ -104,7 +104,10 @@ pub(super) fn check_claim(
         let Some((due_us, _)) = due.iter().find(|(_, id)| *id == event.id) else {
             return Err(format!("an event was claimed that is not due: {event:?}"));
         };
-        if *payload != payload_of(event.id) {
+        let whole = payload_of(event.id);
+        // A record for a queue that was full.
+        let is_brief = event.bytes == 1;
+        if *payload != whole.slice(..if is_brief { 1 } else { whole.len() }) {
             return Err(format!("event {} has another payload", event.id));
         }
         times.push(*due_us);

@@ -11,7 +11,7 @@ use domain::{FunctionName, MemoryMb, Report, RequestId, Status, Trigger, Version
 
 use super::model::Expected;
 use super::world::World;
-use crate::queue::{Ending, Event, Finish, NewEvent, Operation};
+use crate::queue::{Ending, Event, Finish, FollowUp, NewEvent, Operation};
 
 pub(super) const FUNCTIONS: [&str; 2] = ["f-0", "f-1"];
 pub(super) const ADDRESS: &str = "https://hooks.example.com/";
@@ -84,7 +84,11 @@ pub(super) fn close(world: &mut World, event: &Event, status: Status) -> Finish 
         record.target = Target::Http {
             url: ADDRESS.to_owned(),
         };
-        finish.follow_ups.push(record);
+        let brief = record.payload.slice(..1);
+        finish.follow_ups.push(FollowUp {
+            event: record,
+            brief,
+        });
     }
     finish
 }

@@ -3,13 +3,13 @@
 //! Hears of every record that was appended and of every change that was answered, and of the one that
 //! was under way when the process died. Shares no code with what it judges.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use domain::event::{EventState, Target};
 use domain::{Report, RequestId};
 
-use crate::queue::{Ending, Event, Finish, NewEvent, Operation, Quota, Selection};
+use crate::queue::{Ending, Event, Finish, FollowUp, NewEvent, Operation, Quota, Selection};
 
 /// An event, as it should be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,6 +55,7 @@ pub(super) enum Answer {
     Duplicate,
     NotRunning,
     Quota,
+    DeadLetters,
 }
 
 impl Model {
@@ -118,8 +119,8 @@ impl Model {
     ) -> Answer {
         match operation {
             Operation::Accept(events) => {
-                if self.is_over(events, quota) {
-                    return Answer::Quota;
+                if let Some(refused) = self.refuses(events, quota) {
+                    return refused;
                 }
                 if events.iter().any(|new| self.events.contains_key(&new.id)) {
                     return Answer::Duplicate;
@@ -137,7 +138,7 @@ impl Model {
                 }
                 Answer::Claimed
             }
-            Operation::Finish(finish) => self.finish(finish),
+            Operation::Finish(finish) => self.finish(finish, quota),
             Operation::Redrive(Selection::Id(id)) => match self.events.get_mut(id) {
                 Some(event) if matches!(event.state, EventState::Dead | EventState::Expired) => {
                     event.state = EventState::Queued;
@@ -159,10 +160,17 @@ impl Model {
                 }
                 Answer::Changed(u64::from(is_there))
             }
-            Operation::Forget { before_us } => {
+            Operation::Forget {
+                succeeded_before_us,
+                given_up_before_us,
+            } => {
                 let before = self.events.len();
-                self.events.retain(|_, event| {
-                    event.state != EventState::Succeeded || event.changed_at_us >= *before_us
+                self.events.retain(|_, event| match event.state {
+                    EventState::Queued | EventState::Running => true,
+                    EventState::Succeeded => event.changed_at_us >= *succeeded_before_us,
+                    EventState::Dead | EventState::Expired => {
+                        event.changed_at_us >= *given_up_before_us
+                    }
                 });
                 Answer::Changed(u64::try_from(before - self.events.len()).unwrap())
             }
@@ -170,7 +178,7 @@ impl Model {
         }
     }
 
-    fn finish(&mut self, finish: &Finish) -> Answer {
+    fn finish(&mut self, finish: &Finish, quota: Quota) -> Answer {
         let now_us = self.now_us;
         let Some(event) = self
             .events
@@ -196,8 +204,22 @@ impl Model {
         event.due_at_us = due_at_us;
         event.failures -= u32::from(!counts);
         event.attempts -= u32::from(!ran);
-        finish.follow_ups.iter().for_each(|new| self.insert(new));
-        Answer::Changed(1 + u64::try_from(finish.follow_ups.len()).unwrap())
+        let mut changed = 1;
+        for FollowUp { event, brief } in &finish.follow_ups {
+            let mut event = event.clone();
+            let queue = event.target.queue();
+            if self.refuses(std::slice::from_ref(&event), quota).is_some() {
+                event.payload = brief.clone();
+                let (waiting, kept) = (self.waiting(&queue), self.kept(&queue));
+                let bytes = waiting.1 + kept.1 + u64::try_from(brief.len()).unwrap();
+                if waiting.0 + kept.0 + 1 > 2 * quota.events || bytes > 2 * quota.bytes {
+                    continue;
+                }
+            }
+            self.insert(&event);
+            changed += 1;
+        }
+        Answer::Changed(changed)
     }
 
     fn insert(&mut self, new: &NewEvent) {
@@ -217,21 +239,43 @@ impl Model {
         self.events.insert(new.id, event);
     }
 
-    fn is_over(&self, events: &[NewEvent], quota: Quota) -> bool {
-        events.iter().any(|new| {
-            let queue = new.target.queue();
-            let waiting = self.events.values().filter(|event| {
-                event.queue == queue
-                    && matches!(event.state, EventState::Queued | EventState::Running)
-            });
-            let more = events.iter().filter(|new| new.target.queue() == queue);
-            let sizes = waiting
-                .map(|event| event.bytes)
-                .chain(more.map(|new| u64::try_from(new.payload.len()).unwrap()));
-            let (count, bytes) =
-                sizes.fold((0, 0), |(count, bytes), size| (count + 1, bytes + size));
-            count > quota.events || bytes > quota.bytes
+    /// Why a queue takes no more, if that is so: of the first one by name.
+    fn refuses(&self, events: &[NewEvent], quota: Quota) -> Option<Answer> {
+        let queues: BTreeSet<_> = events.iter().map(|new| new.target.queue()).collect();
+        queues.into_iter().find_map(|queue| {
+            let (mut count, mut bytes) = self.waiting(&queue);
+            for new in events.iter().filter(|new| new.target.queue() == queue) {
+                count += 1;
+                bytes += u64::try_from(new.payload.len()).unwrap();
+            }
+            let kept = self.kept(&queue);
+            if count > quota.events || bytes > quota.bytes {
+                Some(Answer::Quota)
+            } else if kept.0 >= quota.events || kept.1 >= quota.bytes {
+                Some(Answer::DeadLetters)
+            } else {
+                None
+            }
         })
+    }
+
+    /// Events of a queue that wait or run, and their bytes.
+    fn waiting(&self, queue: &str) -> (u64, u64) {
+        self.sum(queue, [EventState::Queued, EventState::Running])
+    }
+
+    /// Those that died or expired.
+    fn kept(&self, queue: &str) -> (u64, u64) {
+        self.sum(queue, [EventState::Dead, EventState::Expired])
+    }
+
+    fn sum(&self, queue: &str, states: [EventState; 2]) -> (u64, u64) {
+        let events = self.events.values();
+        events
+            .filter(|event| event.queue == queue && states.contains(&event.state))
+            .fold((0, 0), |(count, bytes), event| {
+                (count + 1, bytes + event.bytes)
+            })
     }
 
     /// The events of a queue that are due, by due time.

@@ -238,6 +238,7 @@ impl Process {
             Err(QueueError::Duplicate { .. }) => wanted == Answer::Duplicate,
             Err(QueueError::NotRunning { .. }) => wanted == Answer::NotRunning,
             Err(QueueError::Quota { .. }) => wanted == Answer::Quota,
+            Err(QueueError::DeadLetters { .. }) => wanted == Answer::DeadLetters,
             Err(_) => false,
         };
         if !is_right {
@@ -412,7 +413,8 @@ impl Process {
             }
             94..97 => Some(Operation::Purge(Selection::Id(any(world)?.0))),
             _ => Some(Operation::Forget {
-                before_us: world.model.now_us - 5_000_000,
+                succeeded_before_us: world.model.now_us - 5_000_000,
+                given_up_before_us: world.model.now_us - 20_000_000,
             }),
         }
     }

@@ -12,6 +12,9 @@ const NAME_CHARS_MAX: usize = 20;
 /// Longest value of an attribute that an error repeats, in characters.
 const SHOWN_CHARS_MAX: usize = 80;
 
+/// Longest `source`, in bytes: it is kept beside the event and shown in lists.
+const SOURCE_BYTES_MAX: usize = 2_048;
+
 /// What an event must have.
 const REQUIRED: [&str; 4] = ["specversion", "id", "source", "type"];
 
@@ -107,6 +110,9 @@ fn check_one(name: &str, value: &Value) -> Result<(), String> {
         "id" | "type" | "subject" if text.is_empty() => wrong("a text that is not empty"),
         "source" if !is_uri_reference(text) => {
             wrong("a URI or the path of one, such as /orders or https://example.com/orders")
+        }
+        "source" if text.len() > SOURCE_BYTES_MAX => {
+            wrong(&format!("at most {SOURCE_BYTES_MAX} bytes long"))
         }
         "dataschema" if !is_uri(text) => {
             wrong("a URI with its scheme, such as https://example.com/order.json")
@@ -253,6 +259,12 @@ mod tests {
                 "/ü",
             ],
             &["", "a b", "/%zz", "/%", "<a>", "a#b#c", "\u{fffe}"],
+        );
+        let long = |bytes: usize| "/".repeat(bytes);
+        check_values(
+            "source",
+            &[&long(2_048)],
+            &[&long(2_049), &"é".repeat(1_025)],
         );
         check_values(
             "dataschema",

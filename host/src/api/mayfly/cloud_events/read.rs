@@ -12,7 +12,7 @@ use domain::routing::decode_percent;
 use http::HeaderMap;
 use http::header::CONTENT_TYPE;
 use serde::Deserialize;
-use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
+use serde::de::{Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::attributes::{Attributes, Value, check, check_name, essence, is_json, shown, text};
@@ -124,20 +124,48 @@ fn utf8(body: &[u8]) -> Result<&str, NotTaken> {
 
 fn batch(body: &Bytes) -> Result<Vec<Incoming>, NotTaken> {
     let text = utf8(body)?;
-    let events: Vec<Box<RawValue>> = serde_json::from_str(text).map_err(|error| {
-        NotTaken::Wrong(format!("the body is no list of events: {}", plain(&error)))
-    })?;
-    if events.len() > BATCH_EVENTS_MAX {
+    let mut list = List::default();
+    let mut json = serde_json::Deserializer::from_str(text);
+    let parsed = json.deserialize_seq(&mut list).and_then(|()| json.end());
+    if list.is_too_long {
         return Err(NotTaken::TooMany(format!(
-            "the batch has {} events; at most {BATCH_EVENTS_MAX} are taken at once",
-            events.len()
+            "the batch has more than {BATCH_EVENTS_MAX} events; so many are taken at once"
         )));
     }
-    let read = events.iter().enumerate().map(|(at, event)| {
+    parsed.map_err(|error| {
+        NotTaken::Wrong(format!("the body is no list of events: {}", plain(&error)))
+    })?;
+    let read = list.events.iter().enumerate().map(|(at, event)| {
         structured(event.get())
             .map_err(|reason| NotTaken::Wrong(format!("event {} of the batch: {reason}", at + 1)))
     });
     read.collect()
+}
+
+/// The elements of a list, no further than they are taken: what comes after is not looked at.
+#[derive(Default)]
+struct List {
+    events: Vec<Box<RawValue>>,
+    is_too_long: bool,
+}
+
+impl<'de> Visitor<'de> for &mut List {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a sequence")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
+        while let Some(event) = list.next_element()? {
+            if self.events.len() == BATCH_EVENTS_MAX {
+                self.is_too_long = true;
+                return Err(A::Error::custom("the list is too long"));
+            }
+            self.events.push(event);
+        }
+        Ok(())
+    }
 }
 
 /// The members of an object, none of them twice.

@@ -66,6 +66,14 @@ impl Change {
         }
     }
 
+    /// The states that are meant when none is said: what waits has to be named.
+    fn states_default(self) -> &'static [EventState] {
+        match self {
+            Self::Redrive => &[EventState::Dead, EventState::Expired],
+            Self::Purge => &[EventState::Succeeded, EventState::Dead, EventState::Expired],
+        }
+    }
+
     fn operation(self, selection: Selection) -> Operation {
         match self {
             Self::Redrive => Operation::Redrive(selection),
@@ -110,7 +118,7 @@ impl Selected {
                 states: states_of(change, states)?,
             }),
             _ => Err(ApiError::validation(
-                "say either the `id` of one event, or `all: true` with the `states` and, for one function only, the `function`",
+                "say either the `id` of one event, or `all: true`, with `states` and `function` for some of them only",
             )),
         }
     }
@@ -144,7 +152,7 @@ fn states_of(change: Change, texts: Option<Vec<String>>) -> Result<Vec<EventStat
         change.done()
     );
     let Some(texts) = texts else {
-        return Err(ApiError::validation(rule));
+        return Ok(change.states_default().to_vec());
     };
     let mut states = Vec::with_capacity(allowed.len());
     for text in &texts {
@@ -192,7 +200,7 @@ pub(in crate::api::mayfly) async fn change_events(
 }
 
 async fn one(app: &App, change: Change, named: &Named) -> Result<HttpResponse, ApiError> {
-    let Some((event, _)) = &named.found else {
+    let Some(event) = &named.found else {
         return Err(named.missing());
     };
     let operation = change.operation(Selection::Id(named.id));
@@ -207,7 +215,7 @@ async fn one(app: &App, change: Change, named: &Named) -> Result<HttpResponse, A
                 .iter()
                 .map(|state| state.as_str())
                 .collect::<Vec<_>>()
-                .join(", "),
+                .join(" or "),
             change.done()
         )));
     }
@@ -254,7 +262,10 @@ mod tests {
             );
         }
         states(Change::Purge, &[]).unwrap_err();
-        states_of(Change::Purge, None).unwrap_err();
+        let unsaid = |change| states_of(change, None).unwrap();
+        assert_eq!(unsaid(Change::Redrive), Change::Redrive.states());
+        assert!(!unsaid(Change::Purge).contains(&EventState::Queued));
+        assert_eq!(unsaid(Change::Purge).len(), 3);
         assert_eq!(
             states(Change::Purge, &["queued"]),
             Ok(vec![EventState::Queued])

@@ -53,7 +53,7 @@ fn written(condition: Condition, attempts: u32, payload: &[u8], answer: Option<A
         attempts,
         answer,
     };
-    record(&closed, ARN, AT.to_owned())
+    record(&closed, ARN, AT.to_owned()).0
 }
 
 fn read(record: &Bytes) -> Value {
@@ -172,4 +172,29 @@ fn functions_are_told_up_to_one_hop_too_many_and_others_always() {
     assert_eq!(depth_of(&function("g"), DEPTH_MAX + 1), None);
     assert_eq!(depth_of(&file, 3), Some(4));
     assert_eq!(depth_of(&file, DEPTH_MAX + 1), Some(DEPTH_MAX));
+}
+
+#[test]
+fn a_record_for_a_full_queue_says_what_happened_and_carries_no_payload() {
+    let brief = |answer| {
+        let closed = Closed {
+            event: &event(0),
+            payload: &Bytes::from_static(b"[1]"),
+            condition: Condition::Success,
+            attempts: 1,
+            answer,
+        };
+        read(&record(&closed, ARN, AT.to_owned()).1)
+    };
+    let answered = brief(Some(answered(false, b"[2]")));
+    assert_eq!(
+        answered["omitted"],
+        json!(["responsePayload", "requestPayload"])
+    );
+    assert_eq!(answered["requestContext"]["condition"], "Success");
+    assert_eq!(answered["responseContext"]["statusCode"], 200);
+    for member in ["requestPayload", "responsePayload"] {
+        assert_eq!(answered.get(member), None);
+    }
+    assert_eq!(brief(None)["omitted"], json!(["requestPayload"]));
 }

@@ -19,6 +19,7 @@ fn open_queue(data_dir: &DataDir, ledger: &Ledger) -> Queue {
     let settings = QueueSettings {
         quota: Quota::default(),
         wait_max: Duration::from_secs(300),
+        keep_given_up: Duration::from_secs(86_400),
         keep: Duration::from_secs(86_400),
         clock: Clock::system(),
         on_change: Box::new(|| {}),

@@ -1,12 +1,12 @@
 //! What holds over every engine, one promise each.
 
 use super::*;
+use crate::queue::machine::Rows as _;
 
 const MINUTE: Duration = Duration::from_secs(60);
 const MINUTE_US: i64 = 60_000_000;
 
 fn event(core: &mut Core, number: u64) -> Event {
-    use crate::queue::machine::Rows as _;
     core.engine().event(id(number)).unwrap().unwrap()
 }
 
@@ -180,7 +180,7 @@ fn a_ledger_that_does_not_reach_the_disk_stops_the_queue_and_the_attempt_stays_o
 }
 
 #[test]
-fn follow_ups_come_with_the_end_whatever_the_quota_and_never_twice() {
+fn follow_ups_come_with_the_end_as_far_as_there_is_room_and_never_twice() {
     for engine in engines().1 {
         let quota = Quota {
             events: 1,
@@ -198,16 +198,67 @@ fn follow_ups_come_with_the_end_whatever_the_quota_and_never_twice() {
                 follow_ups,
             })
         };
-        let repeated = ending(vec![new_event(7, "g"), new_event(1, "g")]);
+        let repeated = ending(vec![follow_up(7, "g"), follow_up(1, "g")]);
         assert!(matches!(
             one(core, repeated, NOW_US),
             Err(QueueError::Duplicate { id }) if id == super::id(1)
         ));
         assert_eq!(event(core, 1).state, EventState::Running);
-        let two = ending(vec![new_event(7, "g"), new_event(8, "g")]);
-        one(core, two, NOW_US).unwrap();
-        assert_eq!(depth(core, "g"), (2, 0, 4));
+        // The first as it is, the second in short, and the third not at all.
+        let three = ending([7, 8, 9].map(|number| follow_up(number, "g")).to_vec());
+        assert!(matches!(one(core, three, NOW_US), Ok(Done::Changed(3))));
+        assert_eq!(depth(core, "g"), (2, 0, 3));
         assert_eq!(depth(core, "f"), (0, 0, 0));
+        assert_eq!(core.engine().payload(id(7)).unwrap(), Some(payload(7)));
+        assert_eq!(
+            core.engine().payload(id(8)).unwrap(),
+            Some(Bytes::from_static(b"0"))
+        );
+        assert_eq!(core.engine().event(id(9)).unwrap(), None);
+    }
+}
+
+#[test]
+fn what_died_fills_a_queue_until_it_is_redriven_or_purged_and_no_other_one() {
+    for engine in engines().1 {
+        let quota = Quota {
+            events: 2,
+            bytes: 100,
+        };
+        let core = &mut core_over(engine, quota);
+        for number in [1, 2] {
+            one(core, accept([number], "f"), NOW_US).unwrap();
+            claimed(one(core, claim("f", 1), NOW_US));
+            let condition = Condition::RetriesExhausted;
+            let ran = true;
+            let dead = finish(number, 1, Ending::End { condition, ran });
+            one(core, dead, NOW_US).unwrap();
+        }
+        let refused = one(core, accept([3], "f"), NOW_US).unwrap_err();
+        assert!(matches!(&refused, QueueError::DeadLetters { queue, .. } if queue == "f"));
+        assert!(
+            refused.to_string().contains("Redrive them, purge them"),
+            "{refused}"
+        );
+        one(core, accept([3], "g"), NOW_US).unwrap();
+        // What ends elsewhere finds no room either, and is taken in short while there is some.
+        claimed(one(core, claim("g", 1), NOW_US));
+        let Operation::Finish(mut ending) = finish(3, 1, SUCCESS) else {
+            unreachable!()
+        };
+        ending.follow_ups = [7, 8, 9].map(|number| follow_up(number, "f")).to_vec();
+        let done = one(core, Operation::Finish(ending), NOW_US);
+        assert!(matches!(done, Ok(Done::Changed(3))), "{done:?}");
+        assert_eq!(depth(core, "f"), (2, 0, 2));
+
+        let purge = |number| Operation::Purge(Selection::Id(id(number)));
+        for number in [7, 8, 1] {
+            one(core, purge(number), NOW_US).unwrap();
+        }
+        one(core, accept([4], "f"), NOW_US).unwrap();
+        one(core, Operation::Redrive(Selection::Id(id(2))), NOW_US).unwrap();
+        assert_eq!(depth(core, "f"), (2, 0, 4));
+        assert_eq!(core.depths()["f"].kept_events, 0);
     }
 }
 

@@ -19,7 +19,7 @@ fn any_ending() -> impl Strategy<Value = Ending> {
 }
 
 fn any_asked() -> impl Strategy<Value = Asked> {
-    let number = 0_u64..12;
+    let number = 0_u64..16;
     let queue = prop::sample::select(&QUEUES[..]);
     let some = (
         prop::option::of(queue.clone()),
@@ -37,7 +37,7 @@ fn any_asked() -> impl Strategy<Value = Asked> {
         2 => number.clone().prop_map(Asked::RedriveOne),
         1 => some.prop_map(|(queue, states, limit)| Asked::Purge(queue, states, limit)),
         1 => number.prop_map(Asked::PurgeOne),
-        1 => (0_u8..5).prop_map(Asked::Forget),
+        1 => (0_u8..5, 0_u8..9).prop_map(|(one, other)| Asked::Forget(one, other)),
     ]
 }
 

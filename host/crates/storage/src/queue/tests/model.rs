@@ -16,6 +16,7 @@ struct Modelled {
     accepted_us: i64,
     due_us: i64,
     changed_us: i64,
+    payload: Bytes,
     has_payload: bool,
 }
 
@@ -35,11 +36,11 @@ pub(super) enum Asked {
     RedriveOne(u64),
     Purge(Option<&'static str>, Vec<EventState>, u32),
     PurgeOne(u64),
-    Forget(u8),
+    Forget(u8, u8),
 }
 
 pub(super) const QUOTA: Quota = Quota {
-    events: 6,
+    events: 4,
     bytes: 1_000,
 };
 pub(super) const QUEUES: [&str; 2] = ["f", "g"];
@@ -78,7 +79,7 @@ impl Asked {
                 failure: None,
                 follow_ups: follow_ups
                     .iter()
-                    .map(|number| new(*number, "g", 0))
+                    .map(|number| follow_up(*number, "g"))
                     .collect(),
             }),
             Self::Redrive(queue, states, limit) => {
@@ -89,8 +90,9 @@ impl Asked {
                 Operation::Purge(selection(*queue, states, *limit))
             }
             Self::PurgeOne(number) => Operation::Purge(Selection::Id(id(*number))),
-            Self::Forget(ago_s) => Operation::Forget {
-                before_us: now_us - i64::from(*ago_s) * SECOND_US,
+            Self::Forget(succeeded_ago_s, given_up_ago_s) => Operation::Forget {
+                succeeded_before_us: now_us - i64::from(*succeeded_ago_s) * SECOND_US,
+                given_up_before_us: now_us - i64::from(*given_up_ago_s) * SECOND_US,
             },
         }
     }
@@ -102,6 +104,7 @@ pub(super) enum Answer {
     Changed(usize),
     Claimed(Vec<(u64, u32)>),
     Quota,
+    DeadLetters,
     Duplicate,
     NotRunning,
 }
@@ -117,6 +120,7 @@ impl Answer {
                     .collect(),
             ),
             Err(QueueError::Quota { .. }) => Self::Quota,
+            Err(QueueError::DeadLetters { .. }) => Self::DeadLetters,
             Err(QueueError::Duplicate { .. }) => Self::Duplicate,
             Err(QueueError::NotRunning { .. }) => Self::NotRunning,
             Err(error) => panic!("{error}"),
@@ -139,6 +143,14 @@ impl Model {
             .count()
     }
 
+    fn kept(&self, queue: &str) -> usize {
+        let given_up = [EventState::Dead, EventState::Expired];
+        let events = self.events.iter();
+        events
+            .filter(|event| event.queue == queue && given_up.contains(&event.state))
+            .count()
+    }
+
     fn is_new(&self, numbers: &[u64]) -> bool {
         numbers.iter().enumerate().all(|(place, number)| {
             !numbers[..place].contains(number)
@@ -157,6 +169,7 @@ impl Model {
             accepted_us: self.now_us,
             due_us: self.now_us + i64::from(delay_s) * SECOND_US,
             changed_us: self.now_us,
+            payload: payload(number),
             has_payload: true,
         });
     }
@@ -209,6 +222,9 @@ impl Model {
             let most = usize::try_from(QUOTA.events).unwrap();
             if more > 0 && self.waits(queue) + more > most {
                 return Answer::Quota;
+            }
+            if more > 0 && self.kept(queue) >= most {
+                return Answer::DeadLetters;
             }
         }
         let numbers: Vec<_> = events.iter().map(|event| event.0).collect();
@@ -270,15 +286,30 @@ impl Model {
         event.attempts -= u32::from(!ran);
         event.failures -= u32::from(!counts);
         event.has_payload = state != EventState::Succeeded;
+        let most = usize::try_from(QUOTA.events).unwrap();
+        let mut taken = 0;
         for number in more {
-            self.put(*number, "g", 0);
+            let (waits, kept) = (self.waits("g"), self.kept("g"));
+            let has_room = waits < most && kept < most;
+            if has_room || waits + kept < 2 * most {
+                self.put(*number, "g", 0);
+                taken += 1;
+            }
+            if let (false, Some(put)) = (has_room, self.events.last_mut())
+                && put.number == *number
+            {
+                put.payload = Bytes::from_static(b"0");
+            }
         }
-        Answer::Changed(1 + more.len())
+        Answer::Changed(1 + taken)
     }
 
-    fn forget(&mut self, before_us: i64) -> Answer {
-        let is_old = |event: &&Modelled| {
-            event.state == EventState::Succeeded && event.changed_us < before_us
+    fn forget(&mut self, succeeded_ago_s: u8, given_up_ago_s: u8) -> Answer {
+        let before = |ago_s: u8| self.now_us - i64::from(ago_s) * SECOND_US;
+        let is_old = |event: &&Modelled| match event.state {
+            EventState::Queued | EventState::Running => false,
+            EventState::Succeeded => event.changed_us < before(succeeded_ago_s),
+            EventState::Dead | EventState::Expired => event.changed_us < before(given_up_ago_s),
         };
         let old = self.events.iter().filter(is_old);
         let numbers: Vec<_> = old.map(|event| event.number).collect();
@@ -312,20 +343,35 @@ impl Model {
                 let numbers = self.of_state(*number, &still);
                 self.remove(&numbers)
             }
-            Asked::Forget(ago_s) => self.forget(self.now_us - i64::from(*ago_s) * SECOND_US),
+            Asked::Forget(succeeded_ago_s, given_up_ago_s) => {
+                self.forget(*succeeded_ago_s, *given_up_ago_s)
+            }
         }
     }
 
     /// Asserts that a queue holds what this does, and counts it so.
     pub(super) fn compare(&self, core: &mut Core) {
         let mut depths = BTreeMap::new();
-        for event in self.events.iter().filter(|event| !event.state.is_final()) {
+        let there = self.events.iter();
+        for event in there.filter(|event| event.state != EventState::Succeeded) {
             let depth: &mut Depth = depths.entry(event.queue.to_owned()).or_default();
+            let bytes = u64::try_from(event.payload.len()).unwrap();
             match event.state {
                 EventState::Queued => depth.queued += 1,
-                _ => depth.running += 1,
+                EventState::Running => depth.running += 1,
+                _ => depth.kept_events += 1,
             }
-            depth.bytes += 2;
+            match event.state.is_final() {
+                false => depth.bytes += bytes,
+                true => depth.kept_bytes += bytes,
+            }
+        }
+        for queue in QUEUES {
+            let held = self.waits(queue) + self.kept(queue);
+            assert!(
+                held <= 2 * usize::try_from(QUOTA.events).unwrap(),
+                "{queue}"
+            );
         }
         assert_eq!(core.depths(), &depths);
         let engine = core.engine();
@@ -358,7 +404,7 @@ impl Model {
             let expected_times = (expected.accepted_us, expected.due_us, expected.changed_us);
             assert_eq!(times, expected_times, "{expected:?}");
             assert_eq!(event.condition.is_some(), event.state.is_final());
-            let is_kept = expected.has_payload.then(|| payload(expected.number));
+            let is_kept = expected.has_payload.then(|| expected.payload.clone());
             assert_eq!(engine.payload(event.id).unwrap(), is_kept, "{expected:?}");
         }
     }

@@ -53,6 +53,7 @@ fn what_was_accepted_is_there_after_a_restart_and_what_ran_is_told() {
         queued: 2,
         running: 1,
         bytes: 6,
+        ..Depth::default()
     };
     assert_eq!(queue.depths(), BTreeMap::from([("f".to_owned(), depth)]));
     let interrupted = queue.interrupted().unwrap();
@@ -227,6 +228,81 @@ fn what_succeeded_is_forgotten_after_a_time_without_being_asked_and_nothing_else
     let mut states: Vec<_> = all().iter().map(|event| event.state).collect();
     states.sort_unstable();
     assert_eq!(states, [EventState::Dead, EventState::Expired]);
+    let Forgotten {
+        succeeded,
+        dead,
+        expired,
+    } = queue.statistics().forgotten;
+    assert_eq!((succeeded, dead, expired), (2_498, 0, 0));
+    let kept = queue.depths()["f"];
+    assert_eq!((kept.kept_events, kept.kept_bytes), (2, 4));
+}
+
+#[test]
+fn what_died_or_expired_is_forgotten_after_its_own_time_with_its_payload() {
+    let root = tempfile::tempdir().unwrap();
+    let data_dir = DataDir::open(root.path()).unwrap();
+    let clock = Clock::manual(NOW_US);
+    let keep_given_up = Duration::from_secs(60);
+    let settings = QueueSettings {
+        clock: clock.clone(),
+        keep_given_up,
+        ..settings()
+    };
+    let queue = open_with(&data_dir, settings);
+    queue.perform(accept(1..=3, "f")).unwrap();
+    claimed(queue.perform(claim("f", 3)));
+    for (number, condition) in [
+        (1, Condition::RetriesExhausted),
+        (2, Condition::EventAgeExceeded),
+        (3, Condition::Success),
+    ] {
+        let ran = true;
+        let ending = Ending::End { condition, ran };
+        queue.perform(finish(number, 1, ending)).unwrap();
+    }
+    // Before its time nothing goes.
+    clock.advance(keep_given_up);
+    queue.perform(accept([4], "g")).unwrap();
+    assert_eq!(queue.depths()["f"].kept_events, 2);
+    clock.advance(Duration::from_secs(2));
+    wait_until(|| !queue.depths().contains_key("f"));
+    for number in 1..=3 {
+        let is_there = queue.event(id(number)).unwrap().is_some();
+        assert_eq!(is_there, number == 3, "{number}");
+    }
+    let forgotten = queue.statistics().forgotten;
+    assert_eq!((forgotten.dead, forgotten.expired), (1, 1));
+    drop(queue);
+    let database = rusqlite::Connection::open(root.path().join("queue.db")).unwrap();
+    let payloads = database.query_row("SELECT count(*) FROM payloads", [], |row| row.get(0));
+    assert_eq!(payloads, Ok(1));
+}
+
+#[test]
+fn only_events_of_the_schedule_itself_are_pending_of_it() {
+    let root = tempfile::tempdir().unwrap();
+    let data_dir = DataDir::open(root.path()).unwrap();
+    let queue = open(&data_dir);
+    let from = |number, trigger| NewEvent {
+        trigger,
+        source: Some("drop/f/nightly".to_owned()),
+        ..new_event(number, "f")
+    };
+    let pending = || queue.pending(vec!["drop/f/nightly".to_owned(), "drop/f/x".to_owned()]);
+    for (number, trigger) in (1..).zip(Trigger::ALL) {
+        if trigger != Trigger::Schedule {
+            let forged = Operation::Accept(vec![from(number, trigger)]);
+            queue.perform(forged).unwrap();
+        }
+    }
+    assert_eq!(pending().unwrap(), BTreeSet::new());
+    let own = Operation::Accept(vec![from(9, Trigger::Schedule)]);
+    queue.perform(own).unwrap();
+    assert_eq!(
+        pending().unwrap(),
+        BTreeSet::from(["drop/f/nightly".to_owned()])
+    );
 }
 
 #[test]

@@ -21,7 +21,7 @@ fn every_question_is_answered_from_an_index_and_none_sorts() {
     let root = tempfile::tempdir().unwrap();
     let sqlite = Sqlite::open(&root.path().join(sqlite::FILE)).unwrap();
     // Pages of everything go along the table itself, and depths along an index: from one end.
-    let pages = [sql::PAGE, sql::DEPTHS_QUEUED];
+    let pages = [sql::PAGE, sql::DEPTHS_QUEUED, sql::DEPTHS_KEPT];
     for sql in sql::ABOUT_EVENTS {
         let plan = plan(&sqlite, sql);
         assert!(!plan.is_empty(), "{sql}");
@@ -31,6 +31,8 @@ fn every_question_is_answered_from_an_index_and_none_sorts() {
             assert!(!step.contains("TEMP B-TREE"), "{sql}\n{plan:#?}");
         }
     }
+    let kept = plan(&sqlite, sql::DEPTHS_KEPT).join("\n");
+    assert!(kept.contains("COVERING INDEX kept"), "{kept}");
     for sql in [sql::DUE, sql::NEXT_DUE, sql::CLAMP_DUE] {
         let plan = plan(&sqlite, sql).join("\n");
         assert!(plan.contains("INDEX due (queue=?"), "{sql}\n{plan}");

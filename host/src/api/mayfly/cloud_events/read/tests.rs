@@ -262,7 +262,18 @@ fn a_batch_is_read_whole_or_not_at_all() {
     let Err(NotTaken::TooMany(reason)) = read(many) else {
         panic!("a batch of 1,001");
     };
-    assert!(reason.contains("1001 events; at most 1000"), "{reason}");
+    assert!(reason.contains("more than 1000 events"), "{reason}");
+    // What comes after is not even looked at.
+    let endless = format!(
+        "[{},{}",
+        vec![event(1); 1_001].join(","),
+        "{".repeat(100_000)
+    );
+    assert!(matches!(read(endless), Err(NotTaken::TooMany(_))));
+    let Ok(Read::Batch(most)) = read(format!("[{}]", vec![event(1); 1_000].join(","))) else {
+        panic!("a batch of 1,000");
+    };
+    assert_eq!(most.len(), 1_000);
 }
 
 #[test]
