@@ -71,6 +71,16 @@ pub(crate) fn parse_json(bytes: &[u8]) -> Result<(), String> {
         .map_err(|error| error.to_string())
 }
 
+/// Where a text stops being JSON, in words.
+pub(crate) fn json_problem(error: &serde_json::Error) -> String {
+    if error.is_eof() {
+        "it ends too early".to_owned()
+    } else {
+        let (line, column) = (error.line(), error.column());
+        format!("it goes wrong at line {line}, column {column}")
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

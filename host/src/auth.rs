@@ -27,7 +27,7 @@ use std::sync::Arc;
 
 use domain::names::ACCOUNT_ID;
 
-pub(crate) use self::decide::{authorise, authorise_with};
+pub(crate) use self::decide::{authorise, authorise_with, may};
 use self::trail::Trail;
 
 /// Who signed a request.

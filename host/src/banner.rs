@@ -49,13 +49,15 @@ pub(crate) fn ready(app: &App) {
     for file in &refused {
         say(format_args!("  refused {}: {}", file.file, file.reason));
     }
-    let (mut events, mut queues) = (0, 0);
+    let (mut events, mut queues) = (0_u64, 0_u64);
     for depth in app.queue.depths().values() {
         events += depth.queued + depth.running;
         queues += 1;
     }
     if events > 0 {
-        say(format_args!("{events} events wait in {queues} queues"));
+        let events = counted(events, "event waits", "events wait");
+        let queues = counted(queues, "queue", "queues");
+        say(format_args!("{events} in {queues}"));
     }
     say(format_args!("ready"));
 }
@@ -63,7 +65,8 @@ pub(crate) fn ready(app: &App) {
 /// A drain has started.
 pub(crate) fn draining(running: u32, at_most: Duration) {
     say(format_args!(
-        "draining: {running} invocations run; at most {} s",
+        "draining: {}; at most {} s",
+        counted(running, "invocation runs", "invocations run"),
         at_most.as_secs()
     ));
 }
@@ -71,6 +74,11 @@ pub(crate) fn draining(running: u32, at_most: Duration) {
 /// The last line.
 pub(crate) fn stopped() {
     say(format_args!("stopped"));
+}
+
+fn counted(count: impl Into<u64>, one: &str, many: &str) -> String {
+    let count = count.into();
+    format!("{count} {}", if count == 1 { one } else { many })
 }
 
 /// Prints a line. Whoever started us may have closed the pipe; that is no reason to stop serving.

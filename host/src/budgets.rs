@@ -21,6 +21,8 @@ use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use storage::{Ledger, StorageError, SummaryQuery};
 
+use crate::time_text::day;
+
 /// All budgets of the process.
 #[derive(Debug)]
 pub(crate) struct Budgets {
@@ -69,8 +71,33 @@ pub(crate) struct Warning {
 
 /// A budget is spent, and was meant to stop what would be more.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the budget of {} for this month is spent", whose(.0.as_ref()))]
-pub(crate) struct BudgetSpent(pub(crate) Option<FunctionName>);
+#[error("the budget of {} is spent until {} (UTC)", whose(.function.as_ref()), day(*.until_us))]
+pub(crate) struct BudgetSpent {
+    /// `None` for the server's.
+    pub(crate) function: Option<FunctionName>,
+    /// When the month ends, in Unix microseconds.
+    pub(crate) until_us: i64,
+    /// After how many seconds to ask again: until then, at most [`RETRY_AFTER_S_MAX`], for the budget may
+    /// be raised.
+    pub(crate) retry_after_s: u64,
+}
+
+/// Most seconds that a caller is told to wait.
+const RETRY_AFTER_S_MAX: i64 = 3_600;
+
+impl BudgetSpent {
+    /// For callers from outside, who are not told how the function is called.
+    pub(crate) fn for_anybody(&self) -> String {
+        let whose = match self.function {
+            Some(_) => "this function",
+            None => "this server",
+        };
+        format!(
+            "The budget of {whose} is spent until {} (UTC)",
+            day(self.until_us)
+        )
+    }
+}
 
 /// A budget, as `mayfly billing budgets` shows it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -151,13 +178,28 @@ impl Budgets {
         for budget in self.server.as_deref().into_iter().chain([spending]) {
             if budget.is_closed() {
                 // That ends with the month.
-                self.turn(self.clock.unix_us());
+                let now_us = self.clock.unix_us();
+                self.turn(now_us);
                 if budget.is_closed() {
-                    return Err(BudgetSpent(budget.function.clone()));
+                    return Err(self.spent(budget, now_us));
                 }
             }
         }
         Ok(())
+    }
+
+    fn spent(&self, budget: &Spending, now_us: i64) -> BudgetSpent {
+        let until_us = self.month_end_us.load(Ordering::Relaxed);
+        let left_s = until_us
+            .saturating_sub(now_us)
+            .div_euclid(1_000_000)
+            .saturating_add(1);
+        let retry_after_s = left_s.clamp(1, RETRY_AFTER_S_MAX);
+        BudgetSpent {
+            function: budget.function.clone(),
+            until_us,
+            retry_after_s: u64::try_from(retry_after_s).unwrap_or(1),
+        }
     }
 
     /// Adds a record, which the ledger has, to what is spent, and says whom to warn.

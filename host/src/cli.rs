@@ -1,7 +1,8 @@
 //! The command line: what `mayfly` understands, and what it says.
 //!
 //! One file for each subcommand. Answers go to stdout, everything else to stderr; an error is one
-//! line that names what is wrong and what to do. Exit codes: 0 done, 1 failed, 2 not understood.
+//! line that names what is wrong and what to do. Exit codes: 0 done, 1 failed, 2 the command line or the
+//! JSON that it gives is wrong.
 //!
 //! Whoever reads our output may leave at any time (`mayfly billing | head`); that ends a command
 //! and is no error.
@@ -9,10 +10,12 @@
 //! Knows nothing of how functions run or are served; it asks `lifecycle`, `client` and `sandbox`.
 
 mod code_file;
+mod number;
 mod output;
 mod places;
 mod since;
 mod table;
+mod unknown;
 
 mod alias;
 mod api_keys;
@@ -53,7 +56,9 @@ Examples:
   mayfly dev                        build every function, serve it, rebuild on change
   curl http://127.0.0.1:3000/hello  call it
   cp module.wasm functions/         live at once, without a restart
-  mayfly billing                    what each invocation cost";
+  mayfly billing                    what each invocation cost
+
+Exit codes: 0 done; 1 it failed; 2 the command line, or the JSON that it gives, is wrong.";
 
 /// Runs compiled WebAssembly as functions: one sandbox for each event, and a receipt.
 #[derive(Debug, Parser)]
@@ -125,7 +130,7 @@ pub fn main() -> ExitCode {
                 "error: {}",
                 output::one_line(&format!("{error:#}"))
             ));
-            ExitCode::FAILURE
+            ExitCode::from(if output::is_misuse(&error) { 2 } else { 1 })
         }
     }
 }

@@ -163,6 +163,23 @@ impl Client {
         serde_json::from_slice(&answer.body).map_err(|error| self.unexpected(&error))
     }
 
+    /// Posts `body` with a content type of its own, and reads the answer as a `T`.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`].
+    pub(crate) fn post_as<T: DeserializeOwned>(
+        &self,
+        path_and_query: &str,
+        content_type: &str,
+        body: Bytes,
+    ) -> Result<T, ClientError> {
+        let headers = [("content-type", content_type)];
+        let request = self.request(Method::POST, path_and_query, body, &headers)?;
+        let answer = self.runtime.block_on(self.send(request, ANSWER_TIMEOUT))?;
+        serde_json::from_slice(&answer.body).map_err(|error| self.unexpected(&error))
+    }
+
     fn send_within<T: DeserializeOwned>(
         &self,
         patience: Duration,
@@ -271,8 +288,10 @@ impl Client {
         let mut builder = Request::builder()
             .method(method)
             .uri(path_and_query)
-            .header(HOST, &self.server.authority)
-            .header(CONTENT_TYPE, "application/json");
+            .header(HOST, &self.server.authority);
+        if !headers.iter().any(|(name, _)| *name == "content-type") {
+            builder = builder.header(CONTENT_TYPE, "application/json");
+        }
         for (name, value) in headers {
             builder = builder.header(*name, *value);
         }

@@ -329,11 +329,11 @@ async fn until_stopped(
     let was_cut = tokio::select! {
         () = all_ended => false,
         () = tokio::time::sleep(app.config.drain_timeout) => {
-            tracing::warn!("the drain took too long; {} invocations are cut", app.concurrency.running());
+            tracing::warn!("the drain took too long; invocations that are cut: {}", app.concurrency.running());
             true
         }
         () = signals.next() => {
-            tracing::warn!("stopping now; {} invocations are cut", app.concurrency.running());
+            tracing::warn!("stopping now; invocations that are cut: {}", app.concurrency.running());
             true
         }
     };

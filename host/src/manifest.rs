@@ -78,6 +78,9 @@ pub(crate) struct Manifest {
     /// What becomes of its events. Table `[async]`.
     #[serde(default)]
     pub(crate) events: EventRules,
+    /// Where its keys `on_success` and `on_failure` stand: line and column.
+    #[serde(skip)]
+    destination_places: Vec<(&'static str, (usize, usize))>,
     /// When the function runs by itself, at most 100 entries. Tables `[[schedule]]`.
     #[serde(default)]
     pub(crate) schedules: Vec<ManifestSchedule>,
@@ -127,6 +130,7 @@ impl Manifest {
 
     fn from_root(root: &Table<'_>) -> Self {
         let inherited = route_rules::inherited(root);
+        let (events, destination_places) = events::event_rules(root);
         Self {
             description: description(root),
             limits: limits(root),
@@ -141,13 +145,22 @@ impl Manifest {
                 .tables("http")
                 .map(|entries| routes(root, &entries, &inherited)),
             subscriptions: subscribe::subscriptions(root),
-            events: events::event_rules(root),
+            events,
+            destination_places,
             schedules: schedule::schedules(root),
             build: root
                 .table("build")
                 .map_or_else(Build::default, |table| build(&table)),
             rules: inherited.rules,
         }
+    }
+
+    /// Line and column of `on_success` or `on_failure`, if it is written.
+    pub(crate) fn place_of(&self, key: &str) -> Option<(usize, usize)> {
+        let mut places = self.destination_places.iter();
+        places
+            .find(|(known, _)| *known == key)
+            .map(|(_, place)| *place)
     }
 
     /// Where the artifact of the function `name` lies, relative to its folder.

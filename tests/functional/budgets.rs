@@ -34,10 +34,28 @@ fn a_budget_warns_at_eighty_percent_refuses_when_it_is_spent_and_survives_a_star
     assert_eq!(host.get("/f").status, 200);
     host.wait_log_of_budget("f", 2);
 
-    assert_eq!(host.get("/f").status, 429);
+    let refused = host.get("/f");
+    assert_eq!(refused.status, 429);
+    let said = refused.json()["message"].as_str().unwrap().to_owned();
+    assert!(
+        said.starts_with("The budget of this function is spent until 2"),
+        "{said}"
+    );
+    let after: u64 = refused.header("retry-after").unwrap().parse().unwrap();
+    assert!((1..=3_600).contains(&after), "{after}");
     let refused = host.invoke("f", "{}");
     assert_eq!(refused.status, 429);
     assert_eq!(refused.json()["Reason"], "BudgetExceeded");
+    for arguments in [
+        &["invoke", "f", "-d", "{}"][..],
+        &["invoke", "f", "--dry-run", "-d", "{}"],
+    ] {
+        let said = host.cli(arguments).failed();
+        assert!(
+            said.contains("the budget of function `f` is spent until 2"),
+            "{said}"
+        );
+    }
     assert_eq!(host.get("/other").status, 200);
     let shown = &budgets(&host)[0];
     assert_eq!(shown["function"], "f");

@@ -225,3 +225,50 @@ fn who_may_invoke_may_send_events_and_is_told_so_before() {
     denied(&host.send_as(&sender, &binary("g", &[], "")));
     assert_eq!(host.control_send(&validation("g")).status, 404);
 }
+
+#[test]
+fn one_is_sent_from_the_command_line_and_a_qualifier_may_stand_in_the_query() {
+    let host = TestHost::start();
+    host.deploy("f", &telling());
+    assert_eq!(host.cli(&["publish", "f"]).code, Some(0));
+    let whole = json!({
+        "specversion": "1.0", "id": "1", "source": "/shop", "type": "order.created",
+        "data": {"order": 7},
+    });
+    let file = host.root().join("event.json");
+    std::fs::write(&file, whole.to_string()).unwrap();
+    let path = file.to_str().unwrap();
+    let id = host.cli(&["events", "send", "f", "--file", path]).ok();
+    assert_eq!(got(&host, "f", id.trim()), whole);
+    let id = host
+        .cli(&["events", "send", "f:1", "-d", &whole.to_string()])
+        .ok();
+    assert_eq!(host.record(id.trim())["version"], "1");
+    let both = json!([whole, whole]).to_string();
+    let ids = host.cli(&["events", "send", "f", "-d", &both]).ok();
+    assert_eq!(ids.lines().count(), 2, "{ids}");
+    let none = host.cli(&["events", "send", "f", "-d", "{}"]);
+    assert_eq!(none.code, Some(1), "{none:?}");
+    assert!(none.stderr.contains("specversion"), "{none:?}");
+
+    let kind = "application/cloudevents+json";
+    let sent = |target: &str| host.control_send(&structured(target, kind, &whole));
+    let taken = sent("f?qualifier=1");
+    assert_eq!(taken.status, 202, "{}", taken.text());
+    assert_eq!(host.record(&taken.request_id())["version"], "1");
+    for (target, status, part) in [
+        ("f?qualifier=2", 404, "Function not found"),
+        ("f:1?qualifier=2", 400, "another one than the path has"),
+        ("f?qualifier=a%20b", 400, "`qualifier`"),
+        ("f?version=1", 400, "`version` is not one of: qualifier"),
+    ] {
+        let refused = sent(target);
+        assert_eq!(refused.status, status, "{target}: {}", refused.text());
+        assert!(
+            refused.text().contains(part),
+            "{target}: {}",
+            refused.text()
+        );
+    }
+    assert_eq!(events(&host), 5);
+}

@@ -152,3 +152,36 @@ fn a_file_of_credentials_that_is_somebodys_keeps_what_it_has() {
     // What checks a server when it stops reads the usual file.
     fs::copy(&path, site.credentials()).unwrap();
 }
+
+#[test]
+fn a_server_on_another_data_directory_leaves_the_key_of_the_first_one_alone() {
+    let host = TestHost::start();
+    let before = fs::read(host.credentials()).unwrap();
+    let other = host.root().join("other");
+    let mut command = host.command();
+    command
+        .env("MAYFLY_CREDENTIALS", host.credentials())
+        .env("MAYFLY_QUEUE_EVENT_MAX", "1")
+        .args([
+            "serve",
+            "--listen",
+            "127.0.0.1:0",
+            "--control",
+            "127.0.0.1:0",
+        ])
+        .arg("--functions")
+        .arg(host.functions())
+        .arg("--data")
+        .arg(&other);
+    let refused = Finished::of(&mut command).failed();
+    for part in [
+        &*host.credentials().display().to_string(),
+        "is not replaced",
+        "--credentials FILE or MAYFLY_CREDENTIALS",
+        "MAYFLY_QUEUE_EVENT_MAX is not known and not read; the one nearest to it is MAYFLY_QUEUE_EVENTS_MAX",
+    ] {
+        assert!(refused.contains(part), "{part}: {refused}");
+    }
+    assert_eq!(fs::read(host.credentials()).unwrap(), before);
+    assert_eq!(host.cli(&["list"]).code, Some(0));
+}

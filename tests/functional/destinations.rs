@@ -329,7 +329,7 @@ fn a_manifest_names_destinations_that_are_there_and_allowed() {
         ),
         (
             "https://hooks.example.com/",
-            "`async.on_failure`: `https://hooks.example.com/` is not among the destinations",
+            "bad.toml:2:14: `async.on_failure`: `https://hooks.example.com/` is not among the destinations",
         ),
         ("https://hooks.example.com/team/../x", "no `..`"),
         ("https://hooks.example.com/team/..%2fx", "percent-encoded"),
@@ -342,10 +342,11 @@ fn a_manifest_names_destinations_that_are_there_and_allowed() {
         host.site()
             .manifest("bad", &format!("[async]\non_failure = \"{destination}\"\n"));
         host.site().drop_wat("bad", &printing("1"));
-        until(&format!("{destination} to be refused"), || {
+        let reason = until(&format!("{destination} to be refused"), || {
             host.refusal("bad.wasm")
                 .filter(|reason| reason.contains(part))
         });
+        assert_eq!(reason.matches(part).count(), 1, "{reason}");
     }
     for destination in ["https://hooks.example.com/team/a", "file:ok", "nobody:yet"] {
         let manifest = format!("[async]\non_failure = \"{destination}\"\n");

@@ -252,11 +252,18 @@ fn a_stop_waits_for_what_runs_and_leaves_the_rest_for_the_next_start() {
         (response.status == 503).then_some(response)
     });
     assert_eq!(refused.header("retry-after"), Some("1"));
+    let said = &refused.json()["Message"];
+    assert!(
+        said.as_str()
+            .unwrap()
+            .ends_with(": the server is stopping."),
+        "{said}"
+    );
     host.wait_end();
 
     let host = site.start();
-    let line = host.process().stdout.wait_for("events wait in");
-    assert_eq!(line, "1 events wait in 1 queues");
+    let line = host.process().stdout.wait_for("event waits in");
+    assert_eq!(line, "1 event waits in 1 queue");
     assert_eq!(host.wait_attempts(&second, 1), attempts(&[(1, "success")]));
     assert_eq!(host.wait_attempts(&first, 1), attempts(&[(1, "success")]));
 }

@@ -78,13 +78,20 @@ fn a_schedule_of_a_manifest_runs_and_goes_with_its_function() {
         listed.contains("drop/f/daily") && listed.contains("cron(30 2 * * ? *)"),
         "{listed}"
     );
+    assert_eq!(
+        host.cli(&["schedules", "list", "--function", "f"]).ok(),
+        listed
+    );
     let shown = host.cli(&["schedules", "show", "daily"]).ok();
     assert_eq!(shown.matches("\nNext ").count(), 5, "{shown}");
     let shown: Value =
         serde_json::from_str(&host.cli(&["schedules", "show", "f/daily", "--json"]).ok()).unwrap();
     assert_eq!(shown["timezone"], "Europe/Berlin");
     let refused = host.cli(&["schedules", "show", "other"]).failed();
-    assert!(refused.contains("there is no schedule other"), "{refused}");
+    assert!(
+        refused.contains("there is no schedule `other`"),
+        "{refused}"
+    );
     host.site().manifest(
         "f",
         "[[schedule]]\nname = \"daily\"\nexpression = \"rate(7 days)\"\n",

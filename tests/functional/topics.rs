@@ -119,11 +119,17 @@ fn who_subscribes_follows_the_functions() {
     host.deploy_with("f", &subscribing(&["a"]), &printing("1"));
     assert_eq!(names(&published(&publish(&host, "a", "{}"))), ["f"]);
     host.manifest("f", "[[subscribe]]\ntopic = \"b\"\nqualifier = \"live\"\n");
-    until("the new subscription", || {
-        (!published(&publish(&host, "b", "{}")).is_empty()).then_some(())
+    let skipped = until("the new subscription", || {
+        let answer = publish(&host, "b", "{}").json();
+        (answer != json!({"events": []})).then_some(answer)
     });
+    assert_eq!(
+        skipped,
+        json!({"events": [], "skipped": 1}),
+        "no such alias"
+    );
+    assert!(host.metric("mayfly_topic_copies_total", &["skipped"]) > 0);
     assert_eq!(names(&published(&publish(&host, "a", "{}"))), [""; 0]);
-    assert_eq!(names(&published(&publish(&host, "b", "{}"))), ["f:live"]);
     let listed = host.control_json("/mayfly/topics");
     let expected = json!([{"topic": "b", "subscribers": [{"function": "f", "qualifier": "live"}]}]);
     assert_eq!(listed["topics"], expected);
@@ -131,7 +137,12 @@ fn who_subscribes_follows_the_functions() {
     assert_eq!(table, "TOPIC  FUNCTION\nb      f:live\n");
     host.delete("f.wasm");
     host.wait_gone("f");
-    assert_eq!(names(&published(&publish(&host, "b", "{}"))), [""; 0]);
+    assert_eq!(publish(&host, "b", "{}").json(), json!({"events": []}));
+    let of_alias = "[[subscribe]]\ntopic = \"b\"\nqualifier = \"live\"\n";
+    host.deploy_with("g", of_alias, &printing("1"));
+    let _published = host.cli(&["publish", "g"]).ok();
+    let _alias = host.cli(&["alias", "g", "live", "1"]).ok();
+    assert_eq!(names(&published(&publish(&host, "b", "{}"))), ["g:live"]);
 }
 
 #[test]
@@ -140,7 +151,11 @@ fn a_wrong_subscription_is_refused_with_its_place_and_an_example() {
     for (manifest, part) in [
         (
             "[[subscribe]]\ntopic = \"orders.cr*\"\n",
-            "f.toml:2:9: `subscribe[1].topic` is not one: ",
+            "f.toml:2:9: `subscribe[1].topic` can't be subscribed to: ",
+        ),
+        (
+            "[[subscribe]]\ntopic = \"orders.**.x\"\n",
+            "`**` for all that follow, only at the end",
         ),
         ("[[subscribe]]\n", "needs a `topic`, such as \"orders.*\""),
         (
@@ -161,12 +176,7 @@ fn a_wrong_subscription_is_refused_with_its_place_and_an_example() {
 
 #[test]
 fn what_can_not_be_published_reaches_nobody() {
-    let host = Site::builder()
-        .env("MAYFLY_QUEUE_EVENTS_MAX", "1")
-        .env("MAYFLY_QUEUE_FIRST_RETRY_MS", "3600000")
-        .start();
-    let failing = guest_with("exit", &[("CODE", "3")]);
-    host.deploy_with("full", &subscribing(&["both", "full"]), &failing);
+    let host = TestHost::start();
     host.deploy_with("free", &subscribing(&["both"]), &printing("1"));
     for (topic, body, status, part) in [
         ("both", "{".to_owned(), 400, "the body is not JSON: "),
@@ -190,17 +200,94 @@ fn what_can_not_be_published_reaches_nobody() {
         assert_eq!(answer.status, status, "{topic}: {}", answer.text());
         assert!(answer.text().contains(part), "{topic}: {}", answer.text());
     }
+    let listed = host.control_json("/mayfly/events?function=free");
+    assert_eq!(listed["events"], json!([]));
+}
+
+#[test]
+fn a_subscriber_that_is_full_keeps_no_other_from_its_event() {
+    let host = Site::builder()
+        .env("MAYFLY_QUEUE_EVENTS_MAX", "1")
+        .env("MAYFLY_QUEUE_FIRST_RETRY_MS", "3600000")
+        .start();
+    let failing = guest_with("exit", &[("CODE", "3")]);
+    host.deploy_with("full", &subscribing(&["both", "full"]), &failing);
+    host.deploy_with("free", &subscribing(&["both"]), &printing("1"));
     let first = published(&publish(&host, "full", "{}"));
     assert_eq!(names(&first), ["full"]);
-    let refused = publish(&host, "both", "{}");
-    assert_eq!(refused.status, 429, "{}", refused.text());
-    assert!(
-        refused.text().contains("the queue of `full` is full"),
-        "{}",
-        refused.text()
+
+    // The one that is full gets a dead letter, the other one its event.
+    let answer = publish(&host, "both", r#"{"n": 2}"#);
+    let second = published(&answer);
+    assert_eq!(names(&second), ["free", "full"]);
+    let states: Vec<_> = answer.json()["events"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|event| event["state"].clone())
+        .collect();
+    assert_eq!(states, ["queued", "dead"]);
+    let dead = host.control_json(&format!("/mayfly/events/{}", second["full"]));
+    for (member, expected) in [
+        ("state", json!("dead")),
+        ("condition", json!("QueueFull")),
+        ("attempts", json!(0)),
+        ("payload", json!({"n": 2})),
+    ] {
+        assert_eq!(dead[member], expected, "{member} of {dead}");
+    }
+    assert_eq!(dead["error"]["code"], 429);
+    host.wait_ended("succeeded", 1);
+
+    // With its dead letters full too it gets nothing, and the answer says so.
+    let answer = publish(&host, "both", "{}");
+    assert_eq!(names(&published(&answer)), ["free"]);
+    assert_eq!(answer.json()["refused"], 1);
+    host.wait_ended("succeeded", 2);
+    let copies = |outcome| host.metric("mayfly_topic_copies_total", &[outcome]);
+    assert_eq!(
+        (copies("queued"), copies("dead"), copies("refused")),
+        (3, 1, 1)
     );
-    let listed = host.control_json("/mayfly/events?function=free");
-    assert_eq!(listed["events"], json!([]), "all or nothing");
+
+    // Who gets nothing at all is told so, and not who is full.
+    let answer = publish(&host, "full", "{}");
+    assert_eq!(answer.status, 429, "{}", answer.text());
+    assert!(!answer.text().contains("`full` is"), "{}", answer.text());
+    let listed = host.control_json("/mayfly/events?function=full");
+    assert_eq!(listed["events"].as_array().unwrap().len(), 2);
+
+    // It can be run later.
+    let _purged = host.cli(&["dlq", "purge", &second["full"]]).ok();
+    let answer = publish(&host, "both", "{}");
+    assert_eq!(answer.json()["events"][1]["state"], "dead");
+}
+
+#[test]
+fn who_may_only_publish_does_not_hear_who_subscribes() {
+    let host = TestHost::start();
+    host.deploy_with("f", &subscribing(&["t"]), &printing("1"));
+    let alice = host.user("alice");
+    let send = || {
+        let answer = host.send_as(&alice, &Request::post("/mayfly/topics/t", "{}"));
+        assert_eq!(answer.status, 202, "{}", answer.text());
+        answer.json()
+    };
+    let publish = statement("Allow", "mayfly:PublishTopic", "*");
+    host.put_policy("alice", &json!([publish]));
+    let event = &send()["events"][0];
+    assert_eq!(event.get("function"), None, "{event}");
+    assert_eq!(event["state"], "queued");
+    let id = event["request_id"].as_str().unwrap();
+    assert_eq!(host.wait_attempts(id, 1).len(), 1);
+    let list = statement("Allow", "mayfly:ListTopics", "*");
+    host.put_policy("alice", &json!([publish, list]));
+    assert_eq!(send()["events"][0]["function"], "f");
+    // Looking whether it may is not an attempt to list.
+    let audit = host
+        .cli(&["audit", "--json", "--action", "mayfly:ListTopics"])
+        .ok();
+    assert!(!audit.contains("denied"), "{audit}");
 }
 
 #[test]
@@ -227,10 +314,9 @@ fn the_command_line_publishes_for_who_may() {
     let table = host
         .cli(&["topics", "publish", "orders.created", "--file", path])
         .ok();
-    assert!(
-        table.starts_with("FUNCTION  REQUEST ID\nf         "),
-        "{table}"
-    );
+    assert!(table.starts_with("FUNCTION  REQUEST ID "), "{table}");
+    let row = table.lines().nth(1).unwrap();
+    assert!(row.starts_with("f ") && row.ends_with(" queued"), "{table}");
     let nobody = host.cli(&["topics", "publish", "nobody", "-d", "{}"]);
     assert_eq!(
         (nobody.code, nobody.stdout.as_str()),
@@ -247,7 +333,7 @@ fn the_command_line_publishes_for_who_may() {
     );
     assert_eq!(
         host.cli(&["topics", "publish", "a", "-d", "{"]).code,
-        Some(1)
+        Some(2)
     );
 
     let alice = host.user("alice");

@@ -5,13 +5,14 @@ pub(super) mod protocol;
 
 use domain::RequestId;
 use http::header::RETRY_AFTER;
-use http::{Method, StatusCode};
+use http::{HeaderValue, Method, StatusCode};
 use storage::QueueError;
 
 use self::protocol::Protocol;
 use super::json::JsonError;
 use crate::auth::Refused;
 use crate::auth::sigv4::AuthError;
+use crate::budgets::BudgetSpent;
 use crate::http::body::BodyError;
 use crate::http::error::{HttpResponse, RETRY_AFTER_SECONDS, may_be_tried_again};
 use crate::trigger::queue::accept::AcceptError;
@@ -23,6 +24,8 @@ pub(super) struct ApiError {
     code: &'static str,
     message: String,
     reason: Option<&'static str>,
+    /// Seconds after which to try again, where that is known.
+    retry_after_s: Option<u64>,
 }
 
 impl ApiError {
@@ -32,6 +35,7 @@ impl ApiError {
             code,
             message: message.into(),
             reason: None,
+            retry_after_s: None,
         }
     }
 
@@ -90,6 +94,33 @@ impl ApiError {
         }
     }
 
+    /// 429 because a budget is spent.
+    pub(super) fn budget_spent(spent: &BudgetSpent) -> Self {
+        Self {
+            reason: Some("BudgetExceeded"),
+            retry_after_s: Some(spent.retry_after_s),
+            ..Self::new(
+                StatusCode::TOO_MANY_REQUESTS,
+                "TooManyRequestsException",
+                spent.to_string(),
+            )
+        }
+    }
+
+    /// 503, and in a few words why: what an operator can do something about, and no internals.
+    pub(super) fn unavailable(why: &str) -> Self {
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "ServiceException",
+            format!("An error occurred and the request cannot be processed: {why}."),
+        )
+    }
+
+    /// 503 while the server drains.
+    pub(super) fn stopping() -> Self {
+        Self::unavailable("the server is stopping")
+    }
+
     /// Our own failure. The cause goes to our log, never to a caller.
     pub(super) fn service(status: StatusCode) -> Self {
         Self::new(
@@ -112,7 +143,8 @@ impl ApiError {
         let mut response = protocol.error(self, id);
         if may_be_tried_again(self.status) {
             let headers = response.headers_mut();
-            headers.insert(RETRY_AFTER, RETRY_AFTER_SECONDS);
+            let after = self.retry_after_s.map(HeaderValue::from);
+            headers.insert(RETRY_AFTER, after.unwrap_or(RETRY_AFTER_SECONDS));
         }
         response
     }
@@ -188,19 +220,52 @@ impl From<AcceptError> for ApiError {
                     message,
                 )
             }
-            AcceptError::Queue(
-                QueueError::Busy
-                | QueueError::Full { .. }
-                | QueueError::Failed { .. }
-                | QueueError::Closed
-                | QueueError::Storage(_)
-                | QueueError::Duplicate { .. }
-                | QueueError::NotRunning { .. },
-            ) => {
+            AcceptError::Queue(error) => {
                 // What is short or broken is ours; a caller hears that it may try again.
                 tracing::debug!("events were not taken in: {message}");
-                Self::service(StatusCode::SERVICE_UNAVAILABLE)
+                Self::unavailable(match error {
+                    QueueError::Full { .. } => "little space is left for events",
+                    QueueError::Busy => "more events than can be written at once came at once",
+                    QueueError::Closed => "the server is stopping",
+                    QueueError::Failed { .. } => {
+                        "the queue of events failed, and the server's log says why"
+                    }
+                    QueueError::Quota { .. }
+                    | QueueError::DeadLetters { .. }
+                    | QueueError::Storage(_)
+                    | QueueError::Duplicate { .. }
+                    | QueueError::NotRunning { .. } => {
+                        "the queue of events could not do it, and the server's log says why"
+                    }
+                })
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_503_says_why_in_a_few_words_and_tells_no_internals() {
+        let secret = || "/srv/secret/queue.db".to_owned();
+        for (error, why) in [
+            (
+                QueueError::Full { reason: secret() },
+                "little space is left for events",
+            ),
+            (
+                QueueError::Failed { reason: secret() },
+                "the queue of events failed",
+            ),
+            (QueueError::Closed, "the server is stopping"),
+        ] {
+            let error = ApiError::from(AcceptError::from(error));
+            assert_eq!(error.status, StatusCode::SERVICE_UNAVAILABLE);
+            assert_eq!(error.code(), "ServiceException");
+            assert!(error.message().contains(why), "{}", error.message());
+            assert!(!error.message().contains("secret"), "{}", error.message());
         }
     }
 }

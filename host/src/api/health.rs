@@ -15,16 +15,22 @@ use crate::http::error::{HttpResponse, json_response};
 use crate::invoke::ledger_failure;
 use crate::metrics::{Value, forgotten, waiting};
 
-/// 200 while invocations are taken; 503 with the reason when they are not.
+/// 200 while invocations are taken, `degraded` while no events are; 503 with the reason when none are
+/// taken.
 pub(super) fn health(app: &App) -> HttpResponse {
     let ledger = ledger_failure(&app.ledger.health());
-    let queue = queue_failure(&app.queue.health());
-    let (status, word) = if ledger.is_some() || queue.is_some() {
+    let queue_health = app.queue.health();
+    let queue = queue_failure(&queue_health);
+    // A queue that failed takes the server down with it.
+    let is_failed = ledger.is_some() || matches!(queue_health, QueueHealth::Failed { .. });
+    let (status, word) = if is_failed {
         (StatusCode::SERVICE_UNAVAILABLE, "failed")
     } else if app.is_draining() {
         (StatusCode::SERVICE_UNAVAILABLE, "draining")
     } else if !app.registry.is_ready() {
         (StatusCode::SERVICE_UNAVAILABLE, "starting")
+    } else if queue.is_some() {
+        (StatusCode::OK, "degraded")
     } else {
         (StatusCode::OK, "ok")
     };

@@ -1,5 +1,7 @@
 //! The query of a control request: known names, each at most once, with typed values.
 
+use std::ops::RangeInclusive;
+
 use domain::routing::decode_percent;
 use jiff::Timestamp;
 
@@ -48,10 +50,13 @@ impl Query {
     pub(super) fn only(&self, known: &[&str]) -> Result<(), ApiError> {
         for (name, _) in &self.0 {
             if !known.contains(&name.as_str()) {
-                let known = known.join(", ");
-                return Err(ApiError::validation(format!(
-                    "query parameter `{name}` is not one of: {known}"
-                )));
+                return Err(ApiError::validation(match known {
+                    [] => format!("query parameter `{name}` is not known; there is none here"),
+                    known => format!(
+                        "query parameter `{name}` is not one of: {}",
+                        known.join(", ")
+                    ),
+                }));
             }
         }
         Ok(())
@@ -71,13 +76,24 @@ impl Query {
     }
 
     pub(super) fn number(&self, name: &str, max: u64) -> Result<Option<u64>, ApiError> {
+        self.number_in(name, 0..=max)
+    }
+
+    /// A number within `range`.
+    pub(super) fn number_in(
+        &self,
+        name: &str,
+        range: RangeInclusive<u64>,
+    ) -> Result<Option<u64>, ApiError> {
         let Some(text) = self.text(name) else {
             return Ok(None);
         };
         match text.parse() {
-            Ok(number) if number <= max => Ok(Some(number)),
+            Ok(number) if range.contains(&number) => Ok(Some(number)),
             _ => Err(ApiError::validation(format!(
-                "query parameter `{name}` is `{text}`; it must be a number from 0 to {max}"
+                "query parameter `{name}` is `{text}`; it must be a number from {} to {}",
+                range.start(),
+                range.end()
             ))),
         }
     }
@@ -105,6 +121,10 @@ mod tests {
         let query = Query::parse("limit=10&since=2026-11-22T00:00:00Z&function=a%2Db&x").unwrap();
         assert_eq!(query.number("limit", 100).unwrap(), Some(10));
         query.number("limit", 9).unwrap_err();
+        let refused = query.number_in("limit", 11..=99).unwrap_err();
+        assert!(refused.message().ends_with("from 11 to 99"));
+        let refused = query.only(&[]).unwrap_err();
+        assert!(refused.message().ends_with("there is none here"));
         assert_eq!(query.text("function"), Some("a-b"));
         assert_eq!(
             query.instant_us("since").unwrap(),

@@ -1,8 +1,10 @@
 //! The root key: made at the first start, kept sealed in the data directory, handed to its owner in the
 //! credentials file.
 //!
-//! `root-key.json` holds the access key id and the sealed secret in base64. The credentials file is
-//! written before it, so that a crash between the two leaves no key that nobody has.
+//! `root-key.json` holds the access key id and the sealed secret in base64. It is written as
+//! `root-key.json.new` first, then the credentials file, and takes its name last: a crash in between
+//! leaves no key that nobody has, and the next start knows whose key is in the credentials file. The key
+//! of another data directory there is never replaced.
 
 use std::fs;
 use std::io;
@@ -24,6 +26,9 @@ use super::secret::Secret;
 use crate::config::Config;
 
 const FILE: &str = "root-key.json";
+
+/// What becomes [`FILE`] once the credentials file has the key.
+const NEW_FILE: &str = "root-key.json.new";
 
 /// The key of the owner of the account.
 #[derive(Debug, Clone)]
@@ -48,6 +53,28 @@ pub(crate) struct KeyPlaces<'a> {
     pub(crate) data_dir: &'a Path,
     pub(crate) key_file: &'a Path,
     pub(crate) credentials: &'a Path,
+}
+
+impl KeyPlaces<'_> {
+    /// Refuses when the credentials file holds a key that is not of this data directory: its owner may
+    /// have no other copy.
+    fn refuse_foreign_key(&self, stored: Option<&Stored>) -> anyhow::Result<()> {
+        let Ok(found) = credentials::read(self.credentials) else {
+            return Ok(());
+        };
+        // Of a start or a rotation that was cut short.
+        let begun = read_stored(&self.data_dir.join(NEW_FILE)).ok().flatten();
+        let is_ours = |ours: &Stored| ours.access_key_id == found.access_key_id;
+        if stored.is_some_and(is_ours) || begun.as_ref().is_some_and(is_ours) {
+            return Ok(());
+        }
+        anyhow::bail!(
+            "{} holds the key {}, which is not of the data directory {}, and is not replaced; say where the key of this one goes with --credentials FILE or MAYFLY_CREDENTIALS, or move that file away if its server is gone",
+            self.credentials.display(),
+            found.access_key_id,
+            self.data_dir.display()
+        )
+    }
 }
 
 /// What the credentials file says of the server.
@@ -85,10 +112,14 @@ impl RootKey {
     ///
     /// # Errors
     ///
-    /// When the key file or the credentials file can't be read or written, or does not fit.
+    /// When the key file or the credentials file can't be read or written, or does not fit, and when
+    /// the data directory is new and the credentials file holds the key of another one.
     pub(crate) fn open(places: &KeyPlaces<'_>, endpoint: &Endpoint) -> anyhow::Result<Self> {
         let path = places.data_dir.join(FILE);
         let stored = read_stored(&path)?;
+        if stored.is_none() {
+            places.refuse_foreign_key(None)?;
+        }
         let sealer = key_file::open(places.key_file, places.data_dir, stored.is_none())?;
         let Some(stored) = stored else {
             let key = Self::make(places, endpoint, &sealer)?;
@@ -117,6 +148,7 @@ impl RootKey {
     /// As for [`RootKey::open`].
     pub(crate) fn rotate(places: &KeyPlaces<'_>, endpoint: &Endpoint) -> anyhow::Result<Self> {
         let stored = read_stored(&places.data_dir.join(FILE))?;
+        places.refuse_foreign_key(stored.as_ref())?;
         let sealer = key_file::open(places.key_file, places.data_dir, stored.is_none())?;
         if let Some(stored) = stored {
             // A key file that does not fit would lock away everything else that is sealed.
@@ -153,22 +185,17 @@ impl RootKey {
             secret: generate::secret(),
             sealer: sealer.clone(),
         };
-        if let Ok(other) = credentials::read(places.credentials) {
-            tracing::warn!(
-                "the profile [{}] in {} had the key {}, which is not of this data directory; it is replaced",
-                credentials::PROFILE,
-                places.credentials.display(),
-                other.access_key_id
-            );
-        }
-        credentials::write(places.credentials, &key.profile(endpoint))?;
         let sealed = sealer.seal(key.secret.expose().as_bytes(), &context(&key.access_key_id));
         let stored = Stored {
             access_key_id: key.access_key_id.clone(),
             sealed_secret: STANDARD.encode(sealed),
         };
-        let path = places.data_dir.join(FILE);
-        write_whole(&path, &serde_json::to_vec(&stored)?)
+        let (new, path) = (places.data_dir.join(NEW_FILE), places.data_dir.join(FILE));
+        write_whole(&new, &serde_json::to_vec(&stored)?)
+            .with_context(|| format!("writing {} failed", new.display()))?;
+        credentials::write(places.credentials, &key.profile(endpoint))?;
+        fs::rename(&new, &path)
+            .and_then(|()| sync_folder(&path))
             .with_context(|| format!("writing {} failed", path.display()))?;
         Ok(key)
     }
@@ -389,6 +416,65 @@ mod tests {
         folder.with(|places| {
             let profile = credentials::read(places.credentials).unwrap();
             assert_eq!(profile.secret, second.secret);
+        });
+    }
+
+    #[test]
+    fn the_key_of_another_data_directory_is_never_replaced() {
+        let folder = Folder::new();
+        folder.open(1).unwrap();
+        folder.with(|places| {
+            let other = places.data_dir.with_file_name("other");
+            fs::create_dir(&other).unwrap();
+            let beside = KeyPlaces {
+                data_dir: &other,
+                ..*places
+            };
+            let before = fs::read(places.credentials).unwrap();
+            for refused in [
+                RootKey::open(&beside, &endpoint(2)).unwrap_err(),
+                RootKey::rotate(&beside, &endpoint(2)).unwrap_err(),
+            ] {
+                let refused = format!("{refused:#}");
+                for part in [
+                    &places.credentials.display().to_string(),
+                    "--credentials FILE",
+                    "MAYFLY_CREDENTIALS",
+                ] {
+                    assert!(refused.contains(part), "{refused}");
+                }
+            }
+            assert_eq!(fs::read(places.credentials).unwrap(), before);
+            assert_eq!(fs::read_dir(&other).unwrap().count(), 0, "nothing is made");
+            // With a file of its own it starts.
+            let own = KeyPlaces {
+                credentials: &other.with_file_name("own"),
+                ..beside
+            };
+            RootKey::open(&own, &endpoint(2)).unwrap();
+        });
+    }
+
+    #[test]
+    fn a_start_or_a_rotation_that_was_cut_short_goes_on() {
+        let folder = Folder::new();
+        let first = folder.open(1).unwrap();
+        folder.with(|places| {
+            let stored = places.data_dir.join(FILE);
+            let new = places.data_dir.join(NEW_FILE);
+            // The first start, cut before its last step.
+            fs::rename(&stored, &new).unwrap();
+            let second = RootKey::open(places, &endpoint(1)).unwrap();
+            assert_ne!(second.access_key_id, first.access_key_id);
+            assert!(!new.exists());
+            // A rotation, cut there.
+            let before = fs::read(&stored).unwrap();
+            RootKey::rotate(places, &endpoint(1)).unwrap();
+            fs::rename(&stored, &new).unwrap();
+            fs::write(&stored, before).unwrap();
+            let last = RootKey::rotate(places, &endpoint(1)).unwrap();
+            let found = credentials::read(places.credentials).unwrap();
+            assert_eq!(found.access_key_id, last.access_key_id);
         });
     }
 

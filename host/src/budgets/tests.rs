@@ -8,6 +8,9 @@ use storage::{DataDir, LedgerSettings};
 /// 2026-11-30T23:59:59Z.
 const LAST_SECOND_US: i64 = 1_796_083_199_000_000;
 
+/// The first day after it.
+const NEXT_MONTH: &str = "2026-12-01";
+
 fn name(text: &str) -> FunctionName {
     FunctionName::parse(text).unwrap()
 }
@@ -89,7 +92,16 @@ fn it_warns_once_at_eighty_percent_once_at_all_and_then_refuses() {
     assert_eq!(site.spend("f", 199), []);
     assert_eq!(site.check("f"), Ok(()));
     assert_eq!(site.spend("f", 1), [Level::Spent]);
-    assert_eq!(site.check("f"), Err(BudgetSpent(Some(name("f")))));
+    let spent = site.check("f").unwrap_err();
+    assert_eq!(
+        spent.to_string(),
+        format!("the budget of function `f` is spent until {NEXT_MONTH} (UTC)")
+    );
+    assert_eq!(
+        spent.for_anybody(),
+        format!("The budget of this function is spent until {NEXT_MONTH} (UTC)")
+    );
+    assert!((1..=2).contains(&spent.retry_after_s), "{spent:?}");
     assert_eq!(site.spend("f", 500), []);
     // Others go on.
     assert_eq!(site.check("g"), Ok(()));
@@ -163,7 +175,7 @@ fn a_clock_that_is_set_right_finds_what_was_spent_before_the_start() {
         let november = |spent| ("2026-11".to_owned(), spent);
         assert_eq!(spent(&site), [november(950), november(650)], "{wrong_us}");
         assert_eq!(site.spend("g", 50), [Level::Spent]);
-        assert_eq!(site.check("h"), Err(BudgetSpent(None)));
+        assert_eq!(site.check("h").unwrap_err().function, None);
         // What began while the clock was wrong is not of this month.
         let late = record("f", wrong_us, 9);
         site.budgets.spend(&site.budgets.of(&name("f")), &late);
@@ -221,7 +233,7 @@ fn the_servers_budget_is_that_of_all_functions_together() {
     assert_eq!(site.spend("f", 100), [Level::Near]);
     assert_eq!(site.check("h"), Ok(()));
     assert_eq!(site.spend("g", 200), [Level::Spent]);
-    assert_eq!(site.check("h"), Err(BudgetSpent(None)));
+    assert_eq!(site.check("h").unwrap_err().function, None);
     let view = &site.budgets.list()[0];
     assert_eq!(
         (view.function.as_deref(), view.spent_picousd),

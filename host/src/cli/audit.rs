@@ -8,6 +8,7 @@ use serde::Deserialize;
 use storage::audit::read;
 use storage::{AuditDecision, AuditEntry, AuditQuery, DataDir, StorageError};
 
+use super::number::number;
 use super::output::{answer, note, printable};
 use super::places::Places;
 use super::since::{Since, now};
@@ -33,7 +34,7 @@ Examples:
   mayfly audit --json | jq -r .action")]
 pub(super) struct Audit {
     /// Entries from then on: a span (10m, 2h, 3d), a day or an RFC 3339 instant
-    #[arg(long, value_name = "WHEN")]
+    #[arg(long, value_name = "WHEN", allow_hyphen_values = true)]
     since: Option<Since>,
 
     /// Entries of one caller: a user's name, `root` or an ARN
@@ -49,7 +50,7 @@ pub(super) struct Audit {
     denied: bool,
 
     /// Entries to show, counted from the end, at most 10000 [default: 1000]
-    #[arg(short = 'n', long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(LIMIT_MAX)))]
+    #[arg(short = 'n', long, value_name = "N", allow_hyphen_values = true, value_parser = number::<1, LIMIT_MAX>)]
     limit: Option<u32>,
 
     /// Print one JSON object for each entry

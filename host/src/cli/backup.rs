@@ -21,9 +21,10 @@ use crate::client::ClientError;
 /// How many names are tried for the file while it is written.
 const NAMES_MAX: u32 = 1_000;
 
-/// Makes a backup of functions, versions, identities, the ledger and the audit log.
+/// Makes a backup of functions, versions, identities, events that wait, schedules, the ledger and the audit log.
 ///
-/// Not in it: compiled code (made again), the logs of functions, and the key file that secrets are sealed with. Keep that file elsewhere; without it the stored access keys can't be used.
+/// A server on a restored copy runs the events that waited, and the schedules, again: beside the original
+/// they run twice. Not in it: compiled code (made again), the logs of functions, and the key file that secrets are sealed with. Keep that file elsewhere; without it the stored access keys can't be used.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -88,8 +89,7 @@ impl Part {
                     number += 1;
                 }
                 Err(error) => {
-                    return Err(error)
-                        .with_context(|| format!("writing {} failed", path.display()));
+                    return Err(error).with_context(|| format!("writing {} failed", to.display()));
                 }
             }
         }

@@ -23,9 +23,11 @@ use storage::Period;
 
 use self::rows::{Entry, Sum};
 use self::verify::Verify;
+use super::number::number;
 use super::output::{answer, note};
 use super::places::Places;
 use super::since::{Since, now};
+use super::unknown::note_if_unknown;
 use crate::client::{ClientError, query};
 use crate::config::Config;
 
@@ -59,7 +61,7 @@ pub(super) struct Billing {
     filter: Filter,
 
     /// Invocations to show, the latest ones, at most 1000000 [default: 100 in a table; 1000000 with --json or --csv]
-    #[arg(short = 'n', long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(LIMIT_MAX)))]
+    #[arg(short = 'n', long, value_name = "N", allow_hyphen_values = true, value_parser = number::<1, LIMIT_MAX>)]
     limit: Option<u32>,
 
     #[command(flatten)]
@@ -160,7 +162,7 @@ struct Filter {
     function: Option<FunctionName>,
 
     /// Only from then on: a span (10m, 2h, 3d), a day or an RFC 3339 instant
-    #[arg(short, long, value_name = "WHEN")]
+    #[arg(short, long, value_name = "WHEN", allow_hyphen_values = true)]
     since: Option<Since>,
 }
 
@@ -197,6 +199,7 @@ pub(super) fn run(command: &Billing, places: &Places) -> anyhow::Result<ExitCode
             let wanted = Wanted::new(&command.filter, Some(limit));
             let path = format!("/mayfly/billing{}", wanted.query());
             let text = ask(&config, &path, || stored::entries(&config, &wanted))?;
+            note_if_nothing(&config, &text, &command.filter);
             print::<Entry>(&text, format, rows::entries_table, rows::entries_csv)
         }
         Some(BillingCommand::Invoice(command)) => invoice::run(command, places),
@@ -209,6 +212,7 @@ pub(super) fn run(command: &Billing, places: &Places) -> anyhow::Result<ExitCode
             pairs.extend(grouping.pairs());
             let path = format!("/mayfly/billing/summary{}", query(&pairs));
             let text = ask(&config, &path, || stored::sums(&config, &wanted, grouping))?;
+            note_if_nothing(&config, &text, &summary.filter);
             let table = |sums: &[Sum]| rows::sums_table(sums, grouping);
             print::<Sum>(&text, summary.format, table, |sums| {
                 rows::sums_csv(sums, grouping)
@@ -259,6 +263,15 @@ fn ask(
             Ok(text)
         }
         answered => Ok(answered?),
+    }
+}
+
+/// Says so when there is nothing because there is no such function.
+fn note_if_nothing(config: &Config, text: &str, filter: &Filter) {
+    if text.trim() == "[]"
+        && let Ok(client) = Places::client(config)
+    {
+        note_if_unknown(&client, filter.function.as_ref());
     }
 }
 

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use domain::FunctionName;
 
-use super::output::note;
+use super::output::{misuse, note};
 use super::places::Places;
 use crate::client::{FUNCTIONS, query};
 
@@ -54,10 +54,11 @@ pub(super) fn run(command: &Delete, places: &Places) -> anyhow::Result<ExitCode>
 /// Whether somebody at a terminal agrees.
 fn confirmed(what: &str) -> anyhow::Result<bool> {
     let mut stdin = std::io::stdin().lock();
-    anyhow::ensure!(
-        stdin.is_terminal(),
-        "there is nobody to ask; say --yes to delete {what}"
-    );
+    if !stdin.is_terminal() {
+        return Err(misuse(format_args!(
+            "there is nobody to ask; say --yes to delete {what}"
+        )));
+    }
     note(&format!("delete {what}? [y/N]"));
     let mut line = String::new();
     stdin.read_line(&mut line)?;

@@ -34,7 +34,7 @@ pub(super) struct Dev {}
 
 /// Builds, serves, watches.
 pub(super) fn run(_: &Dev, places: &Places) -> anyhow::Result<ExitCode> {
-    let config = places.config()?;
+    let (config, warnings) = places.config_with_warnings()?;
     let functions_dir = config.functions_dir.clone();
     anyhow::ensure!(
         !function::is_inside_one(&functions_dir),
@@ -67,6 +67,9 @@ pub(super) fn run(_: &Dev, places: &Places) -> anyhow::Result<ExitCode> {
         .spawn(move || watch::build_changes(&functions_dir, &tools, before, &done))
         .context("starting the thread that builds failed")?;
     start_log()?;
+    for warning in warnings {
+        tracing::warn!("{warning}");
+    }
     lifecycle::run(config)?;
     Ok(ExitCode::SUCCESS)
 }

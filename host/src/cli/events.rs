@@ -3,9 +3,13 @@
 //! Lists come in pages and are shown as one. `--json` prints what the control API answers, as one array.
 
 mod rows;
+mod send;
 
+use std::io::IsTerminal as _;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
+use anyhow::Context as _;
 use clap::{ArgGroup, Subcommand};
 use domain::event::EventState;
 use domain::{FunctionName, RequestId};
@@ -14,8 +18,11 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use self::rows::Row;
-use super::output::{answer, note};
+use self::send::Send;
+use super::number::number;
+use super::output::{answer, misuse, note};
 use super::places::Places;
+use super::unknown::note_if_unknown;
 use crate::client::{Client, query};
 
 const PATH: &str = "/mayfly/events";
@@ -28,6 +35,17 @@ const LIMIT_MAX: u32 = 1_000_000;
 
 /// Events of a page.
 const PAGE_MAX: u32 = 1_000;
+
+/// The states of events that ended: what waits is only purged when it is named.
+const ENDED: [EventState; 3] = [EventState::Succeeded, EventState::Dead, EventState::Expired];
+
+/// The states in which nothing runs.
+const STILL: [EventState; 4] = [
+    EventState::Queued,
+    EventState::Succeeded,
+    EventState::Dead,
+    EventState::Expired,
+];
 
 /// The states of dead letters.
 const DEAD: [EventState; 2] = [EventState::Dead, EventState::Expired];
@@ -42,13 +60,22 @@ Examples:
   mayfly events list
   mayfly events list --function orders --state queued
   mayfly events show 0193573b-0ab1-7f3c-8d2e-4b5a6c7d8e9f
+  mayfly events show 0193573b-0ab1-7f3c-8d2e-4b5a6c7d8e9f --payload event.json
+  mayfly events send orders --file cloud-event.json
   mayfly events redrive 0193573b-0ab1-7f3c-8d2e-4b5a6c7d8e9f
   mayfly events redrive --all --function orders
-  mayfly events purge --all --state succeeded
+  mayfly events purge --all                  what ended; --state queued for what waits
   mayfly events list --json | jq -r '.[].request_id'")]
 pub(super) struct Events {
     #[command(subcommand)]
-    command: Command,
+    command: EventsCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum EventsCommand {
+    #[command(flatten)]
+    Of(Command),
+    Send(Send),
 }
 
 /// Shows and manages dead letters: events that were given up, or became too old.
@@ -76,13 +103,19 @@ enum Command {
     Show {
         /// Its request id
         id: RequestId,
+        /// Write what it carries to this file, replaced if it is there
+        #[arg(long, value_name = "FILE")]
+        payload: Option<PathBuf>,
         /// Print JSON
-        #[arg(long)]
+        #[arg(long, conflicts_with = "payload")]
         json: bool,
     },
     /// Queue dead and expired events again, as if they were new
     Redrive(Which),
-    /// Remove events for good; none that runs
+    /// Remove events for good
+    ///
+    /// --all removes those that ended: succeeded, dead and expired. What waits is removed with
+    /// `--state queued` alone, and nothing that runs.
     Purge(Which),
 }
 
@@ -98,7 +131,7 @@ struct List {
 
     /// Events to show, the latest ones, at most 1000000
     #[arg(short = 'n', long, value_name = "N", default_value_t = LIMIT_DEFAULT,
-        value_parser = clap::value_parser!(u32).range(1..=i64::from(LIMIT_MAX)))]
+        allow_hyphen_values = true, value_parser = number::<1, LIMIT_MAX>)]
     limit: u32,
 
     /// Print one JSON array
@@ -113,7 +146,7 @@ struct Which {
     /// Request id of one event
     id: Option<RequestId>,
 
-    /// All events; narrowed down by --function and --state
+    /// All events that ended (redrive: dead or expired); narrowed down by --function and --state
     #[arg(long)]
     all: bool,
 
@@ -165,7 +198,10 @@ struct Changed {
 
 /// Does what was asked, of all events.
 pub(super) fn run(events: &Events, places: &Places) -> anyhow::Result<ExitCode> {
-    act(&events.command, Scope::All, places)
+    match &events.command {
+        EventsCommand::Of(command) => act(command, Scope::All, places),
+        EventsCommand::Send(send) => send::run(send, places),
+    }
 }
 
 /// Does what was asked, of dead letters.
@@ -180,15 +216,29 @@ fn act(command: &Command, scope: Scope, places: &Places) -> anyhow::Result<ExitC
         Command::Show { .. } => &[],
     };
     if let Some(state) = asked.iter().find(|state| !scope.holds(**state)) {
-        note(&format!(
-            "error: dead letters are dead or expired, never {state}; `mayfly events` has the others"
-        ));
-        return Ok(ExitCode::from(2));
+        return Err(misuse(format_args!(
+            "dead letters are dead or expired, never {state}; `mayfly events` has the others"
+        )));
+    }
+    let (can, verb): (&[EventState], _) = match command {
+        Command::Redrive(_) => (&DEAD, "redriven"),
+        Command::Purge(_) => (&STILL, "purged"),
+        Command::List(_) | Command::Show { .. } => (&EventState::ALL, ""),
+    };
+    if let Some(state) = asked.iter().find(|state| !can.contains(state)) {
+        let can: Vec<_> = can.iter().map(|state| state.as_str()).collect();
+        return Err(misuse(format_args!(
+            "events that are {state} can't be {verb}; say --state {}",
+            can.join(" or ")
+        )));
     }
     let client = Places::client(&places.config()?)?;
     match command {
         Command::List(list) => {
             let events = listed(&client, scope, list)?;
+            if events.is_empty() {
+                note_if_unknown(&client, list.function.as_ref());
+            }
             if list.json {
                 answer(format!("{}\n", Value::Array(events)))?;
             } else {
@@ -196,12 +246,18 @@ fn act(command: &Command, scope: Scope, places: &Places) -> anyhow::Result<ExitC
                 answer(rows::table(&rows))?;
             }
         }
-        Command::Show { id, json } => {
+        Command::Show { id, payload, json } => {
             let text = one(&client, scope, *id)?;
-            if *json {
+            if let Some(file) = payload {
+                let bytes = rows::payload(&text)?;
+                std::fs::write(file, &bytes)
+                    .with_context(|| format!("writing `{}` failed", file.display()))?;
+                note(&format!("{}: {} bytes", file.display(), bytes.len()));
+            } else if *json {
                 answer(format!("{}\n", text.trim_end()))?;
             } else {
-                answer(rows::details(&text)?)?;
+                let is_cut = std::io::stdout().is_terminal();
+                answer(rows::details(&text, is_cut)?)?;
             }
         }
         Command::Redrive(which) => change(&client, scope, Change::Redrive, which)?,
@@ -298,6 +354,9 @@ fn change(client: &Client, scope: Scope, change: Change, which: &Which) -> anyho
     let Changed { changed } = client.send_patiently(&Method::POST, &path, &body)?;
     let events = if changed == 1 { "event" } else { "events" };
     note(&format!("{} {changed} {events}", change.done()));
+    if changed == 0 {
+        note_if_unknown(client, which.function.as_ref());
+    }
     Ok(())
 }
 
@@ -323,9 +382,9 @@ impl Change {
         }
         match self {
             Self::Redrive => DEAD.to_vec(),
-            Self::Purge => EventState::ALL
+            Self::Purge => ENDED
                 .into_iter()
-                .filter(|state| *state != EventState::Running && scope.holds(*state))
+                .filter(|state| scope.holds(*state))
                 .collect(),
         }
     }
@@ -344,7 +403,10 @@ mod tests {
     }
 
     fn parse(line: &str) -> Result<Command, clap::Error> {
-        Line::try_parse_from(line.split(' ')).map(|line| line.events.command)
+        Line::try_parse_from(line.split(' ')).map(|line| match line.events.command {
+            EventsCommand::Of(command) => command,
+            EventsCommand::Send(send) => panic!("{send:?}"),
+        })
     }
 
     #[test]
@@ -377,10 +439,9 @@ mod tests {
     }
 
     #[test]
-    fn a_purge_of_all_spares_what_runs_and_one_of_dead_letters_all_else() {
+    fn a_purge_of_all_spares_what_waits_and_runs_and_one_of_dead_letters_all_else() {
         let states = |scope| Change::Purge.states(scope, &[]);
-        assert!(!states(Scope::All).contains(&EventState::Running));
-        assert_eq!(states(Scope::All).len(), 4);
+        assert_eq!(states(Scope::All), ENDED);
         assert_eq!(states(Scope::DeadLetters), DEAD);
         assert_eq!(Change::Redrive.states(Scope::All, &[]), DEAD);
         let asked = [EventState::Queued];

@@ -14,8 +14,9 @@ use base64::Engine as _;
 use bytes::Bytes;
 use domain::{FunctionRef, Qualifier};
 
-use super::output::{answer, note, printable};
+use super::output::{answer, misuse, note, printable};
 use super::places::Places;
+use crate::answer::json_problem;
 use crate::client::{Asked, Kind};
 
 /// Longest event that is read, in bytes; the server's own limit says no much earlier.
@@ -27,7 +28,8 @@ const EVENT_BYTES_MAX: u64 = 64 << 20;
 /// them, or when it is empty, the event is {}.
 ///
 /// Exit code 0: the function answered. 1: the function failed (its error object is still printed to
-/// stdout, and a line to stderr), or it could not be run. 2: the command line is wrong.
+/// stdout, and a line to stderr), or it could not be run. 2: the command line is wrong, or the event is
+/// no JSON.
 ///
 /// --async does not wait for the function: it prints the request id once the event is on disk, and the
 /// function runs on it later, with retries.
@@ -86,7 +88,7 @@ pub(super) fn run(command: &Invoke, places: &Places) -> anyhow::Result<ExitCode>
     if command.local {
         return local::run(&command.name, event, &config);
     }
-    FunctionRef::parse(&command.name)?;
+    FunctionRef::parse(&command.name).map_err(misuse)?;
     let qualifier = command.qualifier.as_ref().map(ToString::to_string);
     let asked = Asked {
         function: &command.name,
@@ -187,9 +189,10 @@ fn checked_event(bytes: Vec<u8>, place: &str) -> anyhow::Result<Bytes> {
         return Ok(Bytes::from_static(b"{}"));
     }
     if let Err(error) = serde_json::from_slice::<&serde_json::value::RawValue>(&bytes) {
-        anyhow::bail!(
-            "the event from {place} is not JSON: {error}; quote it, as in -d '{{\"a\": 1}}'"
-        );
+        return Err(misuse(format_args!(
+            "the event from {place} is not JSON: {}; quote it, as in -d '{{\"a\": 1}}'",
+            json_problem(&error)
+        )));
     }
     Ok(Bytes::from(bytes))
 }
@@ -206,7 +209,7 @@ mod tests {
         assert_eq!(event(" {\"a\" : 1} ").unwrap(), " {\"a\" : 1} ");
         assert_eq!(
             event("{a:1}").unwrap_err().to_string(),
-            "the event from -d is not JSON: key must be a string at line 1 column 2; quote it, as in -d '{\"a\": 1}'"
+            "the event from -d is not JSON: it goes wrong at line 1, column 2; quote it, as in -d '{\"a\": 1}'"
         );
     }
 }

@@ -12,6 +12,7 @@ use domain::FunctionName;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::number::number;
 use super::output::{answer, note, printable};
 use super::places::Places;
 use super::since::{Since, now};
@@ -48,11 +49,11 @@ pub(super) struct Logs {
     follow: bool,
 
     /// Lines to show, counted from the end, at most 10000 [default: 100; 10000 with --since]
-    #[arg(short = 'n', long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=i64::from(TAIL_MAX)))]
+    #[arg(short = 'n', long, value_name = "N", allow_hyphen_values = true, value_parser = number::<0, TAIL_MAX>)]
     tail: Option<u32>,
 
     /// Lines from then on: a span (10m, 2h, 3d), a day or an RFC 3339 instant
-    #[arg(long, value_name = "WHEN")]
+    #[arg(long, value_name = "WHEN", allow_hyphen_values = true)]
     since: Option<Since>,
 
     /// Put the time before each line

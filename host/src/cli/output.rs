@@ -17,6 +17,28 @@ impl fmt::Display for Closed {
 
 impl std::error::Error for Closed {}
 
+/// What was asked for can't be: exit code 2.
+#[derive(Debug)]
+struct Misuse(String);
+
+impl fmt::Display for Misuse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Misuse {}
+
+/// An error of whoever wrote the command line, for which the exit code is 2.
+pub(super) fn misuse(text: impl fmt::Display) -> anyhow::Error {
+    anyhow::Error::new(Misuse(text.to_string()))
+}
+
+/// Whether an error is one of [`misuse`].
+pub(super) fn is_misuse(error: &anyhow::Error) -> bool {
+    error.is::<Misuse>()
+}
+
 /// Whether an error is only that the reader has left.
 pub(super) fn is_closed(error: &anyhow::Error) -> bool {
     error.is::<Closed>()
@@ -83,5 +105,7 @@ mod tests {
     fn a_reader_that_left_is_told_from_a_failure() {
         assert!(is_closed(&anyhow::Error::new(Closed)));
         assert!(!is_closed(&anyhow::anyhow!("x")));
+        assert!(is_misuse(&misuse("x")) && is_misuse(&misuse("x").context("y")));
+        assert!(!is_misuse(&anyhow::anyhow!("x")));
     }
 }

@@ -2,6 +2,8 @@
 //!
 //! The variables of these flags are read with all the others, by `config`.
 
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -11,8 +13,20 @@ use crate::auth::secret::Secret;
 use crate::auth::sigv4::Signer;
 use crate::client::{Client, Key, Server};
 use crate::config::{Config, FILE_NAME, Flags};
+use crate::manifest::document::quoted;
 
 const HEADING: &str = "Places";
+
+/// What our variables begin with.
+const PREFIX: &str = "MAYFLY_";
+
+/// Variables that are read, but not through the configuration, or not when a flag says the same.
+const READ_ELSEWHERE: [&str; 4] = [
+    "MAYFLY_LOG",
+    "MAYFLY_CONFIG",
+    "MAYFLY_LISTEN",
+    "MAYFLY_CONTROL",
+];
 
 /// Flags for all commands.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -46,7 +60,24 @@ pub(super) struct Places {
 impl Places {
     /// Everything that file, environment and flags say.
     pub(super) fn config(&self) -> anyhow::Result<Config> {
-        let variable = |name: &str| std::env::var(name).ok();
+        self.config_asking(|_| {})
+    }
+
+    /// The same for a server, and a warning for each variable that looks like one of ours and is none.
+    pub(super) fn config_with_warnings(&self) -> anyhow::Result<(Config, Vec<String>)> {
+        let known = RefCell::new(BTreeSet::from(READ_ELSEWHERE.map(str::to_owned)));
+        let config = self.config_asking(|name| {
+            known.borrow_mut().insert(name.to_owned());
+        })?;
+        let set = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+        Ok((config, unknown_variables(set, &known.into_inner())))
+    }
+
+    fn config_asking(&self, note: impl Fn(&str)) -> anyhow::Result<Config> {
+        let variable = |name: &str| {
+            note(name);
+            std::env::var(name).ok()
+        };
         let named = self.config.clone().or_else(|| {
             variable("MAYFLY_CONFIG")
                 .filter(|path| !path.is_empty())
@@ -86,6 +117,25 @@ impl Places {
     }
 }
 
+/// A warning for each of the variables that are `set` whose name begins as ours do and is not `known`.
+fn unknown_variables(set: impl Iterator<Item = String>, known: &BTreeSet<String>) -> Vec<String> {
+    let warning = |name: String| {
+        let near = known
+            .iter()
+            .map(|known| (strsim::jaro_winkler(&name, known), known))
+            .max_by(|(a, _), (b, _)| a.total_cmp(b));
+        let near = near.map_or_else(String::new, |(_, known)| {
+            format!("; the one nearest to it is {known}")
+        });
+        format!(
+            "the variable {} is not known and not read{near}",
+            quoted(&name)
+        )
+    };
+    let set = set.filter(|name| name.starts_with(PREFIX) && !known.contains(name));
+    set.map(warning).collect()
+}
+
 /// The key to sign with, and where it is good: of the file that was named, else of AWS's variables, else
 /// of the file that the server writes.
 fn key(config: &Config) -> anyhow::Result<(Key, Option<String>)> {
@@ -120,4 +170,35 @@ fn key(config: &Config) -> anyhow::Result<(Key, Option<String>)> {
     };
     let found_in = path.display().to_string();
     Ok((Key { signer, found_in }, profile.endpoint_url))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_variable_that_nobody_reads_is_told_with_the_nearest_one() {
+        let places = Places::default();
+        let known = RefCell::new(BTreeSet::new());
+        places
+            .config_asking(|name| {
+                known.borrow_mut().insert(name.to_owned());
+            })
+            .unwrap();
+        let known = known.into_inner();
+        for name in [
+            "MAYFLY_QUEUE_MB_MAX",
+            "MAYFLY_DATA",
+            "MAYFLY_BUDGET_THROTTLE",
+        ] {
+            assert!(known.contains(name), "{name}");
+        }
+        let set = ["MAYFLY_QUEUE_EVENT_MAX", "MAYFLY_DATA", "PATH"].map(str::to_owned);
+        assert_eq!(
+            unknown_variables(set.into_iter(), &known),
+            [
+                "the variable MAYFLY_QUEUE_EVENT_MAX is not known and not read; the one nearest to it is MAYFLY_QUEUE_EVENTS_MAX"
+            ]
+        );
+    }
 }

@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::output::answer;
 use super::places::Places;
 use super::table::{Align, aligned};
+use super::unknown::note_if_unknown;
 use crate::client::query;
 
 /// Shows how many events wait for each function, and how long the oldest has.
@@ -60,6 +61,9 @@ pub(super) fn run(command: &Queues, places: &Places) -> anyhow::Result<ExitCode>
     let function = command.function.as_ref().map(ToString::to_string);
     let query = query(&[("function", function)]);
     let Listing { queues } = client.get(&format!("/mayfly/queues{query}"))?;
+    if queues.is_empty() {
+        note_if_unknown(&client, command.function.as_ref());
+    }
     let queues = Value::Array(queues);
     if command.json {
         answer(format!("{queues}\n"))?;

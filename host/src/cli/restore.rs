@@ -13,11 +13,15 @@ use super::places::Places;
 /// Makes a data directory from a backup.
 ///
 /// The directory must be empty or not be there. Everything is checked before it is put in its place.
+///
+/// A server that is started on it runs the events that waited and the schedules, so stop the original
+/// first. It makes a new root key at its first start, in a credentials file of its own: --credentials
+/// says where.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   mayfly restore site.tar --data /srv/mayfly/data
-  mayfly serve --data /srv/mayfly/data")]
+  mayfly serve --data /srv/mayfly/data --credentials /srv/mayfly/credentials")]
 pub(super) struct Restore {
     /// The backup
     #[arg(value_name = "FILE")]

@@ -4,19 +4,25 @@ use std::process::ExitCode;
 
 use anyhow::bail;
 use clap::Subcommand;
+use domain::FunctionName;
 use serde::{Deserialize, Serialize};
 
-use super::output::{answer, printable};
+use super::output::{answer, misuse, printable};
 use super::places::Places;
 use super::table::{Align, aligned};
+use super::unknown::note_if_unknown;
 
 const PATH: &str = "/mayfly/schedules";
 
 /// Shows schedules: those of manifests (`[[schedule]]`) and those made through the API.
+///
+/// Each has a key: drop/FUNCTION/NAME when it is from a manifest in the functions folder, api/GROUP/NAME
+/// when it was made through the API.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   mayfly schedules list                   what runs by itself, and when next
+  mayfly schedules list --function report
   mayfly schedules show nightly           one of them, with its next five times
   mayfly schedules show report/nightly    if several functions have one of that name
   mayfly schedules list --json | jq -r .schedules[].next_due_at[0]")]
@@ -29,6 +35,9 @@ pub(super) struct Schedules {
 enum SchedulesCommand {
     /// List schedules with their next times
     List {
+        /// Only of this function
+        #[arg(short, long, value_name = "NAME")]
+        function: Option<FunctionName>,
         /// Print JSON
         #[arg(long)]
         json: bool,
@@ -42,7 +51,7 @@ enum SchedulesCommand {
     },
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, Serialize)]
 struct Listing {
     schedules: Vec<Schedule>,
 }
@@ -77,10 +86,21 @@ struct Schedule {
 pub(super) fn run(schedules: &Schedules, places: &Places) -> anyhow::Result<ExitCode> {
     let client = Places::client(&places.config()?)?;
     match &schedules.command {
-        SchedulesCommand::List { json: true } => {
-            answer(format!("{}\n", client.get_text(PATH)?.trim_end()))?;
+        SchedulesCommand::List { function, json } => {
+            let mut listing: Listing = client.get(PATH)?;
+            if let Some(function) = function {
+                let is_its = |schedule: &Schedule| schedule.function == function.as_str();
+                listing.schedules.retain(is_its);
+                if listing.schedules.is_empty() {
+                    note_if_unknown(&client, Some(function));
+                }
+            }
+            if *json {
+                answer(format!("{}\n", serde_json::to_string(&listing)?))?;
+            } else {
+                answer(table(listing, function.as_ref()))?;
+            }
         }
-        SchedulesCommand::List { json: false } => answer(table(client.get(PATH)?))?,
         SchedulesCommand::Show { name, json } => {
             let schedule = find(client.get(PATH)?, name)?;
             if *json {
@@ -94,6 +114,11 @@ pub(super) fn run(schedules: &Schedules, places: &Places) -> anyhow::Result<Exit
 }
 
 fn find(listing: Listing, name: &str) -> anyhow::Result<Schedule> {
+    if name.is_empty() {
+        return Err(misuse(
+            "the name of a schedule is missing; `mayfly schedules list` shows all",
+        ));
+    }
     let is_meant = |schedule: &Schedule| {
         let below = format!("/{name}");
         schedule.key == name || schedule.key.ends_with(&below)
@@ -110,14 +135,17 @@ fn find(listing: Listing, name: &str) -> anyhow::Result<Schedule> {
     match found.pop() {
         Some(schedule) => Ok(schedule),
         None => bail!(
-            "there is no schedule {}; `mayfly schedules list` shows all",
+            "there is no schedule `{}`; `mayfly schedules list` shows all",
             printable(name)
         ),
     }
 }
 
-fn table(listing: Listing) -> String {
+fn table(listing: Listing, function: Option<&FunctionName>) -> String {
     if listing.schedules.is_empty() {
+        if let Some(function) = function {
+            return format!("no schedules of {function}\n");
+        }
         return "no schedules yet; a `[[schedule]]` in a manifest makes one\n".to_owned();
     }
     let columns = [

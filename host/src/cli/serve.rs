@@ -30,8 +30,11 @@ pub(super) struct Serve {}
 
 /// Serves.
 pub(super) fn run(_: &Serve, places: &Places) -> anyhow::Result<ExitCode> {
-    let config = places.config()?;
+    let (config, warnings) = places.config_with_warnings()?;
     start_log()?;
+    for warning in warnings {
+        tracing::warn!("{warning}");
+    }
     lifecycle::run(config)?;
     Ok(ExitCode::SUCCESS)
 }

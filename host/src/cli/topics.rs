@@ -78,13 +78,19 @@ struct Subscriber {
 #[derive(Deserialize)]
 struct Published {
     events: Vec<Value>,
+    #[serde(default)]
+    refused: usize,
+    #[serde(default)]
+    skipped: usize,
 }
 
 #[derive(Deserialize)]
 struct Event {
-    #[serde(flatten)]
-    subscriber: Subscriber,
+    /// Not told to who may not know.
+    function: Option<String>,
+    qualifier: Option<String>,
     request_id: String,
+    state: String,
 }
 
 impl Subscriber {
@@ -117,10 +123,24 @@ pub(super) fn run(topics: &Topics, places: &Places) -> anyhow::Result<ExitCode> 
             json,
         } => {
             let event = read_event(event.as_deref(), file.as_deref())?;
-            let Published { events } = client.post_body(&format!("{PATH}/{topic}"), event)?;
+            let Published {
+                events,
+                refused,
+                skipped,
+            } = client.post_body(&format!("{PATH}/{topic}"), event)?;
             if events.is_empty() {
                 note(&format!(
                     "nobody subscribes to {topic}, so nothing was queued"
+                ));
+            }
+            if refused > 0 {
+                note(&format!(
+                    "{refused} subscribers got nothing: their queues are full, or they are too many"
+                ));
+            }
+            if skipped > 0 {
+                note(&format!(
+                    "{skipped} subscribers got nothing: their alias or version is not there"
                 ));
             }
             let events = Value::Array(events);
@@ -153,7 +173,21 @@ fn published(events: &[Event]) -> String {
     if events.is_empty() {
         return String::new();
     }
-    let row = |event: &Event| vec![event.subscriber.target(), event.request_id.clone()];
-    let columns = [("FUNCTION", Align::Left), ("REQUEST ID", Align::Left)];
+    let row = |event: &Event| {
+        let subscriber = event.function.clone().map(|function| Subscriber {
+            function,
+            qualifier: event.qualifier.clone(),
+        });
+        vec![
+            subscriber.map_or_else(|| "-".to_owned(), |one| one.target()),
+            event.request_id.clone(),
+            event.state.clone(),
+        ]
+    };
+    let columns = [
+        ("FUNCTION", Align::Left),
+        ("REQUEST ID", Align::Left),
+        ("STATE", Align::Left),
+    ];
     aligned(&columns, &events.iter().map(row).collect::<Vec<_>>())
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use domain::routing::{Match, RequestPath, Route, RouteMethod};
 use domain::{FunctionError, RequestId};
-use http::header::{CONNECTION, CONTENT_TYPE, EXPECT, HOST};
+use http::header::{CONNECTION, CONTENT_TYPE, EXPECT, HOST, RETRY_AFTER};
 use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
 use http_body_util::Full;
@@ -21,7 +21,8 @@ use super::passage::{Asked, Destination, EMPTY_PART, Stopped};
 use super::{cors, function_url};
 use crate::answer::Answer;
 use crate::app::App;
-use crate::invoke::Completed;
+use crate::concurrency::Refused;
+use crate::invoke::{Completed, InvokeError};
 use crate::registry::RouteTarget;
 use crate::trigger::http::event::Entrance;
 use crate::trigger::http::guard::{Guard, Refusal};
@@ -188,13 +189,17 @@ struct Routed {
 /// What a route answers to a request that ran nothing, or that we failed.
 fn stopped_response(stopped: &Stopped, id: RequestId) -> HttpResponse {
     let status = stopped.status();
-    let body_error;
+    let (body_error, budget_error);
     let message = match (stopped, status) {
         (Stopped::Body(error), _) => {
             body_error = error.to_string();
             &*body_error
         }
         (Stopped::Refused(Refusal::EmptyPart), _) => EMPTY_PART,
+        (Stopped::Invoke(InvokeError::Refused(Refused::Budget(spent))), _) => {
+            budget_error = spent.for_anybody();
+            &*budget_error
+        }
         (_, StatusCode::UNAUTHORIZED) => "Unauthorized",
         (_, StatusCode::FORBIDDEN) => "Forbidden",
         (_, StatusCode::NOT_FOUND) => "Not Found",
@@ -202,9 +207,14 @@ fn stopped_response(stopped: &Stopped, id: RequestId) -> HttpResponse {
         _ => "Service Unavailable",
     };
     let mut response = error_response(status, message, id);
-    if let Stopped::Refused(refusal) = stopped
-        && let Some((name, value)) = refusal.header()
-    {
+    let header = match stopped {
+        Stopped::Refused(refusal) => refusal.header(),
+        Stopped::Invoke(InvokeError::Refused(Refused::Budget(spent))) => {
+            Some((RETRY_AFTER, HeaderValue::from(spent.retry_after_s)))
+        }
+        _ => None,
+    };
+    if let Some((name, value)) = header {
         response.headers_mut().insert(name, value);
     }
     response

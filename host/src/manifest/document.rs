@@ -161,6 +161,11 @@ impl<'d> Table<'d> {
             .add(&at.span, format!("`{}` {rule}", self.full(key)));
     }
 
+    /// Line and column of a value, from 1.
+    pub(crate) fn place<T>(&self, at: &At<T>) -> (usize, usize) {
+        position(self.notes.text, at.span.start)
+    }
+
     /// Whether `key` is written, whatever its value.
     pub(crate) fn has(&self, key: &str) -> bool {
         self.entries.keys().any(|name| name.get_ref() == key)

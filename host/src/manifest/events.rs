@@ -35,26 +35,32 @@ impl EventRules {
     }
 }
 
-/// Reads the table.
-pub(super) fn event_rules(root: &Table<'_>) -> EventRules {
+/// Where keys stand: line and column, from 1.
+type Places = Vec<(&'static str, (usize, usize))>;
+
+/// Reads the table; says also where its destinations stand.
+pub(super) fn event_rules(root: &Table<'_>) -> (EventRules, Places) {
     let Some(table) = root.table("async") else {
-        return EventRules::default();
+        return (EventRules::default(), Places::new());
     };
+    let mut places = Places::new();
     let ages = u64::from(EVENT_AGE_S_MIN)..=u64::from(EVENT_AGE_S_MAX);
-    EventRules {
+    let rules = EventRules {
         retries: table
             .integer("retries", &(0..=u64::from(RETRIES_MAX)))
             .and_then(|number| u8::try_from(number).ok()),
         max_age_s: table
             .integer("max_age_s", &ages)
             .and_then(|number| u32::try_from(number).ok()),
-        on_success: target(&table, "on_success"),
-        on_failure: target(&table, "on_failure"),
-    }
+        on_success: target(&table, "on_success", &mut places),
+        on_failure: target(&table, "on_failure", &mut places),
+    };
+    (rules, places)
 }
 
-fn target(table: &Table<'_>, key: &'static str) -> Option<Target> {
+fn target(table: &Table<'_>, key: &'static str, places: &mut Places) -> Option<Target> {
     let text = table.text(key)?;
+    places.push((key, table.place(&text)));
     destination::parse(text.value)
         .inspect_err(|error| table.wrong_at(&text, key, &format!("is no destination: {error}")))
         .ok()

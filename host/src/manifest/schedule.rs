@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::document::{At, Table, quoted};
+use crate::answer::json_problem;
 
 /// Most `[[schedule]]` entries of one function.
 pub(crate) const SCHEDULES_MAX: usize = 100;
@@ -125,12 +126,18 @@ fn schedule(entry: &Table<'_>) -> Option<ManifestSchedule> {
     );
     let jitter_s = entry.integer("jitter_s", &(0..=u64::from(JITTER_S_MAX)));
     let enabled = entry.boolean("enabled");
-    let (start_us, end_us) = (instant(entry, "start"), instant(entry, "end"));
-    if let (Some(start), Some(end)) = (start_us, end_us)
-        && start > end
+    let (start, end) = (instant(entry, "start"), instant(entry, "end"));
+    if let (Some((start, start_us)), Some((end, end_us))) = (&start, &end)
+        && start_us > end_us
     {
-        entry.wrong("`start` of a `[[schedule]]` must not be after its `end`".to_owned());
+        let rule = format!(
+            "is \"{}\", which is before its `start`, \"{}\"",
+            quoted(end.value),
+            quoted(start.value)
+        );
+        entry.wrong_at(end, "end", &rule);
     }
+    let (start_us, end_us) = (start.map(|(_, us)| us), end.map(|(_, us)| us));
     Some(ManifestSchedule {
         name: name?.value.to_owned(),
         expression: expression?.value.to_owned(),
@@ -185,14 +192,17 @@ fn input_problem(input: &str) -> Option<String> {
     serde_json::from_str::<serde::de::IgnoredAny>(input)
         .err()
         .map(|error| {
-            format!("must be the text of a JSON value, such as '{{\"dry\": true}}': {error}")
+            format!(
+                "must be the text of a JSON value, such as '{{\"dry\": true}}': {}",
+                json_problem(&error)
+            )
         })
 }
 
-fn instant(entry: &Table<'_>, key: &'static str) -> Option<i64> {
+fn instant<'d>(entry: &Table<'d>, key: &'static str) -> Option<(At<&'d str>, i64)> {
     let text = entry.text(key)?;
     match text.value.parse::<Timestamp>() {
-        Ok(at) => Some(at.as_microsecond()),
+        Ok(at) => Some((text, at.as_microsecond())),
         Err(_) => {
             let rule = format!(
                 "must be an RFC 3339 instant in quotes, such as \"2026-11-22T00:00:00Z\", not \"{}\"",
@@ -279,7 +289,7 @@ mod tests {
         );
         check_refused(
             &named("input = \"{\""),
-            "4:9: `schedule[1].input` must be the text of a JSON value, such as '{\"dry\": true}': EOF while parsing an object at line 1 column 1",
+            "4:9: `schedule[1].input` must be the text of a JSON value, such as '{\"dry\": true}': it ends too early",
         );
         check_refused(
             &named("jitter_s = 86401"),
@@ -288,6 +298,14 @@ mod tests {
         check_refused(
             &named("start = \"tomorrow\""),
             "4:9: `schedule[1].start` must be an RFC 3339 instant in quotes, such as \"2026-11-22T00:00:00Z\", not \"tomorrow\"",
+        );
+        check_refused(
+            &named("start = \"2026-11-22T00:00:00Z\"\nend = \"2026-11-21T00:00:00Z\""),
+            "5:7: `schedule[1].end` is \"2026-11-21T00:00:00Z\", which is before its `start`, \"2026-11-22T00:00:00Z\"",
+        );
+        check_refused(
+            &named("timezone = \"\""),
+            "4:12: `schedule[1].timezone` is unknown: there is no time zone ``; names are those of the IANA database, such as `Europe/Berlin` or `UTC`",
         );
         check_refused(
             &named("[[schedule]]\nname = \"n\"\nexpression = \"rate(1 hour)\""),

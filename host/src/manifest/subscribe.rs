@@ -62,7 +62,11 @@ fn subscription(entry: &Table<'_>) -> Option<Subscription> {
     match TopicPattern::parse(written.value) {
         Ok(topic) => Some(Subscription { topic, qualifier }),
         Err(error) => {
-            entry.wrong_at(&written, "topic", &format!("is not one: {error}"));
+            entry.wrong_at(
+                &written,
+                "topic",
+                &format!("can't be subscribed to: {error}"),
+            );
             None
         }
     }
@@ -107,7 +111,7 @@ mod tests {
         check_refused(
             "[[subscribe]]\ntopic = \"orders.cr*\"\n",
             &[
-                "2:9: `subscribe[1].topic` is not one: ",
+                "2:9: `subscribe[1].topic` can't be subscribed to: ",
                 "`*` at character 10",
                 "`orders.*`",
             ],

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU64;
 
 use domain::event::EventState;
-use storage::{Depth, Ending, Forgotten};
+use storage::{Depth, Ending, Forgotten, Published};
 
 use super::{Text, add, get};
 
@@ -23,6 +23,17 @@ pub(crate) struct EventMetrics {
     deliveries_failed: AtomicU64,
     closes_failed: AtomicU64,
     records_left_out: AtomicU64,
+    /// Copies of what was published.
+    copies: Copies,
+}
+
+/// What became of the copies of events that were published to topics.
+#[derive(Debug, Default)]
+struct Copies {
+    queued: AtomicU64,
+    dead: AtomicU64,
+    refused: AtomicU64,
+    skipped: AtomicU64,
 }
 
 impl EventMetrics {
@@ -45,6 +56,27 @@ impl EventMetrics {
         };
         add(counter, 1);
         self.accepted(follow_ups);
+    }
+
+    /// Counts the copies of what was published that were taken in.
+    pub(crate) fn published(&self, copies: &[Published]) {
+        for copy in copies {
+            match copy {
+                Published::Queued => add(&self.copies.queued, 1),
+                Published::Dead => {
+                    add(&self.copies.dead, 1);
+                    add(&self.dead, 1);
+                }
+                Published::Refused => continue,
+            }
+            self.accepted(1);
+        }
+    }
+
+    /// Counts subscribers that got nothing of what was published.
+    pub(crate) fn left_out(&self, refused: usize, skipped: usize) {
+        add(&self.copies.refused, refused as u64);
+        add(&self.copies.skipped, skipped as u64);
     }
 
     /// Counts a destination that did not take a record.
@@ -115,6 +147,20 @@ impl EventMetrics {
             "",
             get(&self.closes_failed),
         );
+        text.family(
+            "mayfly_topic_copies_total",
+            "counter",
+            "Events for subscribers of topics: queued, dead at once as the queue was full, refused as the dead letters were too, skipped for an alias or version that is not there.",
+        );
+        for (outcome, counter) in [
+            ("queued", &self.copies.queued),
+            ("dead", &self.copies.dead),
+            ("refused", &self.copies.refused),
+            ("skipped", &self.copies.skipped),
+        ] {
+            let labels = format!("outcome=\"{outcome}\"");
+            text.sample("mayfly_topic_copies_total", &labels, get(counter));
+        }
         text.family(
             "mayfly_records_left_out_total",
             "counter",

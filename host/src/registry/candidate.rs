@@ -261,7 +261,7 @@ impl Entry {
         }
     }
 
-    fn manifest_path(&self) -> PathBuf {
+    pub(super) fn manifest_path(&self) -> PathBuf {
         match self {
             Self::File(name) => PathBuf::from(format!("{name}.toml")),
             Self::Folder(name) => Path::new(name).join("function.toml"),

@@ -50,12 +50,14 @@ pub(crate) enum PublishError {
     #[error(transparent)]
     Link(#[from] LoadError),
     /// The records of its events may not go where the manifest wants them.
-    #[error("`async.{key}`: {source}")]
+    #[error("`async.{key}`: {rule}")]
     Destination {
         /// `on_success` or `on_failure`.
         key: &'static str,
+        /// Line and column in the manifest, from 1.
+        place: Option<(usize, usize)>,
         /// Why not.
-        source: DestinationError,
+        rule: DestinationError,
     },
     /// Another function has the route.
     #[error("route `{route}` belongs to function `{owner}` already")]
@@ -241,7 +243,11 @@ impl Registry {
     fn check_destinations(&self, draft: &Draft) -> Result<(), PublishError> {
         for (key, target) in draft.manifest.events.destinations() {
             let checked = self.parts.destinations.check_for(&draft.name, target);
-            checked.map_err(|source| PublishError::Destination { key, source })?;
+            checked.map_err(|rule| PublishError::Destination {
+                key,
+                place: draft.manifest.place_of(key),
+                rule,
+            })?;
         }
         Ok(())
     }

@@ -62,6 +62,8 @@ pub(crate) struct Schedules {
 struct State {
     schedules: BTreeMap<String, Arc<Schedule>>,
     groups: BTreeMap<String, Arc<Group>>,
+    /// Schedules of manifests that lie wholly in the past, and were warned of.
+    told_of_past: BTreeSet<String>,
     /// Functions whose file is gone for now: their manifest's schedules do nothing.
     paused: BTreeSet<FunctionName>,
     /// Keys of schedules whose last run was left out because the function's queue was full: that was said.

@@ -150,11 +150,13 @@ pub enum Condition {
     DeliveryFailed,
     /// What the function was to get is not there any more.
     PayloadLost,
+    /// There was no room in its queue when it was published.
+    QueueFull,
 }
 
 impl Condition {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Success,
         Self::RetriesExhausted,
         Self::EventAgeExceeded,
@@ -163,6 +165,7 @@ impl Condition {
         Self::RecursionDetected,
         Self::DeliveryFailed,
         Self::PayloadLost,
+        Self::QueueFull,
     ];
 
     /// The word used in records, in the API and in lists.
@@ -177,6 +180,7 @@ impl Condition {
             Self::RecursionDetected => "RecursionDetected",
             Self::DeliveryFailed => "DeliveryFailed",
             Self::PayloadLost => "PayloadLost",
+            Self::QueueFull => "QueueFull",
         }
     }
 
@@ -191,7 +195,8 @@ impl Condition {
             | Self::FunctionNotFound
             | Self::RecursionDetected
             | Self::DeliveryFailed
-            | Self::PayloadLost => EventState::Dead,
+            | Self::PayloadLost
+            | Self::QueueFull => EventState::Dead,
         }
     }
 }

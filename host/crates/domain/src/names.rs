@@ -227,11 +227,16 @@ impl fmt::Display for RequestId {
     }
 }
 
-impl std::str::FromStr for RequestId {
-    type Err = uuid::Error;
+/// Why a text is no [`RequestId`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a request id looks like 0193573b-0ab1-7f3c-8d2e-4b5a6c7d8e9f")]
+pub struct RequestIdError;
 
-    fn from_str(text: &str) -> Result<Self, uuid::Error> {
-        Uuid::parse_str(text).map(Self)
+impl std::str::FromStr for RequestId {
+    type Err = RequestIdError;
+
+    fn from_str(text: &str) -> Result<Self, RequestIdError> {
+        Uuid::parse_str(text).map(Self).map_err(|_| RequestIdError)
     }
 }
 

@@ -98,8 +98,8 @@ impl Expression {
             _ => {
                 let word = text.split('(').next().unwrap_or_default();
                 let problem = format!(
-                    "expected `rate(`, `cron(` or `at(`, found `{}`",
-                    error::shown(word)
+                    "expected `rate(`, `cron(` or `at(`, found {}",
+                    error::found(word)
                 );
                 return Err(fail(1, problem, RATE_EXAMPLE));
             }
@@ -254,8 +254,8 @@ fn rate(body: &str, start: usize) -> Result<i64, ScheduleError> {
         .filter(|value| is_number && (1..=RATE_MAX).contains(value));
     let Some(value) = value else {
         let problem = format!(
-            "expected a whole number from 1 to {RATE_MAX}, found `{}`",
-            error::shown(number)
+            "expected a whole number from 1 to {RATE_MAX}, found {}",
+            error::found(number)
         );
         return Err(fail(start + 1, problem, RATE_EXAMPLE));
     };
@@ -265,8 +265,8 @@ fn rate(body: &str, start: usize) -> Result<i64, ScheduleError> {
         "day" => 24 * 60 * MINUTE_US,
         _ => {
             let problem = format!(
-                "expected minutes, hours or days, found `{}`",
-                error::shown(unit)
+                "expected minutes, hours or days, found {}",
+                error::found(unit)
             );
             let at = start + (number.len() + 2).min(body.len() + 1);
             return Err(fail(at, problem, RATE_EXAMPLE));
@@ -298,8 +298,8 @@ fn at(body: &str, start: usize) -> Result<DateTime, ScheduleError> {
         // A clock never shows a 61st second here.
         .filter(|_| !body.ends_with(":60"));
     parsed.ok_or_else(|| {
-        let found = error::shown(body);
-        let problem = format!("expected a date and time `yyyy-mm-ddThh:mm:ss`, found `{found}`");
+        let found = error::found(body);
+        let problem = format!("expected a date and time `yyyy-mm-ddThh:mm:ss`, found {found}");
         fail(start + 1, problem, AT_EXAMPLE)
     })
 }

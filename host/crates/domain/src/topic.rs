@@ -74,7 +74,7 @@ pub enum TopicError {
     },
     /// A `*` in what is no pattern, or beside other characters of its segment.
     #[error(
-        "topic `{text}` has a `*` at character {at}; only in a subscription may it stand, alone between two dots for any one segment, such as `orders.*`, or as `**` at the end for all that follow, such as `orders.**`"
+        "`{text}` has a `*` at character {at}; what is published has none, and in a subscription `*` stands for one whole segment, such as `orders.*`, and `**` for all that follow, only at the end, such as `orders.**`"
     )]
     Star {
         /// The text.

@@ -22,10 +22,11 @@ const TABLES: &str =
 /// `steps[n]` leads from schema version `n` to `n + 1`; each runs in a transaction of its own.
 pub(crate) fn open(path: &Path, steps: &[&str]) -> Result<Connection, StorageError> {
     // SQLite gives its own files the mode of the main one.
-    files::private()
+    let is_new = files::private()
         .create(true)
         .truncate(false)
         .open(path)
+        .and_then(|file| Ok(file.metadata()?.len() == 0))
         .map_err(StorageError::io("opening", path))?;
     let open = StorageError::database("opening the database", path);
     let (mut connection, version) = (|| {
@@ -34,9 +35,11 @@ pub(crate) fn open(path: &Path, steps: &[&str]) -> Result<Connection, StorageErr
             OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
         )?;
         connection.busy_timeout(BUSY)?;
-        // Before anything is written: what a database was made with is what it keeps. Space is given back
-        // by whoever asks for it.
-        connection.execute_batch("PRAGMA auto_vacuum = INCREMENTAL")?;
+        if is_new {
+            // Before anything is written: what a database was made with is what it keeps. Space is given
+            // back by whoever asks for it.
+            connection.execute_batch("PRAGMA auto_vacuum = INCREMENTAL")?;
+        }
         let mode: String =
             connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
         tracing::trace!(path = %path.display(), mode, "opened a database");

@@ -45,8 +45,8 @@ pub use logs::{
 };
 pub use queue::{
     Claimed, Depth, Done, Due, Ending, Event, EventPage, EventQuery, Failure, Finish, FollowUp,
-    Forgotten, NewEvent, Operation, Queue, QueueError, QueueHealth, QueueSettings, QueueStatistics,
-    Quota, ScheduleRecord, Selection,
+    Forgotten, NewEvent, Operation, Published, Queue, QueueError, QueueHealth, QueueSettings,
+    QueueStatistics, Quota, ScheduleRecord, Selection,
 };
 pub use records::{
     AliasRecord, FunctionRecord, NumberedRecord, Origin, Records, Stored, VersionRecord, Write,

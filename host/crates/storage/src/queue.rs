@@ -59,7 +59,8 @@ pub use error::QueueError;
 pub use event::{Event, FAILURE_MESSAGE_BYTES_MAX, Failure};
 pub use machine::Depth;
 pub use operation::{
-    Claimed, Done, Ending, Finish, FollowUp, NewEvent, Operation, ScheduleRecord, Selection,
+    Claimed, Done, Ending, Finish, FollowUp, NewEvent, Operation, Published, ScheduleRecord,
+    Selection,
 };
 pub use read::{EventPage, EventQuery};
 

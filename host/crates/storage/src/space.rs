@@ -29,14 +29,41 @@ impl Space {
 
     /// Whether so many floors are free, besides `bytes` that are about to be written.
     fn has_floors(self, floors: u64, bytes: u64) -> bool {
-        let floor = (self.total_bytes / 100).clamp(FLOOR_BYTES_MIN, FLOOR_BYTES_MAX);
-        self.free_bytes >= floors.saturating_mul(floor).saturating_add(bytes)
+        self.free_bytes
+            >= floors
+                .saturating_mul(self.floor_bytes())
+                .saturating_add(bytes)
+    }
+
+    fn floor_bytes(self) -> u64 {
+        (self.total_bytes / 100).clamp(FLOOR_BYTES_MIN, FLOOR_BYTES_MAX)
+    }
+
+    /// In words, how much others are short of.
+    fn shortage(self) -> Option<String> {
+        (!self.has_floors(2, 0)).then(|| {
+            format!(
+                "{} MB are free, and 2 x {} MB are kept",
+                self.free_bytes >> 20,
+                self.floor_bytes() >> 20
+            )
+        })
     }
 }
 
 /// Whether the ledger may begin something new in `directory`. A disk that does not say has space.
 pub(crate) fn is_enough_for_ledger(directory: &Path) -> bool {
     Space::of(directory).map_or(true, |space| space.has_floors(1, 0))
+}
+
+/// That little space is left in `directory`, with the numbers, when others than the ledger may not write
+/// to it.
+pub(crate) fn shortage_for_others(directory: &Path) -> Option<String> {
+    let shortage = Space::of(directory).ok()?.shortage()?;
+    Some(format!(
+        "little space is left in `{}`: {shortage}",
+        directory.display()
+    ))
 }
 
 /// Whether others may write to `directory`: they stop well before the ledger has to.
@@ -92,6 +119,15 @@ mod tests {
         };
         assert!(space.has_floors(2, 72 * MB) && !space.has_floors(2, 72 * MB + 1));
         assert!(!space.has_floors(2, u64::MAX));
+        assert_eq!(space.shortage(), None);
+        let short = Space {
+            total_bytes: 150 * MB,
+            free_bytes: 95 * MB,
+        };
+        assert_eq!(
+            short.shortage().unwrap(),
+            "95 MB are free, and 2 x 64 MB are kept"
+        );
         assert!(is_enough_for_ledger(Path::new("/no such directory")));
         assert!(is_enough_for_others(Path::new("/no such directory")));
     }

@@ -13,7 +13,7 @@ use domain::event::Target;
 use domain::limits::QUEUED_EVENT_BYTES_MAX;
 use domain::{FunctionRef, Invocation, RequestId, Trigger};
 use http::{HeaderName, HeaderValue, StatusCode};
-use storage::{LogEvent, NewEvent};
+use storage::{LedgerHealth, LogEvent, NewEvent};
 
 use super::super::error::ApiError;
 use super::super::request::ApiRequest;
@@ -88,7 +88,7 @@ pub(super) fn accepted() -> HttpResponse {
 pub(super) async fn run(call: &Call<'_>, mode: Mode) -> Result<Invoked, ApiError> {
     let (request, app) = (call.request, call.request.app);
     if app.is_draining() {
-        return Err(ApiError::service(StatusCode::SERVICE_UNAVAILABLE));
+        return Err(ApiError::stopping());
     }
     let invocation_type = request
         .header(INVOCATION_TYPE)?
@@ -98,11 +98,15 @@ pub(super) async fn run(call: &Call<'_>, mode: Mode) -> Result<Invoked, ApiError
     checks.one_of("invocationType", Some(invocation_type), mode.types());
     checks.one_of("logType", Some(log_type), &["None", "Tail"]);
     checks.done()?;
-    call.version()?;
+    let (_, version) = call.version()?;
     let event = checked_event(request.body.clone())?;
     let client_context = client_context(request)?;
     match invocation_type {
-        "DryRun" => return Ok(Invoked::Checked),
+        "DryRun" => {
+            let checked = app.budgets.check(&version.spending);
+            checked.map_err(|spent| ApiError::budget_spent(&spent))?;
+            return Ok(Invoked::Checked);
+        }
         "Event" => {
             enqueue(call, event).await?;
             return Ok(Invoked::Accepted);
@@ -197,13 +201,22 @@ fn api_error(call: &Call<'_>, error: &InvokeError) -> ApiError {
         InvokeError::Refused(Refused::Function { .. }) => {
             ApiError::throttled("ReservedFunctionConcurrentInvocationLimitExceeded")
         }
-        InvokeError::Refused(Refused::Budget(_)) => ApiError::throttled("BudgetExceeded"),
+        InvokeError::Refused(Refused::Budget(spent)) => ApiError::budget_spent(spent),
         InvokeError::Refused(Refused::Process { .. }) => {
             ApiError::throttled("ConcurrentInvocationLimitExceeded")
         }
-        InvokeError::Refused(Refused::Memory { .. }) | InvokeError::LedgerClosed { .. } => {
+        InvokeError::Refused(Refused::Memory { .. }) => {
             app.faults.note(&app.clock, error);
-            ApiError::service(StatusCode::SERVICE_UNAVAILABLE)
+            ApiError::unavailable("the memory for sandboxes is used up")
+        }
+        InvokeError::LedgerClosed { .. } => {
+            app.faults.note(&app.clock, error);
+            ApiError::unavailable(match app.ledger.health() {
+                LedgerHealth::Full { .. } => "little space is left for records",
+                LedgerHealth::Failed { .. } | LedgerHealth::Writable => {
+                    "the ledger takes no records, and the server's log says why"
+                }
+            })
         }
         InvokeError::Sandbox { .. } | InvokeError::Record { .. } => {
             app.faults.note(&app.clock, error);

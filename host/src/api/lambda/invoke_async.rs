@@ -1,7 +1,5 @@
 //! `POST /2014-11-13/functions/{name}/invoke-async`: what `Event` was before there was Invoke.
 
-use http::StatusCode;
-
 use super::super::error::ApiError;
 use super::call::Call;
 use super::invoke::{accepted, checked_event, enqueue};
@@ -9,7 +7,7 @@ use crate::http::error::HttpResponse;
 
 pub(super) async fn invoke_async(call: &Call<'_>) -> Result<HttpResponse, ApiError> {
     if call.request.app.is_draining() {
-        return Err(ApiError::service(StatusCode::SERVICE_UNAVAILABLE));
+        return Err(ApiError::stopping());
     }
     call.version()?;
     let event = checked_event(call.request.body.clone())?;

@@ -11,13 +11,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::event::Target;
-use domain::{FunctionRef, RequestId, Trigger};
+use domain::{FunctionRef, Qualifier, RequestId, Trigger};
 use http::{HeaderName, HeaderValue, Response, StatusCode, header};
 use serde::Serialize;
 use storage::NewEvent;
 
 use self::read::{Incoming, NotTaken, Read};
 use super::super::error::ApiError;
+use super::super::query::Query;
 use super::super::request::ApiRequest;
 use super::events::{answer, check_open};
 use crate::app::App;
@@ -40,13 +41,26 @@ struct Batch {
     events: Vec<Taken>,
 }
 
-/// The function, version or alias that a path names.
+/// The function, version or alias that a path names; the qualifier may stand in the query instead, for
+/// clients that sign a `:` otherwise than they send it.
 ///
 /// # Errors
 ///
-/// 400 for what can be none.
-pub(super) fn target(label: &str) -> Result<FunctionRef, ApiError> {
-    FunctionRef::parse(label).map_err(|error| ApiError::validation(error.to_string()))
+/// 400 for what can be none, and for two qualifiers that differ.
+pub(super) fn target(label: &str, query: &Query) -> Result<FunctionRef, ApiError> {
+    query.only(&["qualifier"])?;
+    let wrong = |error: &dyn std::fmt::Display| ApiError::validation(error.to_string());
+    let mut target = FunctionRef::parse(label).map_err(|error| wrong(&error))?;
+    if let Some(text) = query.text("qualifier") {
+        let said = Qualifier::parse(text)
+            .map_err(|error| wrong(&format!("query parameter `qualifier`: {error}")))?;
+        if target.qualifier.as_ref().is_some_and(|one| *one != said) {
+            let rule = "query parameter `qualifier` is another one than the path has";
+            return Err(wrong(&rule));
+        }
+        target.qualifier = Some(said);
+    }
+    Ok(target)
 }
 
 /// Takes CloudEvents in.

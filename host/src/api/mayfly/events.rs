@@ -91,12 +91,8 @@ pub(super) async fn list_events(app: &App, query: &Query) -> Result<HttpResponse
     let state = state
         .transpose()
         .map_err(|error| ApiError::validation(format!("query parameter `state`: {error}")))?;
-    let limit = query.number("limit", PAGE_MAX)?.unwrap_or(PAGE_DEFAULT);
-    if limit == 0 {
-        return Err(ApiError::validation(format!(
-            "query parameter `limit` is `0`; it must be a number from 1 to {PAGE_MAX}"
-        )));
-    }
+    let limit = query.number_in("limit", 1..=PAGE_MAX)?;
+    let limit = limit.unwrap_or(PAGE_DEFAULT);
     let function = function(query)?;
     let purpose = purpose(function.as_ref(), state);
     let before = query.text("next").map(|next| {
@@ -195,7 +191,7 @@ pub(super) fn answer(status: StatusCode, body: &impl Serialize) -> Result<HttpRe
 /// Checks that an app's state lets new events in.
 pub(super) fn check_open(app: &Arc<App>) -> Result<(), ApiError> {
     if app.is_draining() {
-        return Err(ApiError::service(StatusCode::SERVICE_UNAVAILABLE));
+        return Err(ApiError::stopping());
     }
     Ok(())
 }

@@ -47,7 +47,8 @@ struct QuotaView {
     bytes: u64,
 }
 
-/// The queues in which something waits, runs or is kept; of one function, that one whether or not.
+/// The queues in which something waits, runs or is kept; of one function that there is, that one whether or
+/// not.
 pub(super) async fn list_queues(app: &App, query: &Query) -> Result<HttpResponse, ApiError> {
     query.only(&["function"])?;
     let wanted = function(query)?;
@@ -55,7 +56,9 @@ pub(super) async fn list_queues(app: &App, query: &Query) -> Result<HttpResponse
     let mut depths = app.queue.depths();
     if let Some(wanted) = &wanted {
         depths.retain(|queue, _| queue == wanted.as_str());
-        depths.entry(wanted.to_string()).or_default();
+        if app.registry.function(wanted).is_some() {
+            depths.entry(wanted.to_string()).or_default();
+        }
     }
     let now_us = app.queue.now_us();
     let quota = app.config.queue.quota;

@@ -119,7 +119,7 @@ impl Subject {
                 resource
             }
             About::Function => {
-                let target = cloud_events::target(label)?;
+                let target = cloud_events::target(label, query)?;
                 let resource = target.arn(region);
                 thing = Thing::Function(target);
                 resource

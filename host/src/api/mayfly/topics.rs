@@ -1,25 +1,30 @@
 //! `/mayfly/topics`: who subscribes to what, and an event for each that does.
 //!
 //! What is published is JSON, and every subscriber gets it as it is, as an event of its own with its own
-//! request id and its own attempts. All of them are durable before the answer, or none is taken in.
+//! request id and its own attempts, durable before the answer. What is wrong with one subscriber is no other's
+//! concern: whose queue is full gets a dead letter or nothing, and the answer counts it.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
-use domain::event::Target;
+use domain::event::{EventState, Target};
 use domain::{RequestId, TopicError, TopicName, Trigger};
 use http::StatusCode;
 use serde::Serialize;
-use storage::NewEvent;
+use storage::{NewEvent, Published};
 
 use super::super::error::ApiError;
 use super::super::request::ApiRequest;
 use super::events::{answer, check_open, json};
 use crate::answer::parse_json;
 use crate::app::App;
+use crate::auth;
 use crate::http::error::HttpResponse;
 use crate::registry::Subscriber;
-use crate::trigger::queue::accept::accept;
+use crate::trigger::queue::accept;
+
+/// Most qualifiers of one function that get one event.
+const QUALIFIERS_MAX: usize = 10;
 
 /// Most subscribers that get one event.
 const SUBSCRIBERS_MAX: usize = 1_000;
@@ -46,16 +51,31 @@ struct SubscriberView {
     qualifier: Option<String>,
 }
 
+/// What is told of what was published. Numbers that are zero are left out.
 #[derive(Serialize)]
-struct Published {
+struct PublishedView {
     events: Vec<PublishedEvent>,
+    /// Subscribers that get nothing: their queues and dead letters are full, or there are too many.
+    #[serde(skip_serializing_if = "is_zero")]
+    refused: usize,
+    /// Subscribers whose alias or version is not there.
+    #[serde(skip_serializing_if = "is_zero")]
+    skipped: usize,
 }
 
 #[derive(Serialize)]
 struct PublishedEvent {
+    /// For who may know.
     #[serde(flatten)]
-    subscriber: SubscriberView,
+    subscriber: Option<SubscriberView>,
     request_id: RequestId,
+    /// `queued`, or `dead` at once.
+    state: &'static str,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_zero(number: &usize) -> bool {
+    *number == 0
 }
 
 impl From<&Subscriber> for SubscriberView {
@@ -98,16 +118,13 @@ pub(super) async fn publish(
     let app: &Arc<App> = request.app;
     check_open(app)?;
     let event = event(&request.body)?;
-    let subscribers = app.registry.subscribers().of(topic);
-    let (count, bytes) = (subscribers.len(), event.len());
-    if count > SUBSCRIBERS_MAX || count.saturating_mul(bytes) > COPIES_BYTES_MAX {
-        return Err(ApiError::too_large(format!(
-            "topic `{topic}` has {count} subscribers, who would each get {bytes} bytes; an event goes to at most {SUBSCRIBERS_MAX}, with together at most {COPIES_BYTES_MAX} bytes"
-        )));
-    }
-    let ids: Vec<RequestId> = subscribers.iter().map(|_| app.request_id()).collect();
-    let new = |(subscriber, id): (&Subscriber, &RequestId)| NewEvent {
-        id: *id,
+    let mut subscribers = app.registry.subscribers().of(topic);
+    let all = subscribers.len();
+    subscribers.retain(|one| is_there(app, one));
+    let there = subscribers.len();
+    let subscribers = fair(subscribers, event.len());
+    let new = |subscriber: &Subscriber| NewEvent {
+        id: app.request_id(),
         target: Target::Function {
             name: subscriber.function.clone(),
             qualifier: subscriber.qualifier.clone(),
@@ -118,19 +135,70 @@ pub(super) async fn publish(
         payload: event.clone(),
         delay: std::time::Duration::ZERO,
     };
-    let events: Vec<NewEvent> = subscribers.iter().zip(&ids).map(new).collect();
-    if !events.is_empty() {
-        accept(app, events).await?;
-    }
-    let published = subscribers.iter().zip(ids).map(|(subscriber, request_id)| {
-        let subscriber = SubscriberView::from(subscriber);
-        PublishedEvent {
-            subscriber,
+    let copies: Vec<NewEvent> = subscribers.iter().map(new).collect();
+    let ids: Vec<RequestId> = copies.iter().map(|copy| copy.id).collect();
+    let taken = match copies.is_empty() {
+        true => Vec::new(),
+        false => accept::publish(app, copies).await?,
+    };
+    let may_know = auth::may(app, &request.caller, "mayfly:ListTopics", "*");
+    let told = |((subscriber, request_id), taken): ((&Subscriber, RequestId), Published)| {
+        let state = match taken {
+            Published::Queued => EventState::Queued,
+            Published::Dead => EventState::Dead,
+            Published::Refused => return None,
+        };
+        Some(PublishedEvent {
+            subscriber: may_know.then(|| SubscriberView::from(subscriber)),
             request_id,
-        }
-    });
-    let events = published.collect();
-    answer(StatusCode::ACCEPTED, &Published { events })
+            state: state.as_str(),
+        })
+    };
+    let copies = subscribers.iter().zip(ids).zip(taken);
+    let events: Vec<PublishedEvent> = copies.filter_map(told).collect();
+    let (refused, skipped) = (there - events.len(), all - there);
+    app.metrics.events.left_out(refused, skipped);
+    if events.is_empty() && refused > 0 {
+        return Err(ApiError::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            "TooManyRequestsException",
+            format!(
+                "the queues of all {refused} subscribers of topic `{topic}` are full, and so are their dead letters; nobody got the event"
+            ),
+        ));
+    }
+    let published = PublishedView {
+        events,
+        refused,
+        skipped,
+    };
+    answer(StatusCode::ACCEPTED, &published)
+}
+
+fn is_there(app: &App, subscriber: &Subscriber) -> bool {
+    let function = app.registry.function(&subscriber.function);
+    function.is_some_and(|function| function.named(subscriber.qualifier.as_ref()).is_some())
+}
+
+/// Those who get an event of `bytes`: at most [`QUALIFIERS_MAX`] of one function. Where there are more than
+/// get one together, the first of each function come before the second of any, so that nobody is left out for
+/// how often somebody else subscribes.
+fn fair(subscribers: Vec<Subscriber>, bytes: usize) -> Vec<Subscriber> {
+    let mut ranked: Vec<(usize, Subscriber)> = Vec::with_capacity(subscribers.len());
+    for subscriber in subscribers {
+        let rank = match ranked.last() {
+            Some((rank, last)) if last.function == subscriber.function => rank + 1,
+            Some(_) | None => 0,
+        };
+        ranked.push((rank, subscriber));
+    }
+    ranked.retain(|(rank, _)| *rank < QUALIFIERS_MAX);
+    ranked.sort_by_key(|(rank, _)| *rank);
+    ranked.truncate(SUBSCRIBERS_MAX.min(COPIES_BYTES_MAX / bytes.max(1)));
+    ranked
+        .into_iter()
+        .map(|(_, subscriber)| subscriber)
+        .collect()
 }
 
 /// What is published is JSON; nothing is an empty object.
@@ -145,5 +213,43 @@ fn event(body: &Bytes) -> Result<Bytes, ApiError> {
             "InvalidRequestContentException",
             format!("the body is not JSON: {error}"),
         )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::{AliasName, FunctionName, Qualifier};
+
+    use super::*;
+
+    fn subscribers(function: &str, count: usize) -> Vec<Subscriber> {
+        let subscriber = |number| Subscriber {
+            function: FunctionName::parse(function).unwrap(),
+            qualifier: Some(Qualifier::Alias(
+                AliasName::parse(&format!("a{number:03}")).unwrap(),
+            )),
+        };
+        (0..count).map(subscriber).collect()
+    }
+
+    fn count(found: &[Subscriber], function: &str) -> usize {
+        let of = |one: &&Subscriber| one.function.as_str() == function;
+        found.iter().filter(of).count()
+    }
+
+    #[test]
+    fn a_function_that_subscribes_often_leaves_nobody_out() {
+        let mut all = subscribers("greedy", 100);
+        all.extend(subscribers("meek", 1));
+        let found = fair(all.clone(), 10);
+        assert_eq!((count(&found, "greedy"), count(&found, "meek")), (10, 1));
+        // Ten greedy ones of a megabyte each are more than fit; the meek one is among those that do.
+        let mut all: Vec<_> = (0..10)
+            .flat_map(|number| subscribers(&format!("greedy{number}"), 10))
+            .collect();
+        all.extend(subscribers("meek", 1));
+        let found = fair(all, 1 << 20);
+        assert_eq!((found.len(), count(&found, "meek")), (64, 1));
+        assert!((0..10).all(|number| count(&found, &format!("greedy{number}")) >= 6));
     }
 }

@@ -396,7 +396,7 @@ mod tests {
     fn schedule(name: &str, function: &str) -> Definition {
         Definition {
             name: name.to_owned(),
-            function: FunctionRef::parse(function).unwrap().name,
+            function: domain::FunctionName::parse(function).unwrap(),
             qualifier: None,
             expression: "rate(1 day)".to_owned(),
             zone: "UTC".to_owned(),

@@ -171,7 +171,11 @@ impl From<ChangeError> for ApiError {
 /// The error for what the disk or the queue did not take. Our log says why.
 pub(super) fn not_stored(error: &QueueError) -> ApiError {
     tracing::warn!(%error, "a schedule was not stored");
-    ApiError::service(StatusCode::SERVICE_UNAVAILABLE)
+    ApiError::unavailable(match error {
+        QueueError::Full { .. } => "little space is left for schedules",
+        QueueError::Closed => "the server is stopping",
+        _ => "the schedule could not be stored, and the server's log says why",
+    })
 }
 
 /// Seconds since 1970, with decimals or without, in microseconds.

@@ -35,6 +35,10 @@ pub(super) struct Verify {
     json: bool,
 }
 
+/// What to do when something is wrong.
+const NEXT: &str = "no head, for the records are not as they were written. Keep a copy of the data directory as it is, \
+    then compare with a backup: mayfly restore FILE --data NEW, and mayfly billing verify --data NEW";
+
 /// What came out, as `--json` prints it.
 #[derive(Debug, Serialize)]
 struct View<'a> {
@@ -118,6 +122,9 @@ fn text(found: &Verification, known: Option<&LedgerHead>) -> String {
     if let Some(head) = &found.head {
         say(&format!("head: {head}"));
     }
+    if !found.is_clean() {
+        say(NEXT);
+    }
     text
 }
 
@@ -193,6 +200,10 @@ mod tests {
             ),
             "{text}"
         );
-        assert!(text.ends_with("and 5 problems more\n"), "{text}");
+        assert!(text.contains("\nand 5 problems more\n"), "{text}");
+        assert!(
+            text.ends_with("mayfly billing verify --data NEW\n"),
+            "{text}"
+        );
     }
 }

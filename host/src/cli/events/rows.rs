@@ -2,11 +2,20 @@
 
 use std::fmt::Write as _;
 
+use anyhow::Context as _;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::cli::output::{one_line, printable};
 use crate::cli::table::{Align, aligned};
+
+/// Longest name of an error beside a condition, in characters.
+const ERROR_CHARS_MAX: usize = 40;
+
+/// Bytes of a payload that a terminal is shown.
+const SHOWN_BYTES_MAX: usize = 4_096;
 
 /// An event, as the control API writes it.
 #[derive(Debug, Clone, Deserialize)]
@@ -72,17 +81,39 @@ pub(super) fn table(rows: &[Row]) -> String {
 }
 
 impl Row {
-    /// In a word, why it is where it is.
+    /// How it ended, and in parentheses what failed last; of one that did not end, what failed last.
     fn reason(&self) -> Option<String> {
-        let failed = self.error.as_ref();
-        let failed = failed.and_then(|error| error.error_type.as_deref().map(one_line));
-        let ended = self.condition.as_deref().filter(|word| *word != "Success");
-        failed.or_else(|| ended.map(str::to_owned))
+        let failed = self.error.as_ref().map(|error| match &error.error_type {
+            Some(kind) => one_line(kind),
+            None => format!("error {}", error.code),
+        });
+        match (self.condition.clone(), failed) {
+            (Some(ended), Some(failed)) if failed.chars().count() <= ERROR_CHARS_MAX => {
+                Some(format!("{ended} ({failed})"))
+            }
+            (Some(ended), _) => Some(ended),
+            (None, failed) => failed,
+        }
     }
 }
 
-/// One event with what it carries, from the JSON of the control API.
-pub(super) fn details(text: &str) -> anyhow::Result<String> {
+/// What an event carries, byte for byte, from the JSON of the control API.
+pub(super) fn payload(text: &str) -> anyhow::Result<Vec<u8>> {
+    let carried: Carried<'_> = serde_json::from_str(text)?;
+    if let Some(payload) = carried.payload {
+        return Ok(payload.get().as_bytes().to_vec());
+    }
+    let Some(encoded) = carried.payload_base64 else {
+        anyhow::bail!("what the event carried is not kept any more");
+    };
+    STANDARD
+        .decode(encoded)
+        .context("the payload of the answer is not base64")
+}
+
+/// One event with what it carries, from the JSON of the control API; a long payload is cut if that is
+/// asked for.
+pub(super) fn details(text: &str, is_cut: bool) -> anyhow::Result<String> {
     let row: Row = serde_json::from_str(text)?;
     let carried: Carried<'_> = serde_json::from_str(text)?;
     let state = match &row.condition {
@@ -120,8 +151,20 @@ pub(super) fn details(text: &str) -> anyhow::Result<String> {
     }
     let payload = carried.payload.map(RawValue::get);
     if let Some(payload) = payload.or(carried.payload_base64.as_deref()) {
-        let lines: Vec<_> = payload.lines().map(printable).collect();
+        let is_cut = is_cut && payload.len() > SHOWN_BYTES_MAX;
+        let end = match is_cut {
+            true => payload.floor_char_boundary(SHOWN_BYTES_MAX),
+            false => payload.len(),
+        };
+        let lines: Vec<_> = payload[..end].lines().map(printable).collect();
         let _written = writeln!(shown, "{}", lines.join("\n"));
+        if is_cut {
+            let _written = writeln!(
+                shown,
+                "… cut after {end} of {} bytes; --payload FILE writes all of it",
+                payload.len()
+            );
+        }
     }
     Ok(shown)
 }
@@ -135,12 +178,12 @@ mod tests {
     #[test]
     fn details_show_what_there_is_and_move_no_cursor() {
         assert_eq!(
-            details(DEAD).unwrap(),
+            details(DEAD, true).unwrap(),
             "id-1\n  target       f:live\n  state        dead (RetriesExhausted)\n  attempts     3\n  trigger      topic from a.b\n  accepted     2026-11-22T16:00:00.000Z\n  changed      2026-11-22T16:03:00.000Z\n  error        Oops (200): bad\\u{1b}[2J\n  payload      7 bytes\n{\"a\":1}\n"
         );
         let gone = DEAD.replace(",\"payload\":{\"a\":1}", "");
         assert!(
-            details(&gone)
+            details(&gone, true)
                 .unwrap()
                 .ends_with("7 bytes, not kept any more\n")
         );
@@ -152,9 +195,45 @@ mod tests {
         let text = table(&[row]);
         assert_eq!(
             text,
-            "ACCEPTED                  TARGET  TRIGGER  STATE  ATTEMPTS  BYTES  REASON  REQUEST ID\n\
-             2026-11-22T16:00:00.000Z  f:live  topic    dead          3      7  Oops    id-1\n"
+            "ACCEPTED                  TARGET  TRIGGER  STATE  ATTEMPTS  BYTES  REASON                   REQUEST ID\n\
+             2026-11-22T16:00:00.000Z  f:live  topic    dead          3      7  RetriesExhausted (Oops)  id-1\n"
         );
         assert_eq!(table(&[]), "no events\n");
+    }
+
+    #[test]
+    fn the_reason_is_how_it_ended_and_what_failed_last() {
+        let reason = |change: fn(&mut Row)| {
+            let mut row: Row = serde_json::from_str(DEAD).unwrap();
+            change(&mut row);
+            row.reason()
+        };
+        let is = |text: &str| Some(text.to_owned());
+        assert_eq!(reason(|row| row.condition = None), is("Oops"));
+        assert_eq!(reason(|row| row.error = None), is("RetriesExhausted"));
+        let http = |row: &mut Row| {
+            row.condition = None;
+            row.error.as_mut().unwrap().error_type = None;
+        };
+        assert_eq!(reason(http), is("error 200"));
+        let long = |row: &mut Row| row.error.as_mut().unwrap().error_type = Some("x".repeat(41));
+        assert_eq!(reason(long), is("RetriesExhausted"));
+    }
+
+    #[test]
+    fn a_long_payload_is_cut_for_a_terminal_and_whole_elsewhere() {
+        let long = "é".repeat(SHOWN_BYTES_MAX);
+        let text = DEAD.replace("{\"a\":1}", &format!("\"x{long}\""));
+        assert!(details(&text, false).unwrap().contains(&long));
+        let cut = details(&text, true).unwrap();
+        assert!(cut.len() < 5_000);
+        let last = cut.lines().last().unwrap();
+        assert_eq!(
+            last,
+            "… cut after 4096 of 8195 bytes; --payload FILE writes all of it"
+        );
+        assert_eq!(payload(&text).unwrap(), format!("\"x{long}\"").as_bytes());
+        let binary = DEAD.replace("\"payload\":{\"a\":1}", "\"payload_base64\":\"/w==\"");
+        assert_eq!(payload(&binary).unwrap(), [255]);
     }
 }

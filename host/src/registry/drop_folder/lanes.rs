@@ -94,7 +94,17 @@ pub(super) fn attempt(root: &Path, registry: &Registry, job: &Job, effort: Effor
             return Err(Refused::Changing);
         }
         let draft = draft.map_err(|error| Refused::Files(error.to_string()))?;
-        Ok(registry.prepare(&draft, effort)?)
+        let prepared = registry.prepare(&draft, effort);
+        prepared.map_err(|error| match &error {
+            PublishError::Destination {
+                place: Some((line, column)),
+                ..
+            } => {
+                let file = job.entry.manifest_path();
+                Refused::Files(format!("{}:{line}:{column}: {error}", file.display()))
+            }
+            _ => Refused::from(error),
+        })
     };
     // A panic ends this attempt and nothing else.
     match catch_unwind(AssertUnwindSafe(prepare)) {

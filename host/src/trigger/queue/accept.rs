@@ -1,7 +1,7 @@
 //! Taking events in: durable before anybody hears of it.
 
 use domain::limits::QUEUED_EVENT_BYTES_MAX;
-use storage::{Done, NewEvent, Operation, QueueError};
+use storage::{Done, NewEvent, Operation, Published, QueueError};
 use tokio::sync::oneshot;
 
 use crate::app::App;
@@ -28,15 +28,42 @@ pub(crate) enum AcceptError {
 ///
 /// [`AcceptError`]; nothing was enqueued then.
 pub(crate) async fn accept(app: &App, events: Vec<NewEvent>) -> Result<(), AcceptError> {
-    let mut lengths = events.iter().map(|event| event.payload.len());
-    if let Some(bytes) = lengths.find(|bytes| *bytes > QUEUED_EVENT_BYTES_MAX) {
-        return Err(AcceptError::TooLarge { bytes });
-    }
+    check_lengths(&events)?;
     let count = events.len();
     let taken = perform(app, Operation::Accept(events)).await;
     taken.inspect_err(|error| note(app, error))?;
     app.metrics.events.accepted(count);
     Ok(())
+}
+
+/// Takes an event in for each of many, as far as each has room: what became of each, in their order. It is
+/// on disk when this returns.
+///
+/// # Errors
+///
+/// [`AcceptError`]; nothing was enqueued then.
+pub(crate) async fn publish(
+    app: &App,
+    events: Vec<NewEvent>,
+) -> Result<Vec<Published>, AcceptError> {
+    check_lengths(&events)?;
+    let done = perform(app, Operation::Publish(events)).await;
+    match done.inspect_err(|error| note(app, error))? {
+        Done::Published(published) => {
+            app.metrics.events.published(&published);
+            Ok(published)
+        }
+        // It answers with nothing else.
+        Done::Changed(_) | Done::Claimed(_) => Ok(Vec::new()),
+    }
+}
+
+fn check_lengths(events: &[NewEvent]) -> Result<(), AcceptError> {
+    let mut lengths = events.iter().map(|event| event.payload.len());
+    match lengths.find(|bytes| *bytes > QUEUED_EVENT_BYTES_MAX) {
+        Some(bytes) => Err(AcceptError::TooLarge { bytes }),
+        None => Ok(()),
+    }
 }
 
 /// Tells the log of what is ours: a full queue is not.

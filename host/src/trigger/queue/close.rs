@@ -98,7 +98,7 @@ pub(super) fn close_once<'a>(
             Done::Changed(changed) => usize::try_from(changed)
                 .unwrap_or(usize::MAX)
                 .saturating_sub(1),
-            Done::Claimed(_) => 0,
+            Done::Claimed(_) | Done::Published(_) => 0,
         };
         app.metrics.events.closed(&ending, taken);
         let left_out = asked.saturating_sub(taken);

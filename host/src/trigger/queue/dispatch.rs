@@ -237,7 +237,7 @@ impl Dispatcher {
                         self.start(event, share.memory_bytes);
                     }
                 }
-                Ok(Done::Changed(_)) => {}
+                Ok(Done::Changed(_) | Done::Published(_)) => {}
                 Err(error) => {
                     self.app.faults.note(&self.app.clock, &error);
                     // Where one row is damaged, the other queues are well.

@@ -102,7 +102,8 @@ pub(crate) fn follow_ups(app: &App, closed: &Closed<'_>) -> Vec<FollowUp> {
         | Condition::FunctionNotFound
         | Condition::RecursionDetected
         | Condition::DeliveryFailed
-        | Condition::PayloadLost => policy.on_failure,
+        | Condition::PayloadLost
+        | Condition::QueueFull => policy.on_failure,
     };
     let Some(target) = wanted else {
         return Vec::new();

@@ -172,7 +172,7 @@ impl Site {
         };
         match self.app.queue.perform(claim).unwrap() {
             Done::Claimed(mut claimed) => claimed.pop().unwrap(),
-            done @ Done::Changed(_) => panic!("{done:?}"),
+            done @ (Done::Changed(_) | Done::Published(_)) => panic!("{done:?}"),
         }
     }
 

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use storage::Origin;
 
 use super::definition::Definition;
-use super::{ChangeError, Schedules};
+use super::{ChangeError, Schedule, Schedules};
 use crate::registry::Registry;
 
 impl Schedules {
@@ -39,11 +39,28 @@ impl Schedules {
         }
         self.state.lock().paused = paused;
         for schedule in self.all() {
+            self.tell_of_past(&schedule);
             if schedule.definition.api.is_none() && !wanted.contains(&schedule.key) {
                 self.remove(&schedule.key).await?;
             }
         }
         self.changed.notify_one();
         Ok(())
+    }
+
+    /// Warns once of a schedule of a manifest that was never due and never will be.
+    fn tell_of_past(&self, schedule: &Schedule) {
+        let is_past = schedule.definition.api.is_none()
+            && schedule.is_over()
+            && schedule.last_due_us.is_none();
+        let mut state = self.state.lock();
+        if !is_past {
+            state.told_of_past.remove(&schedule.key);
+        } else if state.told_of_past.insert(schedule.key.clone()) {
+            let (key, expression) = (&schedule.key, &schedule.definition.expression);
+            tracing::warn!(
+                "schedule {key} is never due: all times of {expression} are past, or after its end"
+            );
+        }
     }
 }

@@ -327,19 +327,6 @@ async fn runs_of_a_window_begin_within_it() {
 }
 
 #[tokio::test]
-async fn a_queue_that_is_full_delays_and_loses_the_place_of_nothing() {
-    let site = Site::new("2026-11-22T10:00:00Z", "rate(1 minute)", |_| {}).await;
-    site.pass(MINUTE * 20).await;
-    site.schedules.look(&site.random).await;
-    assert_eq!(site.times().len(), 20);
-    site.pass(MINUTE + MINUTE / 2).await;
-    assert_eq!(site.times().len(), 20);
-    site.finish_all();
-    site.schedules.look(&site.random).await;
-    assert_eq!(site.times().last().unwrap(), "2026-11-22T10:21:00Z");
-}
-
-#[tokio::test]
 async fn a_schedule_of_the_api_begins_at_once_and_deletes_itself() {
     let change = |definition: &mut Definition| {
         definition.api = Some(Declared {

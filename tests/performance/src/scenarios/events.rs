@@ -32,7 +32,7 @@ const ALONE: u32 = 300;
 const WAITING: u64 = 1_000_000;
 
 /// Events of one request.
-const BATCH: u64 = 5_000;
+const BATCH: u64 = 1_000;
 
 /// Most that a start may take then, in ms.
 const START_GOAL_MS: f64 = 2_000.0;

@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use croner::parser::{CronParser, Seconds, Year};
 use jiff::civil::DateTime;
 
-use super::error::{CRON_EXAMPLE, ScheduleError, fail, shown};
+use super::error::{CRON_EXAMPLE, ScheduleError, fail, found, shown};
 
 const YEARS: (u16, u16) = (1970, 2199);
 
@@ -203,8 +203,8 @@ fn day_of_week(piece: Piece<'_>) -> Result<String, ScheduleError> {
         let day = value(field, day)? - 1;
         if !matches!(nth.text, "1" | "2" | "3" | "4" | "5") {
             let problem = format!(
-                "expected 1 to 5, which week of the month, found `{}`",
-                shown(nth.text)
+                "expected 1 to 5, which week of the month, found {}",
+                found(nth.text)
             );
             return Err(nth.fail(problem));
         }
@@ -303,8 +303,8 @@ fn number(
             _ => String::new(),
         };
         piece.fail(format!(
-            "expected {what} from {min} to {max}{names}, found `{}`",
-            shown(piece.text)
+            "expected {what} from {min} to {max}{names}, found {}",
+            found(piece.text)
         ))
     })
 }

@@ -2,7 +2,7 @@
 
 pub(super) const RATE_EXAMPLE: &str = "rate(5 minutes)";
 pub(super) const CRON_EXAMPLE: &str = "cron(0 9 ? * MON-FRI *)";
-pub(super) const AT_EXAMPLE: &str = "at(2026-11-22T16:53:00)";
+pub(super) const AT_EXAMPLE: &str = "at(2030-01-01T09:00:00)";
 
 /// Characters of an expression that an error repeats.
 const SHOWN_CHARS_MAX: usize = 40;
@@ -24,6 +24,14 @@ pub(super) fn fail(column: usize, problem: String, example: &'static str) -> Sch
         column,
         problem,
         example,
+    }
+}
+
+/// What stands somewhere, for an error.
+pub(super) fn found(text: &str) -> String {
+    match text {
+        "" => "nothing".to_owned(),
+        text => format!("`{}`", shown(text)),
     }
 }
 

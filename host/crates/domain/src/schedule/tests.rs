@@ -191,7 +191,7 @@ fn a_zone_without_changes_has_every_day() {
 fn an_expression_that_is_none_is_told_where_and_why() {
     let six = "expected six fields (minute, hour, day of month, month, day of week, year), found";
     for (text, column, problem) in [
-        ("", 1, "expected `rate(`, `cron(` or `at(`, found ``"),
+        ("", 1, "expected `rate(`, `cron(` or `at(`, found nothing"),
         (
             "every 5 minutes",
             1,
@@ -223,7 +223,11 @@ fn an_expression_that_is_none_is_told_where_and_why() {
             6,
             "expected a whole number from 1 to 1000000, found `99999999999999999999`",
         ),
-        ("rate(5)", 7, "expected minutes, hours or days, found ``"),
+        (
+            "rate(5)",
+            7,
+            "expected minutes, hours or days, found nothing",
+        ),
         (
             "rate(5 weeks)",
             8,
@@ -300,7 +304,7 @@ fn an_expression_that_is_none_is_told_where_and_why() {
         (
             "cron(0, 10 * * ? *)",
             8,
-            "expected a minute from 0 to 59, found ``",
+            "expected a minute from 0 to 59, found nothing",
         ),
         (
             "cron(0 10 1,L * ? *)",

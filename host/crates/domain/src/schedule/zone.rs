@@ -109,6 +109,8 @@ impl fmt::Display for Zone {
 fn near(name: &str) -> Option<String> {
     let wanted = name.to_ascii_lowercase().replace(' ', "_");
     let city = wanted.rsplit('/').next().unwrap_or(&wanted);
+    // Of a short name every other one is a few letters away.
+    let most = NEAR_MAX.min(wanted.chars().count() / 2);
     let mut best: Option<(usize, String)> = None;
     for known in jiff::tz::db().available() {
         let lower = known.as_str().to_ascii_lowercase();
@@ -118,7 +120,7 @@ fn near(name: &str) -> Option<String> {
         } else {
             distance(&wanted, &lower)
         };
-        if distance <= NEAR_MAX && best.as_ref().is_none_or(|(least, _)| distance < *least) {
+        if distance <= most && best.as_ref().is_none_or(|(least, _)| distance < *least) {
             best = Some((distance, known.to_string()));
         }
     }

@@ -33,6 +33,9 @@ pub enum RestoreError {
         /// The data directory.
         path: PathBuf,
     },
+    /// The file does not even begin as one.
+    #[error("it is no backup that `mayfly backup` made")]
+    NoBackup,
     /// The file is no backup, or was changed or cut since it was made.
     #[error("the backup is damaged: {reason}")]
     Damaged {
@@ -184,7 +187,11 @@ fn cut_or(error: &io::Error) -> RestoreError {
 
 fn unpack(input: &mut impl Read, directory: &Path) -> Result<BackupManifest, RestoreError> {
     let mut found = HashMap::new();
-    while let Some(entry) = tar::next(input).map_err(|error| cut_or(&error))? {
+    let next = |input: &mut _, is_first| match tar::next(input) {
+        Err(_) | Ok(None) if is_first => Err(RestoreError::NoBackup),
+        next => next.map_err(|error| cut_or(&error)),
+    };
+    while let Some(entry) = next(input, found.is_empty())? {
         if entry.name == MANIFEST {
             let manifest = manifest(input, entry.bytes)?;
             return check(manifest, found);

@@ -93,12 +93,23 @@ impl Core {
     /// Notes that little space is left, or `None` when there is enough: nothing is taken in meanwhile,
     /// and what was is worked off.
     pub(crate) fn note_space(&mut self, short: Option<String>) {
-        match (&self.short, &short) {
-            (None, Some(reason)) => tracing::error!("no more events are taken in: {reason}"),
-            (Some(_), None) => tracing::info!("there is space for events again"),
-            (Some(_), Some(_)) | (None, None) => {}
-        }
+        let was_open = self.is_open();
         self.short = short;
+        self.tell_of_space(was_open);
+    }
+
+    /// Whether there is space for what is taken in.
+    fn is_open(&self) -> bool {
+        self.full.is_none() && self.short.is_none()
+    }
+
+    /// Tells the log when events are not taken in any more, or again: once, whatever it is that is short.
+    fn tell_of_space(&self, was_open: bool) {
+        match (was_open, self.full.as_ref().or(self.short.as_ref())) {
+            (true, Some(reason)) => tracing::error!("no more events are taken in: {reason}"),
+            (false, None) => tracing::info!("there is space for events again"),
+            (true, None) | (false, Some(_)) => {}
+        }
     }
 
     /// Does operations, in their order, in one transaction. Those that are refused change nothing;
@@ -246,9 +257,9 @@ impl Core {
     }
 
     fn note_space_again(&mut self) {
-        if self.full.take().is_some() {
-            tracing::info!("there is space for events again");
-        }
+        let was_open = self.is_open();
+        self.full = None;
+        self.tell_of_space(was_open);
     }
 
     /// Takes back what was not committed. A full disk may have space again, and that another process
@@ -265,10 +276,9 @@ impl Core {
             return Some(QueueError::Storage(Arc::clone(error)));
         }
         if let StorageError::Full { .. } = **error {
-            if self.full.is_none() {
-                tracing::error!(%error, "no more events are taken in: {error}");
-            }
+            let was_open = self.is_open();
             self.full = Some(reason.clone());
+            self.tell_of_space(was_open);
             return Some(QueueError::Full { reason });
         }
         let source = std::error::Error::source(&**error);

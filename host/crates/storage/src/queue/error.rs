@@ -12,8 +12,8 @@ use crate::StorageError;
 pub enum QueueError {
     /// More would wait in one queue than may.
     #[error(
-        "the queue of `{queue}` is full: at most {} events of together {} bytes may wait there",
-        quota.events, quota.bytes
+        "the queue of `{queue}` is full: it holds at most {} and {} bytes",
+        counted(quota.events), quota.bytes
     )]
     Quota {
         /// Which queue.
@@ -81,5 +81,12 @@ impl From<StorageError> for QueueError {
             },
             error => Self::Storage(Arc::new(error)),
         }
+    }
+}
+
+fn counted(events: u64) -> String {
+    match events {
+        1 => "1 event".to_owned(),
+        events => format!("{events} events"),
     }
 }

@@ -4,6 +4,8 @@
 //! them, and effects are applied by it, those of one operation together. An operation that is refused
 //! has no effects.
 
+mod publish;
+
 use std::collections::{BTreeMap, HashSet};
 
 use bytes::Bytes;
@@ -204,6 +206,7 @@ pub(super) fn step(
             check_quota(tally, quota, events)?;
             accept(rows, events, now_us).map(changed)
         }
+        Operation::Publish(events) => publish::publish(rows, tally, quota, events, now_us),
         Operation::Claim { queue, at_most } => claim(rows, queue, *at_most, moment),
         Operation::Finish(finish) => close(rows, tally, quota, finish, now_us).map(changed),
         Operation::Redrive(selection) => {
@@ -305,7 +308,12 @@ fn check_new(
 }
 
 fn insert(new: &NewEvent, now_us: i64) -> Effect {
-    let event = Event {
+    Effect::Insert(Box::new(row(new, now_us)), new.payload.clone())
+}
+
+/// A new event that waits.
+fn row(new: &NewEvent, now_us: i64) -> Event {
+    Event {
         id: new.id,
         target: new.target.clone(),
         trigger: new.trigger,
@@ -322,8 +330,7 @@ fn insert(new: &NewEvent, now_us: i64) -> Effect {
         condition: None,
         failure: None,
         ledger_from: 0,
-    };
-    Effect::Insert(Box::new(event), new.payload.clone())
+    }
 }
 
 fn claim(
@@ -417,7 +424,15 @@ fn close(
         from: EventState::Running,
         event: Box::new(event),
     });
-    effects.extend(follow(rows, tally, quota, &effects, finish, now_us)?);
+    if !finish.follow_ups.is_empty() {
+        // The attempt is closed already when they come.
+        let mut tally = Tally {
+            before: tally.before,
+            touched: tally.touched.clone(),
+        };
+        tally.count(&effects);
+        effects.extend(follow(rows, tally, quota, finish, now_us)?);
+    }
     Ok(effects)
 }
 
@@ -425,22 +440,12 @@ fn close(
 /// form, and nothing once it holds twice what may wait.
 fn follow(
     rows: &impl Rows,
-    tally: &Tally<'_>,
+    mut tally: Tally<'_>,
     quota: Quota,
-    closing: &[Effect],
     finish: &Finish,
     now_us: i64,
 ) -> Result<Vec<Effect>, QueueError> {
-    if finish.follow_ups.is_empty() {
-        return Ok(Vec::new());
-    }
     check_new(rows, finish.follow_ups.iter().map(|new| new.event.id))?;
-    // The attempt is closed already when they come.
-    let mut tally = Tally {
-        before: tally.before,
-        touched: tally.touched.clone(),
-    };
-    tally.count(closing);
     let mut effects = Vec::with_capacity(finish.follow_ups.len());
     for FollowUp { event, brief } in &finish.follow_ups {
         let mut event = event.clone();

@@ -32,6 +32,8 @@ pub struct NewEvent {
 pub enum Operation {
     /// Takes events in: all of them, or none.
     Accept(Vec<NewEvent>),
+    /// Takes events in, each as far as its queue has room, see [`Published`].
+    Publish(Vec<NewEvent>),
     /// Starts attempts at events that are due, oldest first. Each is counted before it runs.
     Claim {
         /// Of which queue, see [`Target::queue`].
@@ -74,7 +76,7 @@ impl Operation {
     /// Whether it takes in more than it gives back, so that it needs space.
     pub(super) fn takes_in(&self) -> bool {
         match self {
-            Self::Accept(_) | Self::Redrive(_) => true,
+            Self::Accept(_) | Self::Publish(_) | Self::Redrive(_) => true,
             Self::Fire { events, .. } => !events.is_empty(),
             Self::Claim { .. }
             | Self::Finish(_)
@@ -88,7 +90,7 @@ impl Operation {
     /// The payloads in it, in bytes.
     pub(super) fn payload_bytes(&self) -> usize {
         let events = match self {
-            Self::Accept(events) | Self::Fire { events, .. } => events,
+            Self::Accept(events) | Self::Publish(events) | Self::Fire { events, .. } => events,
             Self::Finish(finish) => {
                 let events = finish.follow_ups.iter();
                 return events.map(|follow_up| follow_up.event.payload.len()).sum();
@@ -120,7 +122,9 @@ pub struct Finish {
     pub follow_ups: Vec<FollowUp>,
 }
 
-/// An event that comes of another one's end. Where the quota of its queue is used up, its short form is
+/// An event that comes of another one's end.
+///
+/// Where the quota of its queue is used up, its short form is
 /// taken in; where the queue holds twice its quota, with what died and expired there, it is left out.
 /// [`Done::Changed`] counts the event that ended and those that were taken in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -210,4 +214,17 @@ pub enum Done {
     Changed(u64),
     /// Attempts that were started.
     Claimed(Vec<Claimed>),
+    /// What became of each event that was published, in their order.
+    Published(Vec<Published>),
+}
+
+/// What became of an event that was published.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Published {
+    /// It waits.
+    Queued,
+    /// Its queue is full, so it is a dead letter at once.
+    Dead,
+    /// There is no room for it among the dead letters either: it is not there.
+    Refused,
 }

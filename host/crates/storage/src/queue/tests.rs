@@ -119,7 +119,7 @@ const SUCCESS: Ending = Ending::End {
 fn claimed(done: Result<Done, QueueError>) -> Vec<Claimed> {
     match done.unwrap() {
         Done::Claimed(claimed) => claimed,
-        done @ Done::Changed(_) => panic!("a claim answers with what it claimed, not {done:?}"),
+        done => panic!("a claim answers with what it claimed, not {done:?}"),
     }
 }
 

@@ -183,7 +183,7 @@ pub(super) fn start(
         writing: Mutex::new(()),
     });
     let watch = time.watch();
-    let writer = Writer {
+    let mut writer = Writer {
         core,
         ledger,
         time,
@@ -195,6 +195,9 @@ pub(super) fn start(
         settings,
         shared: Arc::clone(&shared),
     };
+    // Whoever starts it hears at once that space is short.
+    writer.look_at_space();
+    shared.view.lock().health = writer.core.health();
     let thread = std::thread::Builder::new()
         .name("queue-writer".to_owned())
         .spawn(move || writer.run())
@@ -298,9 +301,8 @@ impl Writer {
 
     fn look_at_space(&mut self) {
         self.space_at = Some(self.settings.clock.now());
-        let short = (!space::is_enough_for_others(&self.directory))
-            .then(|| format!("little space is left in `{}`", self.directory.display()));
-        self.core.note_space(short);
+        self.core
+            .note_space(space::shortage_for_others(&self.directory));
     }
 
     /// Looks whether there is space again, forgets a part of the history, and gives a part of the space

@@ -111,7 +111,10 @@ pub(super) fn ran(finish: &Finish) -> bool {
 }
 
 pub(super) fn takes_in(operation: &Operation) -> bool {
-    matches!(operation, Operation::Accept(_) | Operation::Redrive(_))
+    matches!(
+        operation,
+        Operation::Accept(_) | Operation::Publish(_) | Operation::Redrive(_)
+    )
 }
 
 pub(super) fn id(number: u64) -> RequestId {

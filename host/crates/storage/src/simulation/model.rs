@@ -9,7 +9,9 @@ use std::sync::Arc;
 use domain::event::{EventState, Target};
 use domain::{Report, RequestId};
 
-use crate::queue::{Ending, Event, Finish, FollowUp, NewEvent, Operation, Quota, Selection};
+use crate::queue::{
+    Ending, Event, Finish, FollowUp, NewEvent, Operation, Published, Quota, Selection,
+};
 
 /// An event, as it should be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,10 +50,11 @@ pub(super) struct Model {
 }
 
 /// What an operation should answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Answer {
     Changed(u64),
     Claimed,
+    Published(Vec<Published>),
     Duplicate,
     NotRunning,
     Quota,
@@ -128,6 +131,7 @@ impl Model {
                 events.iter().for_each(|new| self.insert(new));
                 Answer::Changed(u64::try_from(events.len()).unwrap())
             }
+            Operation::Publish(events) => self.publish(events, quota),
             Operation::Claim { .. } => {
                 for id in claimed {
                     let event = self.events.get_mut(id).unwrap();
@@ -220,6 +224,39 @@ impl Model {
             changed += 1;
         }
         Answer::Changed(changed)
+    }
+
+    fn publish(&mut self, events: &[NewEvent], quota: Quota) -> Answer {
+        if events.iter().any(|new| self.events.contains_key(&new.id)) {
+            return Answer::Duplicate;
+        }
+        let mut became = Vec::new();
+        for new in events {
+            let queue = new.target.queue();
+            let bytes = u64::try_from(new.payload.len()).unwrap();
+            let (waiting, kept) = (self.waiting(&queue), self.kept(&queue));
+            let fits =
+                |(count, held): (u64, u64)| count < quota.events && held + bytes <= quota.bytes;
+            let is_open = kept.0 < quota.events && kept.1 < quota.bytes;
+            let is_below_twice = waiting.0 + kept.0 < 2 * quota.events
+                && waiting.1 + kept.1 + bytes <= 2 * quota.bytes;
+            became.push(
+                match (fits(waiting) && is_open, fits(kept) && is_below_twice) {
+                    (true, _) => Published::Queued,
+                    (false, true) => Published::Dead,
+                    (false, false) => Published::Refused,
+                },
+            );
+            if became.last() != Some(&Published::Refused) {
+                self.insert(new);
+            }
+            if let (Some(Published::Dead), Some(event)) =
+                (became.last(), self.events.get_mut(&new.id))
+            {
+                event.state = EventState::Dead;
+            }
+        }
+        Answer::Published(became)
     }
 
     fn insert(&mut self, new: &NewEvent) {

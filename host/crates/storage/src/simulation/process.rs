@@ -235,6 +235,7 @@ impl Process {
         let is_right = match result {
             Ok(Done::Changed(count)) => wanted == Answer::Changed(*count),
             Ok(Done::Claimed(_)) => wanted == Answer::Claimed,
+            Ok(Done::Published(became)) => wanted == Answer::Published(became.clone()),
             Err(QueueError::Duplicate { .. }) => wanted == Answer::Duplicate,
             Err(QueueError::NotRunning { .. }) => wanted == Answer::NotRunning,
             Err(QueueError::Quota { .. }) => wanted == Answer::Quota,
@@ -357,7 +358,10 @@ impl Process {
             0..30 => {
                 let count = 1 + world.random.below(3);
                 let events = (0..count).map(|_| new_event(world)).collect();
-                Some(Operation::Accept(events))
+                Some(match what {
+                    0..20 => Operation::Accept(events),
+                    _ => Operation::Publish(events),
+                })
             }
             30..52 => {
                 let queue = match world.random.below(5) {

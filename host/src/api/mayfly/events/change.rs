@@ -66,6 +66,14 @@ impl Change {
         }
     }
 
+    /// The states that are meant when none is said: what waits has to be named.
+    fn states_default(self) -> &'static [EventState] {
+        match self {
+            Self::Redrive => &[EventState::Dead, EventState::Expired],
+            Self::Purge => &[EventState::Succeeded, EventState::Dead, EventState::Expired],
+        }
+    }
+
     fn operation(self, selection: Selection) -> Operation {
         match self {
             Self::Redrive => Operation::Redrive(selection),
@@ -110,7 +118,7 @@ impl Selected {
                 states: states_of(change, states)?,
             }),
             _ => Err(ApiError::validation(
-                "say either the `id` of one event, or `all: true` with the `states` and, for one function only, the `function`",
+                "say either the `id` of one event, or `all: true`, with `states` and `function` for some of them only",
             )),
         }
     }
@@ -144,7 +152,7 @@ fn states_of(change: Change, texts: Option<Vec<String>>) -> Result<Vec<EventStat
         change.done()
     );
     let Some(texts) = texts else {
-        return Err(ApiError::validation(rule));
+        return Ok(change.states_default().to_vec());
     };
     let mut states = Vec::with_capacity(allowed.len());
     for text in &texts {
@@ -245,7 +253,7 @@ async fn one(app: &App, change: Change, named: &Named) -> Result<HttpResponse, A
                 .iter()
                 .map(|state| state.as_str())
                 .collect::<Vec<_>>()
-                .join(", "),
+                .join(" or "),
             change.done()
         )));
     }
@@ -255,7 +263,9 @@ async fn one(app: &App, change: Change, named: &Named) -> Result<HttpResponse, A
 async fn perform_one(app: &App, operation: Operation) -> Result<u64, ApiError> {
     match perform(app, operation).await {
         Ok(Done::Changed(changed)) => Ok(changed),
-        Ok(Done::Claimed(_)) => Err(ApiError::service(StatusCode::INTERNAL_SERVER_ERROR)),
+        Ok(Done::Claimed(_) | Done::Published(_)) => {
+            Err(ApiError::service(StatusCode::INTERNAL_SERVER_ERROR))
+        }
         Err(error) => {
             app.faults.note(&app.clock, &error);
             Err(AcceptError::from(error).into())
@@ -313,7 +323,10 @@ mod tests {
             );
         }
         states(Change::Purge, &[]).unwrap_err();
-        states_of(Change::Purge, None).unwrap_err();
+        let unsaid = |change| states_of(change, None).unwrap();
+        assert_eq!(unsaid(Change::Redrive), Change::Redrive.states());
+        assert!(!unsaid(Change::Purge).contains(&EventState::Queued));
+        assert_eq!(unsaid(Change::Purge).len(), 3);
         assert_eq!(
             states(Change::Purge, &["queued"]),
             Ok(vec![EventState::Queued])

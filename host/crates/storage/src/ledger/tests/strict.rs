@@ -210,7 +210,7 @@ fn who_waits_hears_of_a_ledger_that_another_thread_failed() {
     let broken = StorageError::corrupt(root.path(), 0, "made to fail by a test");
     ledger.shared().journal.fail(&broken);
     let (sender, receiver) = std::sync::mpsc::channel();
-    let waiting = ledger.clone();
+    let waiting = ledger;
     std::thread::spawn(move || {
         let durable = wait(waiting.durable()).is_err();
         let start = wait(waiting.start(&started(1))).is_err();

@@ -210,10 +210,7 @@ fn follow_ups_come_with_the_end_as_far_as_there_is_room_and_never_twice() {
         assert_eq!(depth(core, "g"), (2, 0, 3));
         assert_eq!(depth(core, "f"), (0, 0, 0));
         assert_eq!(core.engine().payload(id(7)).unwrap(), Some(payload(7)));
-        assert_eq!(
-            core.engine().payload(id(8)).unwrap(),
-            Some(Bytes::from_static(b"0"))
-        );
+        assert_eq!(core.engine().payload(id(8)).unwrap().unwrap(), "0");
         assert_eq!(core.engine().event(id(9)).unwrap(), None);
     }
 }
@@ -243,10 +240,13 @@ fn what_died_fills_a_queue_until_it_is_redriven_or_purged_and_no_other_one() {
         one(core, accept([3], "g"), NOW_US).unwrap();
         // What ends elsewhere finds no room either, and is taken in short while there is some.
         claimed(one(core, claim("g", 1), NOW_US));
-        let Operation::Finish(mut ending) = finish(3, 1, SUCCESS) else {
-            unreachable!()
+        let ending = Finish {
+            id: id(3),
+            attempt: 1,
+            ending: SUCCESS,
+            failure: None,
+            follow_ups: [7, 8, 9].map(|number| follow_up(number, "f")).to_vec(),
         };
-        ending.follow_ups = [7, 8, 9].map(|number| follow_up(number, "f")).to_vec();
         let done = one(core, Operation::Finish(ending), NOW_US);
         assert!(matches!(done, Ok(Done::Changed(3))), "{done:?}");
         assert_eq!(depth(core, "f"), (2, 0, 2));
@@ -495,10 +495,7 @@ fn a_batch_in_which_nothing_changes_is_not_committed() {
 #[test]
 fn what_becomes_of_one_event_leaves_the_payloads_of_others_alone() {
     over_each(|core| {
-        let kept = |core: &mut Core, event: u64| {
-            use crate::queue::machine::Rows as _;
-            core.engine().payload(id(event)).unwrap()
-        };
+        let kept = |core: &mut Core, event: u64| core.engine().payload(id(event)).unwrap();
         // The first one ends before the second one comes, and is removed when that one waits.
         one(core, accept([1], "f"), NOW_US).unwrap();
         claimed(one(core, claim("f", 1), NOW_US));
@@ -512,4 +509,55 @@ fn what_becomes_of_one_event_leaves_the_payloads_of_others_alone() {
         let ran = claimed(one(core, claim("g", 1), NOW_US));
         assert_eq!(ran[0].payload, payload(2));
     });
+}
+
+#[test]
+fn what_is_published_reaches_everybody_whose_queue_has_room() {
+    use Published::{Dead, Queued, Refused};
+    let quota = Quota {
+        events: 2,
+        bytes: 1_000,
+    };
+    for engine in engines().1 {
+        let mut core = core_over(engine, quota);
+        let core = &mut core;
+        let publish = |core: &mut Core, numbers: [u64; 3]| {
+            let [first, second, third] = numbers;
+            let events = vec![
+                new_event(first, "full"),
+                new_event(second, "full"),
+                new_event(third, "free"),
+            ];
+            match one(core, Operation::Publish(events), NOW_US) {
+                Ok(Done::Published(published)) => published,
+                other => panic!("{other:?}"),
+            }
+        };
+        one(core, accept([1], "full"), NOW_US).unwrap();
+        assert_eq!(publish(core, [2, 3, 4]), [Queued, Dead, Queued]);
+        let dead = core.engine().event(id(3)).unwrap().unwrap();
+        assert_eq!(
+            (dead.state, dead.condition, dead.attempts),
+            (EventState::Dead, Some(Condition::QueueFull), 0)
+        );
+        let failure = dead.failure.unwrap();
+        assert_eq!(failure.code, 429);
+        assert!(failure.message.contains("is full"), "{failure:?}");
+        assert_eq!(core.engine().payload(id(3)).unwrap(), Some(payload(3)));
+        assert_eq!(publish(core, [5, 6, 7]), [Dead, Refused, Queued]);
+        assert_eq!(core.engine().event(id(6)).unwrap(), None);
+        // An id that is there already is nobody's fault but ours: nothing is taken in.
+        let twice = vec![new_event(8, "other"), new_event(4, "free")];
+        let refused = one(core, Operation::Publish(twice), NOW_US);
+        assert!(matches!(refused, Err(QueueError::Duplicate { .. })));
+        assert_eq!(core.engine().event(id(8)).unwrap(), None);
+        // What became a dead letter is run when it is redriven.
+        one(core, Operation::Redrive(Selection::Id(id(3))), NOW_US).unwrap();
+        let claimed = claimed(one(core, claim("full", 10), NOW_US));
+        let numbers: Vec<_> = claimed
+            .iter()
+            .map(|claimed| number(claimed.event.id))
+            .collect();
+        assert_eq!(numbers, [1, 2, 3]);
+    }
 }

@@ -29,7 +29,8 @@ fn any_asked() -> impl Strategy<Value = Asked> {
     let new = (number.clone(), queue.clone(), 0_u8..3);
     let follow_ups = prop::collection::vec(number.clone(), 0..3);
     prop_oneof![
-        4 => prop::collection::vec(new, 0..4).prop_map(Asked::Accept),
+        4 => prop::collection::vec(new.clone(), 0..4).prop_map(Asked::Accept),
+        3 => prop::collection::vec(new, 0..4).prop_map(Asked::Publish),
         4 => (queue, 0_u32..4).prop_map(|(queue, at_most)| Asked::Claim(queue, at_most)),
         8 => (number.clone(), 1_u32..3, any_ending(), follow_ups)
             .prop_map(|(number, attempt, ending, more)| Asked::Finish(number, attempt, ending, more)),

@@ -30,6 +30,7 @@ pub(super) struct Model {
 #[derive(Debug, Clone)]
 pub(super) enum Asked {
     Accept(Vec<(u64, &'static str, u8)>),
+    Publish(Vec<(u64, &'static str, u8)>),
     Claim(&'static str, u32),
     Finish(u64, u32, Ending, Vec<u64>),
     Redrive(Option<&'static str>, Vec<EventState>, u32),
@@ -64,13 +65,15 @@ fn selection(queue: Option<&str>, states: &[EventState], limit: u32) -> Selectio
 impl Asked {
     /// The operation that asks it.
     pub(super) fn operation(&self, now_us: i64) -> Operation {
+        let new_events = |events: &[(u64, &'static str, u8)]| {
+            events
+                .iter()
+                .map(|(number, queue, delay_s)| new(*number, queue, *delay_s))
+                .collect()
+        };
         match self {
-            Self::Accept(events) => Operation::Accept(
-                events
-                    .iter()
-                    .map(|(number, queue, delay_s)| new(*number, queue, *delay_s))
-                    .collect(),
-            ),
+            Self::Accept(events) => Operation::Accept(new_events(events)),
+            Self::Publish(events) => Operation::Publish(new_events(events)),
             Self::Claim(queue, at_most) => claim(queue, *at_most),
             Self::Finish(number, attempt, ending, follow_ups) => Operation::Finish(Finish {
                 id: id(*number),
@@ -103,6 +106,7 @@ impl Asked {
 pub(super) enum Answer {
     Changed(usize),
     Claimed(Vec<(u64, u32)>),
+    Published(Vec<Published>),
     Quota,
     DeadLetters,
     Duplicate,
@@ -119,6 +123,7 @@ impl Answer {
                     .map(|claimed| (number(claimed.event.id), claimed.event.attempts))
                     .collect(),
             ),
+            Ok(Done::Published(published)) => Self::Published(published),
             Err(QueueError::Quota { .. }) => Self::Quota,
             Err(QueueError::DeadLetters { .. }) => Self::DeadLetters,
             Err(QueueError::Duplicate { .. }) => Self::Duplicate,
@@ -237,6 +242,31 @@ impl Model {
         Answer::Changed(events.len())
     }
 
+    fn publish(&mut self, events: &[(u64, &'static str, u8)]) -> Answer {
+        let numbers: Vec<_> = events.iter().map(|event| event.0).collect();
+        if !self.is_new(&numbers) {
+            return Answer::Duplicate;
+        }
+        let most = usize::try_from(QUOTA.events).unwrap();
+        let mut published = Vec::new();
+        for (number, queue, delay_s) in events {
+            let (waits, kept) = (self.waits(queue), self.kept(queue));
+            let may_die = kept < most && waits + kept < 2 * most;
+            published.push(match (waits < most && kept < most, may_die) {
+                (true, _) => Published::Queued,
+                (false, true) => Published::Dead,
+                (false, false) => Published::Refused,
+            });
+            if published.last() != Some(&Published::Refused) {
+                self.put(*number, queue, *delay_s);
+            }
+            if let (Some(Published::Dead), Some(put)) = (published.last(), self.events.last_mut()) {
+                put.state = EventState::Dead;
+            }
+        }
+        Answer::Published(published)
+    }
+
     fn claim(&mut self, queue: &str, at_most: u32) -> Answer {
         let now_us = self.now_us;
         let mut due: Vec<_> = self
@@ -323,6 +353,7 @@ impl Model {
         let still = [Queued, Succeeded, Dead, Expired];
         match asked {
             Asked::Accept(events) => self.accept(events),
+            Asked::Publish(events) => self.publish(events),
             Asked::Claim(queue, at_most) => self.claim(queue, *at_most),
             Asked::Finish(number, attempt, ending, more) => {
                 self.finish(*number, *attempt, *ending, more)
