@@ -29,7 +29,7 @@ pub(super) struct Destinations {
 enum DestinationsCommand {
     /// Print the key of one origin: 64 digits, which are the key as they are
     Key {
-        /// An address there, such as https://hooks.example.com; its path does not matter
+        /// An address there, such as `https://hooks.example.com`; its path does not matter
         #[arg(value_name = "ORIGIN", value_parser = origin)]
         origin: Origin,
     },

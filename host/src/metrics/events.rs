@@ -95,82 +95,76 @@ impl EventMetrics {
     }
 
     pub(super) fn render(&self, text: &mut Text) {
-        text.family(
-            "mayfly_events_accepted_total",
-            "counter",
-            "Events that were taken in.",
-        );
-        text.sample("mayfly_events_accepted_total", "", get(&self.accepted));
-        text.family(
-            "mayfly_events_ended_total",
-            "counter",
-            "Events that came to their end.",
-        );
-        for (state, counter) in [
-            (EventState::Succeeded, &self.succeeded),
-            (EventState::Dead, &self.dead),
-            (EventState::Expired, &self.expired),
+        for (name, help, counter) in [
+            (
+                "mayfly_events_accepted_total",
+                "Events that were taken in.",
+                &self.accepted,
+            ),
+            (
+                "mayfly_deliveries_failed_total",
+                "Attempts to hand over a record that a destination did not take.",
+                &self.deliveries_failed,
+            ),
+            (
+                "mayfly_events_close_failed_total",
+                "Tries to close an attempt that failed; its event runs for the queue until one succeeds.",
+                &self.closes_failed,
+            ),
+            (
+                "mayfly_records_left_out_total",
+                "Records of events that were not made: the queue of the destination holds twice what may wait there.",
+                &self.records_left_out,
+            ),
         ] {
-            let labels = format!("state=\"{state}\"");
-            text.sample("mayfly_events_ended_total", &labels, get(counter));
+            text.family(name, "counter", help);
+            text.sample(name, "", get(counter));
         }
-        text.family(
-            "mayfly_events_queued_again_total",
-            "counter",
-            "Attempts after which an event waits again: it is retried, it was refused, it was returned by a shutdown.",
-        );
-        for (why, counter) in [
+        let ended = [
+            (EventState::Succeeded.as_str(), &self.succeeded),
+            (EventState::Dead.as_str(), &self.dead),
+            (EventState::Expired.as_str(), &self.expired),
+        ];
+        let help = "Events that came to their end.";
+        labelled(text, ("mayfly_events_ended_total", help), "state", &ended);
+        let again = [
             ("retry", &self.retried),
             ("refused", &self.refused),
             ("returned", &self.returned),
-        ] {
-            let labels = format!("why=\"{why}\"");
-            text.sample("mayfly_events_queued_again_total", &labels, get(counter));
-        }
-        text.family(
-            "mayfly_deliveries_failed_total",
-            "counter",
-            "Attempts to hand over a record that a destination did not take.",
+        ];
+        let help = "Attempts after which an event waits again: it is retried, it was refused, it was returned by a shutdown.";
+        labelled(
+            text,
+            ("mayfly_events_queued_again_total", help),
+            "why",
+            &again,
         );
-        text.sample(
-            "mayfly_deliveries_failed_total",
-            "",
-            get(&self.deliveries_failed),
-        );
-        text.family(
-            "mayfly_topic_copies_total",
-            "counter",
-            "Events for subscribers of topics: queued, dead at once as the queue was full, refused as the dead letters were too, skipped for an alias or version that is not there.",
-        );
-        for (outcome, counter) in [
+        let copies = [
             ("queued", &self.copies.queued),
             ("dead", &self.copies.dead),
             ("refused", &self.copies.refused),
             ("skipped", &self.copies.skipped),
-        ] {
-            let labels = format!("outcome=\"{outcome}\"");
-            text.sample("mayfly_topic_copies_total", &labels, get(counter));
-        }
-        text.family(
-            "mayfly_events_close_failed_total",
-            "counter",
-            "Tries to close an attempt that failed; its event runs for the queue until one succeeds.",
+        ];
+        let help = "Events for subscribers of topics: queued, dead at once as the queue was full, refused as the dead letters were too, skipped for an alias or version that is not there.";
+        labelled(
+            text,
+            ("mayfly_topic_copies_total", help),
+            "outcome",
+            &copies,
         );
-        text.sample(
-            "mayfly_events_close_failed_total",
-            "",
-            get(&self.closes_failed),
-        );
-        text.family(
-            "mayfly_records_left_out_total",
-            "counter",
-            "Records of events that were not made: the queue of the destination holds twice what may wait there.",
-        );
-        text.sample(
-            "mayfly_records_left_out_total",
-            "",
-            get(&self.records_left_out),
-        );
+    }
+}
+
+/// A family of counters that differ by one label.
+fn labelled(
+    text: &mut Text,
+    (name, help): (&str, &str),
+    label: &str,
+    counters: &[(&str, &AtomicU64)],
+) {
+    text.family(name, "counter", help);
+    for (value, counter) in counters {
+        text.sample(name, &format!("{label}=\"{value}\""), get(counter));
     }
 }
 

@@ -300,7 +300,7 @@ impl Dispatcher {
         // The next round begins after the last one that got something: who got nothing for want of
         // places is first then. Where nobody did, all of them are blocked.
         let last = shares.last().map(|share| &share.queue);
-        if let Some(last) = last.or(due.last().map(|due| &due.queue)) {
+        if let Some(last) = last.or_else(|| due.last().map(|due| &due.queue)) {
             self.last.clone_from(last);
         }
         for share in &shares {
