@@ -48,6 +48,11 @@ pub(super) fn run(given: &Given, figures: &mut Figures) -> anyhow::Result<()> {
     start_with_many(given, figures)
 }
 
+/// A `command` that answers whatever it is asked.
+fn answering() -> Vec<u8> {
+    support::guests::assemble(&support::guests::printing("1"))
+}
+
 fn event(host: &Host, function: &str) -> Request {
     let path = format!("/2015-03-31/functions/{function}/invocations");
     let request = Request::post(&path, guests::JSON).header("x-amz-invocation-type", "Event");
@@ -57,7 +62,7 @@ fn event(host: &Host, function: &str) -> Request {
 /// From sending an event to the start of its attempt, when nothing else happens.
 fn latency(given: &Given, figures: &mut Figures) -> anyhow::Result<()> {
     let site = Site::new(&given.mayfly, "")?;
-    site.put("hello", &given.sdk.wasm)?;
+    site.put("hello", &answering())?;
     let host = site.start()?;
     let mut connection = Connection::open(host.control_address())?;
     let mut sent = Vec::new();
@@ -65,7 +70,7 @@ fn latency(given: &Given, figures: &mut Figures) -> anyhow::Result<()> {
         let request = event(&host, "hello");
         let at = SystemTime::now();
         let started = Instant::now();
-        let response = connection.send(&request)?;
+        let response = connection.send(&request).with_context(|| host.printed())?;
         let took = started.elapsed();
         ensure!(response.status == 202, "{}", response.text());
         sent.push((response.request_id(), at, took));
@@ -114,7 +119,7 @@ fn unix_ms(text: &str) -> anyhow::Result<f64> {
 /// As many as can be accepted, while they run too.
 fn throughput(given: &Given, figures: &mut Figures, clients: u32) -> anyhow::Result<()> {
     let site = Site::new(&given.mayfly, "")?;
-    site.put("hello", &given.sdk.wasm)?;
+    site.put("hello", &answering())?;
     let host = site.start()?;
     let (accepted, stop) = (AtomicU64::new(0), AtomicBool::new(false));
     let started = Instant::now();
@@ -122,7 +127,9 @@ fn throughput(given: &Given, figures: &mut Figures, clients: u32) -> anyhow::Res
         let send = || -> anyhow::Result<()> {
             let mut connection = Connection::open(host.control_address())?;
             while !stop.load(Ordering::Relaxed) {
-                let response = connection.send(&event(&host, "hello"))?;
+                let response = connection
+                    .send(&event(&host, "hello"))
+                    .with_context(|| host.printed())?;
                 ensure!(response.status == 202, "{}", response.text());
                 accepted.fetch_add(1, Ordering::Relaxed);
             }
@@ -195,7 +202,9 @@ fn start_with_many(given: &Given, figures: &mut Figures) -> anyhow::Result<()> {
         let body = format!("[{}]", events.join(","));
         let request = Request::post("/mayfly/events/slow", body.into_bytes())
             .header("content-type", "application/cloudevents-batch+json");
-        let response = connection.send(&host.signed(&request))?;
+        let response = connection
+            .send(&host.signed(&request))
+            .with_context(|| format!("batch {batch}: {}", host.printed()))?;
         ensure!(response.status == 202, "{}", response.text());
     }
     let took = started.elapsed();

@@ -184,6 +184,11 @@ impl Host {
         Ok(samples.iter().sum())
     }
 
+    /// What it has printed to standard error.
+    pub(super) fn printed(&self) -> String {
+        self.process.stderr.all().join("\n")
+    }
+
     /// Ends it with SIGKILL.
     pub(super) fn kill(mut self) {
         self.process.kill();
