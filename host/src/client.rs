@@ -120,21 +120,7 @@ impl Client {
         self.send_within(ANSWER_TIMEOUT, method, path, body)
     }
 
-    /// Sends JSON with code in it, and reads the answer as a `T`.
-    ///
-    /// # Errors
-    ///
-    /// [`ClientError`].
-    pub(crate) fn upload<T: DeserializeOwned>(
-        &self,
-        method: &Method,
-        path: &str,
-        body: &Value,
-    ) -> Result<T, ClientError> {
-        self.send_within(UPLOAD_TIMEOUT, method, path, body)
-    }
-
-    /// Sends JSON that asks for what may take minutes, and reads the answer as a `T`.
+    /// Sends JSON that has code in it or asks for what may take minutes, and reads the answer as a `T`.
     ///
     /// # Errors
     ///

@@ -1,3 +1,5 @@
+//! Budgets by a clock that is moved by hand.
+
 use std::time::Duration;
 
 use domain::{MemoryMb, RequestId, Status, Trigger, VersionId};

@@ -65,7 +65,7 @@ pub(super) fn run(command: &Create, places: &Places) -> anyhow::Result<ExitCode>
     let client = Places::client(&places.config()?)?;
     let code = code_file::read(&command.file)?;
     let request = request(command, &code)?;
-    let made: Uploaded = match client.upload(&Method::POST, FUNCTIONS, &request) {
+    let made: Uploaded = match client.send_patiently(&Method::POST, FUNCTIONS, &request) {
         Err(ClientError::Refused {
             status: StatusCode::CONFLICT,
             message,

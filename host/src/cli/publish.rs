@@ -38,7 +38,7 @@ pub(super) fn run(command: &Publish, places: &Places) -> anyhow::Result<ExitCode
     }
     let path = format!("{FUNCTIONS}/{}/versions", command.name);
     // A version is compiled and checked like an upload.
-    let made: Uploaded = client.upload(&Method::POST, &path, &request)?;
+    let made: Uploaded = client.send_patiently(&Method::POST, &path, &request)?;
     let name = format!("{}:{}", command.name, made.version);
     answer(format!("{}\n", one_line(&name)))?;
     Ok(ExitCode::SUCCESS)

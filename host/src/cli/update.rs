@@ -41,7 +41,7 @@ pub(super) fn run(command: &Update, places: &Places) -> anyhow::Result<ExitCode>
         "Publish": command.publish,
     });
     let path = format!("{FUNCTIONS}/{}/code", command.name);
-    let made: Uploaded = client.upload(&Method::PUT, &path, &request)?;
+    let made: Uploaded = client.send_patiently(&Method::PUT, &path, &request)?;
     note(&format!(
         "updated {}, version {}: {} bytes",
         command.name, made.version, made.code_size

@@ -1,3 +1,5 @@
+//! Invoices in every format, over a ledger that nobody serves.
+
 use bytes::Bytes;
 use domain::{Clock, MemoryMb, Report, RequestId, Status, Trigger, VersionId};
 use parquet::file::reader::{FileReader as _, SerializedFileReader};

@@ -1,3 +1,5 @@
+//! What invoices promise, over random ledgers, months and price lists.
+
 #![expect(
     clippy::arithmetic_side_effects,
     reason = "a test that overflows fails"

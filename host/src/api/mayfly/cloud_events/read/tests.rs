@@ -1,3 +1,5 @@
+//! CloudEvents in their three modes, right and wrong.
+
 use http::{HeaderName, HeaderValue};
 use serde_json::json;
 
