@@ -22,7 +22,7 @@ use super::body::{ApiResponse, whole};
 use super::error::ApiError;
 use super::health;
 use super::lambda::operation::labels;
-use super::request::{ApiRequest, decode};
+use super::request::ApiRequest;
 use crate::auth;
 
 /// What is known of an operation before it is looked into.
@@ -141,23 +141,10 @@ pub(super) async fn answer(request: &ApiRequest<'_>) -> Result<ApiResponse, ApiE
 
 /// The operation of a request, and the label of its path, decoded; empty when the path has none.
 fn operation(request: &ApiRequest<'_>) -> Result<(Operation, String), ApiError> {
-    let (method, path) = (&request.parts.method, request.parts.uri.path());
-    let mut other = None;
-    for operation in Operation::ALL {
+    request.operation(Operation::ALL.iter().map(|operation| {
         let spec = operation.spec();
-        let Some(labels) = labels(spec.path, path) else {
-            continue;
-        };
-        if spec.method == *method {
-            let label = labels.first().map(|label| decode(label)).transpose()?;
-            return Ok((*operation, label.unwrap_or_default()));
-        }
-        other = other.or(Some(spec.method));
-    }
-    Err(match other {
-        Some(other) => ApiError::wrong_method(path, &other, method),
-        None => ApiError::unknown_operation(method, path),
-    })
+        (*operation, spec.method, spec.path)
+    }))
 }
 
 /// Whether a request may be made twice with one signature: what reads, and what makes events.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use domain::RequestId;
 use domain::routing::decode_percent;
+use http::Method;
 use http::header::CONTENT_TYPE;
 use http::request::Parts;
 use serde::de::DeserializeOwned;
@@ -12,6 +13,7 @@ use serde::de::DeserializeOwned;
 use super::error::ApiError;
 use super::form::Encoding;
 use super::json;
+use super::lambda::operation::labels;
 use super::query::Query;
 use crate::app::App;
 use crate::auth::Caller;
@@ -28,6 +30,34 @@ pub(super) struct ApiRequest<'a> {
 }
 
 impl ApiRequest<'_> {
+    /// Which of these operations is asked for, by method and path, and the label of its path, decoded; empty
+    /// when the path has none.
+    ///
+    /// # Errors
+    ///
+    /// 404 for a path that none of them has, 405 for a method that the path does not take.
+    pub(super) fn operation<O>(
+        &self,
+        all: impl Iterator<Item = (O, Method, &'static str)>,
+    ) -> Result<(O, String), ApiError> {
+        let (method, path) = (&self.parts.method, self.parts.uri.path());
+        let mut other = None;
+        for (operation, expected, pattern) in all {
+            let Some(labels) = labels(pattern, path) else {
+                continue;
+            };
+            if expected == *method {
+                let label = labels.first().map(|label| decode(label)).transpose()?;
+                return Ok((operation, label.unwrap_or_default()));
+            }
+            other = other.or(Some(expected));
+        }
+        Err(match other {
+            Some(other) => ApiError::wrong_method(path, &other, method),
+            None => ApiError::unknown_operation(method, path),
+        })
+    }
+
     /// The query, decoded.
     ///
     /// # Errors

@@ -14,9 +14,8 @@ use serde::Deserialize;
 
 use super::error::ApiError;
 use super::json;
-use super::lambda::operation::labels;
 use super::query::Query;
-use super::request::{ApiRequest, decode};
+use super::request::ApiRequest;
 use crate::auth;
 use crate::http::error::{HttpResponse, json_response};
 use crate::trigger::schedule::definition::{DEFAULT_GROUP, group_arn, schedule_arn};
@@ -173,23 +172,10 @@ pub(super) async fn answer(request: &ApiRequest<'_>) -> Result<HttpResponse, Api
 
 /// The operation of a request, and the label of its path, decoded; empty when the path has none.
 fn operation(request: &ApiRequest<'_>) -> Result<(Operation, String), ApiError> {
-    let (method, path) = (&request.parts.method, request.parts.uri.path());
-    let mut other = None;
-    for operation in Operation::ALL {
+    request.operation(Operation::ALL.iter().map(|operation| {
         let spec = operation.spec();
-        let Some(labels) = labels(spec.path, path) else {
-            continue;
-        };
-        if spec.method == *method {
-            let label = labels.first().map(|label| decode(label)).transpose()?;
-            return Ok((*operation, label.unwrap_or_default()));
-        }
-        other = other.or(Some(spec.method));
-    }
-    Err(match other {
-        Some(other) => ApiError::wrong_method(path, &other, method),
-        None => ApiError::unknown_operation(method, path),
-    })
+        (*operation, spec.method, spec.path)
+    }))
 }
 
 /// The operations for the table that the tests from outside go over.
